@@ -1,0 +1,11 @@
+from django.apps import AppConfig
+
+
+class ChallengeApp(AppConfig):
+    name = "challenge"
+    label = "challenge"
+    verbose_name = "FLAIR challenge platform"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from challenge import checks  # noqa: F401  (registers the system checks)

@@ -1,0 +1,62 @@
+"""Tables and constraints; no behaviour that reaches out."""
+
+from challenge.models.challenges import (
+    Announcement,
+    Challenge,
+    GroundTruth,
+    Page,
+    Phase,
+    PublishedResult,
+    TaskSpec,
+)
+from challenge.models.events import AuditEvent, Webhook, WebhookDelivery
+from challenge.models.people import ApiToken, User
+from challenge.models.submissions import (
+    Evaluation,
+    EvaluationEvent,
+    QuotaLine,
+    RankLine,
+    Score,
+    Submission,
+    Upload,
+)
+from challenge.models.teams import (
+    Entry,
+    Invitation,
+    Membership,
+    MergeRequest,
+    Registration,
+    Team,
+)
+from challenge.models.training import TrainingEvent, TrainingPoint, TrainingRun
+
+__all__ = [
+    "Announcement",
+    "ApiToken",
+    "AuditEvent",
+    "Challenge",
+    "Entry",
+    "Evaluation",
+    "EvaluationEvent",
+    "GroundTruth",
+    "Invitation",
+    "Membership",
+    "MergeRequest",
+    "Page",
+    "Phase",
+    "PublishedResult",
+    "QuotaLine",
+    "RankLine",
+    "Registration",
+    "Score",
+    "Submission",
+    "TaskSpec",
+    "Team",
+    "TrainingEvent",
+    "TrainingPoint",
+    "TrainingRun",
+    "Upload",
+    "User",
+    "Webhook",
+    "WebhookDelivery",
+]

@@ -1,0 +1,232 @@
+"""A challenge and what its organiser publishes: pages, task, truth, phases, results."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
+
+
+class Challenge(models.Model):
+    """A segmentation challenge, loaded from its folder (``challenges/<slug>/``).
+
+    ``title``, ``tagline`` and ``summary`` are {language: text}; ``facts`` holds what pages show
+    beside the task: nomenclature, domains, downloads, links, dates (the file's own tables).
+    """
+
+    slug = models.SlugField(unique=True)
+    title = models.JSONField(default=dict)
+    tagline = models.JSONField(default=dict, blank=True)
+    summary = models.JSONField(default=dict, blank=True)
+    facts = models.JSONField(default=dict, blank=True)
+    sort_order = models.IntegerField(default=0)
+    is_published = models.BooleanField(_("published"), default=False)
+    terms_version = models.CharField(max_length=40, default="1")
+    approval_required = models.BooleanField(_("registrations need approval"), default=False)
+    team_size_limit = models.PositiveSmallIntegerField(null=True, blank=True)
+    team_merge_until = models.DateTimeField(null=True, blank=True)
+    source_digest = models.CharField(max_length=64, blank=True)
+    organisers = models.ManyToManyField(
+        settings.AUTH_USER_MODEL, related_name="organised_challenges", blank=True
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["sort_order", "slug"]
+
+    def __str__(self) -> str:
+        return self.slug
+
+
+class Page(models.Model):
+    """One Markdown page of a challenge in one language."""
+
+    challenge = models.ForeignKey(Challenge, models.CASCADE, related_name="pages")
+    slug = models.SlugField()
+    language = models.CharField(max_length=8)
+    title = models.CharField(max_length=200)
+    markdown = models.TextField()
+    sort_order = models.IntegerField(default=0)
+
+    class Meta:
+        ordering = ["sort_order", "slug"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["challenge", "slug", "language"], name="page_once_per_language"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.challenge.slug}/{self.slug}.{self.language}"
+
+
+class TaskSpec(models.Model):
+    """An immutable version of what is to be predicted and how it is scored (data, never code)."""
+
+    challenge = models.ForeignKey(Challenge, models.PROTECT, related_name="task_specs")
+    version = models.PositiveIntegerField()
+    digest = models.CharField(max_length=64)
+    data = models.JSONField()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["challenge", "-version"]
+        constraints = [
+            models.UniqueConstraint(fields=["challenge", "version"], name="spec_version_once"),
+            models.UniqueConstraint(fields=["challenge", "digest"], name="spec_digest_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.challenge.slug} task v{self.version}"
+
+
+class GroundTruth(models.Model):
+    """An immutable version of hidden labels: their ids and digest, never a pixel.
+
+    ``patches`` is a list of [patch id, domain, zone] in id order; ``store_name`` is relative to
+    the workers' LABELS_DIR, which no web process can open.
+    """
+
+    challenge = models.ForeignKey(Challenge, models.PROTECT, related_name="ground_truths")
+    name = models.SlugField(help_text=_("which set of labels this is: practice, test …"))
+    version = models.PositiveIntegerField()
+    digest = models.CharField(max_length=64)
+    store_name = models.CharField(max_length=200)
+    patch_count = models.PositiveIntegerField()
+    patches = models.JSONField()
+    label_pixels = models.JSONField(default=dict, blank=True)
+    store_bytes = models.BigIntegerField(default=0)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["challenge", "name", "-version"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["challenge", "name", "version"], name="truth_version_once"
+            ),
+            models.UniqueConstraint(
+                fields=["challenge", "name", "digest"], name="truth_digest_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.challenge.slug} {self.name} v{self.version}"
+
+
+class Phase(models.Model):
+    """A window in which teams submit against one ground truth.
+
+    Open for ``opens_at <= now < closes_at``. Limits are per Entry; days are UTC days; null means
+    no limit. ``ids`` (public expected ids) come from the ground truth, or before it is installed
+    from ``public_patches`` ([id, domain, zone] lists).
+    """
+
+    class Visibility(models.TextChoices):
+        PUBLIC = "public", _("everyone, at any time")
+        AFTER_CLOSE = "after-close", _("everyone, once the phase is closed")
+        ORGANISERS = "organisers", _("organisers alone")
+
+    class Detail(models.TextChoices):
+        FULL = "full", _("mIoU, classes, domains and confusion matrix")
+        DOMAINS = "domains", _("mIoU, classes and domains")
+        CLASSES = "classes", _("mIoU and classes")
+        MIOU = "miou", _("mIoU alone")
+
+    challenge = models.ForeignKey(Challenge, models.PROTECT, related_name="phases")
+    slug = models.SlugField()
+    name = models.JSONField(default=dict)
+    summary = models.JSONField(default=dict, blank=True)
+    sort_order = models.IntegerField(default=0)
+    is_published = models.BooleanField(_("published"), default=False)
+    opens_at = models.DateTimeField(_("opens at"))
+    closes_at = models.DateTimeField(_("closes at"), null=True, blank=True)
+    daily_limit = models.PositiveIntegerField(_("submissions a day"), null=True, blank=True)
+    total_limit = models.PositiveIntegerField(_("submissions in all"), null=True, blank=True)
+    invalid_daily_limit = models.PositiveIntegerField(
+        _("invalid submissions a day"), null=True, blank=True, default=50
+    )
+    archive_limit_bytes = models.BigIntegerField(default=5_000_000_000)
+    visibility = models.CharField(max_length=16, choices=Visibility, default=Visibility.PUBLIC)
+    detail = models.CharField(
+        _("shown to participants before the close"),
+        max_length=16,
+        choices=Detail,
+        default=Detail.FULL,
+    )
+    inference_ratio_limit = models.FloatField(null=True, blank=True)
+    ground_truth = models.ForeignKey(
+        GroundTruth, models.PROTECT, null=True, blank=True, related_name="phases"
+    )
+    task_spec = models.ForeignKey(TaskSpec, models.PROTECT, null=True, related_name="phases")
+    public_patches = models.JSONField(default=list, blank=True)
+    ranked_at = models.DateTimeField(null=True, blank=True, editable=False)
+    ranks_version = models.PositiveIntegerField(default=0, editable=False)
+
+    class Meta:
+        ordering = ["challenge", "sort_order", "opens_at"]
+        constraints = [
+            models.UniqueConstraint(fields=["challenge", "slug"], name="phase_slug_once"),
+            models.CheckConstraint(
+                condition=Q(closes_at__isnull=True) | Q(closes_at__gt=F("opens_at")),
+                name="phase_closes_after_it_opens",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.challenge.slug}/{self.slug}"
+
+
+class PublishedResult(models.Model):
+    """A result published elsewhere (podium, paper), shown as a marked line, never ranked.
+
+    ``miou`` and ``std`` are fractions; ``class_ious`` is {class key: fraction}.
+    """
+
+    class Kind(models.TextChoices):
+        PODIUM = "podium", _("podium")
+        BASELINE = "baseline", _("baseline")
+
+    challenge = models.ForeignKey(Challenge, models.CASCADE, related_name="published_results")
+    phase_slug = models.SlugField(default="test")
+    name = models.CharField(max_length=120)
+    kind = models.CharField(max_length=16, choices=Kind)
+    miou = models.FloatField()
+    std = models.FloatField(null=True, blank=True)
+    class_ious = models.JSONField(default=dict, blank=True)
+    source = models.CharField(max_length=200, blank=True)
+    sort_order = models.IntegerField(default=0)
+
+    class Meta:
+        ordering = ["challenge", "-miou", "sort_order"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["challenge", "phase_slug", "name"], name="published_result_once"
+            ),
+            models.CheckConstraint(
+                condition=Q(miou__gte=0) & Q(miou__lte=1), name="published_miou_is_a_fraction"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Announcement(models.Model):
+    """What the organiser tells everyone; ``title`` and ``body`` (Markdown) are {language: text}."""
+
+    challenge = models.ForeignKey(Challenge, models.CASCADE, related_name="announcements")
+    key = models.SlugField(blank=True)
+    title = models.JSONField(default=dict)
+    body = models.JSONField(default=dict)
+    published_at = models.DateTimeField(null=True, blank=True)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+
+    class Meta:
+        ordering = ["-published_at", "-pk"]
+
+    def __str__(self) -> str:
+        return str(self.title.get("en", self.pk))

@@ -1,0 +1,236 @@
+"""The life of a submission: upload, submission, quota ledger, evaluation, score, rank."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from challenge.models.challenges import GroundTruth, Phase, TaskSpec
+from challenge.models.teams import Entry
+from challenge.rules.lifecycle import QuotaMove, State
+
+
+class Upload(models.Model):
+    """Bytes on their way (tus 1.0). The offset is the part file's size, not a column."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="uploads")
+    length_bytes = models.BigIntegerField()
+    original_name = models.CharField(max_length=255, blank=True)
+    metadata = models.JSONField(default=dict, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField(db_index=True)
+    completed_at = models.DateTimeField(null=True, blank=True)
+    archive = models.CharField(
+        max_length=300, blank=True, help_text=_("name in storage once complete")
+    )
+    sha256 = models.CharField(max_length=64, blank=True)
+
+    class Meta:
+        ordering = ["-created_at"]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class Submission(models.Model):
+    """An immutable upload to a phase with its method's fact sheet."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    entry = models.ForeignKey(Entry, models.PROTECT, related_name="submissions")
+    number = models.PositiveIntegerField(help_text=_("1, 2, 3 … within the entry"))
+    submitted_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="submissions"
+    )
+    created_at = models.DateTimeField(db_index=True)
+    archive = models.CharField(max_length=300)
+    archive_sha256 = models.CharField(max_length=64)
+    archive_bytes = models.BigIntegerField()
+    original_name = models.CharField(max_length=255, blank=True)
+    method_name = models.CharField(_("method"), max_length=120)
+    method_description = models.TextField(_("description"), blank=True)
+    external_data = models.TextField(_("external data used"), blank=True)
+    code_url = models.URLField(_("code"), blank=True)
+    paper_url = models.URLField(_("paper"), blank=True)
+    baseline_seconds = models.FloatField(
+        _("inference time of the baseline, s"), null=True, blank=True
+    )
+    method_seconds = models.FloatField(_("inference time of this method, s"), null=True, blank=True)
+    hardware = models.CharField(_("measured on"), max_length=120, blank=True)
+    is_baseline = models.BooleanField(default=False)
+    is_final = models.BooleanField(default=False, help_text=_("chosen for the final ranking"))
+    mail_on_result = models.BooleanField(default=False)
+    disqualified_at = models.DateTimeField(null=True, blank=True)
+    disqualified_reason = models.TextField(blank=True)
+    disqualified_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+
+    class Meta:
+        ordering = ["-created_at"]
+        constraints = [
+            models.UniqueConstraint(fields=["entry", "number"], name="submission_number_once"),
+        ]
+        indexes = [models.Index(fields=["archive_sha256"], name="submission_by_sha256")]
+
+    def __str__(self) -> str:
+        return f"#{self.number} {self.method_name}"
+
+
+class QuotaLine(models.Model):
+    """One line of an Entry's ledger, written under the Entry's lock.
+
+    Used on a day = lines reserved on that UTC day less those refunded of the same day's
+    reservations; ``day`` is always the day of the reservation.
+    """
+
+    entry = models.ForeignKey(Entry, models.CASCADE, related_name="quota_lines")
+    submission = models.ForeignKey(Submission, models.CASCADE, related_name="quota_lines")
+    move = models.CharField(max_length=16, choices=[(m.value, m.value) for m in QuotaMove])
+    day = models.DateField()
+    at = models.DateTimeField()
+    reason = models.CharField(max_length=80, blank=True)
+
+    class Meta:
+        ordering = ["pk"]
+        indexes = [models.Index(fields=["entry", "day"], name="quota_by_entry_and_day")]
+
+
+class Evaluation(models.Model):
+    """One submission against one ground truth under one task: the only thing with a state.
+
+    The row is the queue: a worker claims it (attempt + 1, lease), a heartbeat renews the lease,
+    and every write carries the attempt, so that a late worker is refused.
+    """
+
+    class Priority(models.IntegerChoices):
+        LIVE = 0, _("live submission")
+        RESCORE = 1, _("re-score")
+
+    submission = models.ForeignKey(Submission, models.CASCADE, related_name="evaluations")
+    ground_truth = models.ForeignKey(GroundTruth, models.PROTECT, related_name="evaluations")
+    task_spec = models.ForeignKey(TaskSpec, models.PROTECT, related_name="evaluations")
+    state = models.CharField(
+        max_length=16, choices=[(s.value, s.value) for s in State], default=State.QUEUED.value
+    )
+    priority = models.SmallIntegerField(choices=Priority, default=Priority.LIVE)
+    attempt = models.PositiveSmallIntegerField(default=0)
+    queued_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    lease_until = models.DateTimeField(null=True, blank=True)
+    worker = models.CharField(max_length=120, blank=True)
+    stage = models.CharField(max_length=32, blank=True)
+    patches_done = models.PositiveIntegerField(default=0)
+    patches_total = models.PositiveIntegerField(default=0)
+    error_code = models.CharField(max_length=64, blank=True)
+    problems = models.JSONField(default=list, blank=True)
+    problems_more = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        ordering = ["-pk"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["submission", "ground_truth", "task_spec"], name="evaluation_once"
+            ),
+            models.CheckConstraint(
+                condition=Q(state__in=[s.value for s in State]), name="evaluation_state_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(state="scoring", lease_until__isnull=False, attempt__gte=1)
+                | (~Q(state="scoring") & Q(lease_until__isnull=True)),
+                name="evaluation_leased_while_scoring",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["priority", "queued_at"],
+                condition=Q(state="queued"),
+                name="evaluation_queue",
+            ),
+            models.Index(
+                fields=["lease_until"], condition=Q(state="scoring"), name="evaluation_leases"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"evaluation {self.pk} ({self.state})"
+
+
+class EvaluationEvent(models.Model):
+    """One move of an evaluation's state; never changed, never deleted."""
+
+    evaluation = models.ForeignKey(Evaluation, models.CASCADE, related_name="events")
+    from_state = models.CharField(max_length=16, blank=True)
+    to_state = models.CharField(max_length=16)
+    attempt = models.PositiveSmallIntegerField()
+    at = models.DateTimeField()
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    worker = models.CharField(max_length=120, blank=True)
+    reason = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        ordering = ["pk"]
+
+
+class Score(models.Model):
+    """What an evaluation found, in full precision. Pages get it through a phase's detail rule.
+
+    ``card`` is the engine's score card (matrix, classes, domains, zones, intervals, notes);
+    ``class_ious`` repeats the scored classes' IoUs by class key for the leaderboard.
+    """
+
+    evaluation = models.OneToOneField(Evaluation, models.CASCADE, related_name="score")
+    miou = models.FloatField(null=True)
+    overall_accuracy = models.FloatField(null=True)
+    mean_f1 = models.FloatField(null=True)
+    miou_low = models.FloatField(null=True)
+    miou_high = models.FloatField(null=True)
+    class_ious = models.JSONField(default=dict)
+    card = models.JSONField()
+    engine_version = models.CharField(max_length=32)
+    content_digest = models.CharField(max_length=64, db_index=True)
+    evidence_name = models.CharField(max_length=300, blank=True)
+    seconds = models.FloatField()
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(miou__isnull=True) | (Q(miou__gte=0) & Q(miou__lte=1)),
+                name="miou_is_a_fraction",
+            ),
+        ]
+
+
+class RankLine(models.Model):
+    """One team's line of a phase's leaderboard, recomputed whenever a score arrives.
+
+    ``group`` numbers runs of neighbours whose paired difference is not significant.
+    """
+
+    phase = models.ForeignKey(Phase, models.CASCADE, related_name="rank_lines")
+    entry = models.ForeignKey(Entry, models.CASCADE, related_name="rank_lines")
+    submission = models.ForeignKey(Submission, models.CASCADE, related_name="rank_lines")
+    score = models.ForeignKey(Score, models.CASCADE, related_name="rank_lines")
+    rank = models.PositiveIntegerField(null=True, help_text=_("null: a baseline, not ranked"))
+    group = models.PositiveIntegerField(default=0)
+    submission_count = models.PositiveIntegerField(default=0)
+    miou = models.FloatField()
+
+    class Meta:
+        ordering = ["phase", "-miou"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["phase", "entry"],
+                condition=Q(rank__isnull=False),
+                name="one_ranked_line_per_entry",
+            ),
+        ]
+        indexes = [models.Index(fields=["phase", "-miou"], name="rank_lines_by_phase")]

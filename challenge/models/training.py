@@ -1,0 +1,102 @@
+"""Training runs of the reference models on GPU workers."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+from challenge.models.challenges import Phase
+from challenge.models.submissions import Submission
+from challenge.rules.lifecycle import RunState
+
+
+class TrainingRun(models.Model):
+    """A baseline trained by the platform; same life as an evaluation (claim, lease, attempts).
+
+    ``recipe`` names a file of ``baselines/recipes``; ``data_root`` names a folder the worker
+    knows; ``progress`` is the last event: epoch, epochs, loss, miou, device memory, seconds left.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    recipe = models.CharField(max_length=80)
+    data_root = models.CharField(max_length=80)
+    seed = models.PositiveIntegerField(default=2022)
+    overrides = models.JSONField(default=dict, blank=True)
+    group = models.CharField(max_length=80, blank=True)
+    phase = models.ForeignKey(
+        Phase, models.PROTECT, null=True, blank=True, related_name="training_runs"
+    )
+    submission = models.ForeignKey(
+        Submission, models.SET_NULL, null=True, blank=True, related_name="training_runs"
+    )
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+"
+    )
+    state = models.CharField(
+        max_length=16, choices=[(s.value, s.value) for s in RunState], default=RunState.QUEUED.value
+    )
+    attempt = models.PositiveSmallIntegerField(default=0)
+    queued_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    lease_until = models.DateTimeField(null=True, blank=True)
+    worker = models.CharField(max_length=120, blank=True)
+    cancel_requested_at = models.DateTimeField(null=True, blank=True)
+    stage = models.CharField(max_length=32, blank=True)
+    progress = models.JSONField(default=dict, blank=True)
+    device = models.JSONField(default=dict, blank=True)
+    result = models.JSONField(default=dict, blank=True)
+    log_tail = models.TextField(blank=True)
+    error_code = models.CharField(max_length=64, blank=True)
+    error_message = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["-queued_at"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(state__in=[s.value for s in RunState]), name="run_state_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(state="running", lease_until__isnull=False, attempt__gte=1)
+                | (~Q(state="running") & Q(lease_until__isnull=True)),
+                name="run_leased_while_running",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.recipe} seed {self.seed}"
+
+
+class TrainingPoint(models.Model):
+    """One point of a run's curves."""
+
+    run = models.ForeignKey(TrainingRun, models.CASCADE, related_name="points")
+    epoch = models.PositiveIntegerField()
+    metrics = models.JSONField()
+    at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["epoch"]
+        constraints = [
+            models.UniqueConstraint(fields=["run", "epoch"], name="one_point_per_epoch"),
+        ]
+
+
+class TrainingEvent(models.Model):
+    """One move of a run's state."""
+
+    run = models.ForeignKey(TrainingRun, models.CASCADE, related_name="events")
+    from_state = models.CharField(max_length=16, blank=True)
+    to_state = models.CharField(max_length=16)
+    attempt = models.PositiveSmallIntegerField()
+    at = models.DateTimeField()
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    reason = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        ordering = ["pk"]
