@@ -147,6 +147,12 @@ class Phase(models.Model):
     invalid_daily_limit = models.PositiveIntegerField(
         _("invalid submissions a day"), null=True, blank=True, default=50
     )
+    finals_limit = models.PositiveSmallIntegerField(
+        _("submissions a team may choose"),
+        null=True,
+        blank=True,
+        help_text=_("set: once closed, only chosen submissions count; empty: the best one counts"),
+    )
     archive_limit_bytes = models.BigIntegerField(default=5_000_000_000)
     visibility = models.CharField(max_length=16, choices=Visibility, default=Visibility.PUBLIC)
     detail = models.CharField(
@@ -205,7 +211,8 @@ class PublishedResult(models.Model):
                 fields=["challenge", "phase_slug", "name"], name="published_result_once"
             ),
             models.CheckConstraint(
-                condition=Q(miou__gte=0) & Q(miou__lte=1), name="published_miou_is_a_fraction"
+                condition=Q(miou__gte=0) & Q(miou__lte=1),
+                name="published_miou_is_a_fraction",
             ),
         ]
 
@@ -222,7 +229,11 @@ class Announcement(models.Model):
     body = models.JSONField(default=dict)
     published_at = models.DateTimeField(null=True, blank=True)
     created_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
     )
 
     class Meta:

@@ -47,6 +47,9 @@ class Submission(models.Model):
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="submissions"
     )
     created_at = models.DateTimeField(db_index=True)
+    upload = models.OneToOneField(
+        Upload, models.SET_NULL, null=True, blank=True, related_name="submission"
+    )
     archive = models.CharField(max_length=300)
     archive_sha256 = models.CharField(max_length=64)
     archive_bytes = models.BigIntegerField()
@@ -64,10 +67,15 @@ class Submission(models.Model):
     is_baseline = models.BooleanField(default=False)
     is_final = models.BooleanField(default=False, help_text=_("chosen for the final ranking"))
     mail_on_result = models.BooleanField(default=False)
+    mailed_at = models.DateTimeField(null=True, blank=True)
     disqualified_at = models.DateTimeField(null=True, blank=True)
     disqualified_reason = models.TextField(blank=True)
     disqualified_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
     )
 
     class Meta:
@@ -103,8 +111,9 @@ class QuotaLine(models.Model):
 class Evaluation(models.Model):
     """One submission against one ground truth under one task: the only thing with a state.
 
-    The row is the queue: a worker claims it (attempt + 1, lease), a heartbeat renews the lease,
-    and every write carries the attempt, so that a late worker is refused.
+    A re-score for a new engine is a new revision; the latest scored one counts. The row
+    is the queue: a worker claims it (attempt + 1, lease), a heartbeat renews the lease, and every
+    write carries the attempt, so that a late worker is refused.
     """
 
     class Priority(models.IntegerChoices):
@@ -114,11 +123,19 @@ class Evaluation(models.Model):
     submission = models.ForeignKey(Submission, models.CASCADE, related_name="evaluations")
     ground_truth = models.ForeignKey(GroundTruth, models.PROTECT, related_name="evaluations")
     task_spec = models.ForeignKey(TaskSpec, models.PROTECT, related_name="evaluations")
+    revision = models.PositiveSmallIntegerField(
+        default=1, help_text=_("above 1: scored again under the same truth and task")
+    )
     state = models.CharField(
-        max_length=16, choices=[(s.value, s.value) for s in State], default=State.QUEUED.value
+        max_length=16,
+        choices=[(s.value, s.value) for s in State],
+        default=State.QUEUED.value,
     )
     priority = models.SmallIntegerField(choices=Priority, default=Priority.LIVE)
     attempt = models.PositiveSmallIntegerField(default=0)
+    attempts_before = models.PositiveSmallIntegerField(
+        default=0, help_text=_("attempts before an organiser queued it again")
+    )
     queued_at = models.DateTimeField()
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
@@ -135,10 +152,12 @@ class Evaluation(models.Model):
         ordering = ["-pk"]
         constraints = [
             models.UniqueConstraint(
-                fields=["submission", "ground_truth", "task_spec"], name="evaluation_once"
+                fields=["submission", "ground_truth", "task_spec", "revision"],
+                name="evaluation_once",
             ),
             models.CheckConstraint(
-                condition=Q(state__in=[s.value for s in State]), name="evaluation_state_known"
+                condition=Q(state__in=[s.value for s in State]),
+                name="evaluation_state_known",
             ),
             models.CheckConstraint(
                 condition=Q(state="scoring", lease_until__isnull=False, attempt__gte=1)
@@ -153,7 +172,9 @@ class Evaluation(models.Model):
                 name="evaluation_queue",
             ),
             models.Index(
-                fields=["lease_until"], condition=Q(state="scoring"), name="evaluation_leases"
+                fields=["lease_until"],
+                condition=Q(state="scoring"),
+                name="evaluation_leases",
             ),
         ]
 
@@ -170,7 +191,11 @@ class EvaluationEvent(models.Model):
     attempt = models.PositiveSmallIntegerField()
     at = models.DateTimeField()
     actor = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
     )
     worker = models.CharField(max_length=120, blank=True)
     reason = models.CharField(max_length=200, blank=True)
@@ -212,7 +237,9 @@ class Score(models.Model):
 class RankLine(models.Model):
     """One team's line of a phase's leaderboard, recomputed whenever a score arrives.
 
-    ``group`` numbers runs of neighbours whose paired difference is not significant.
+    ``group`` numbers runs of neighbours whose paired difference is not significant;
+    ``lead_probability`` is the probability that this line is truly better than the next ranked
+    one (paired bootstrap over zones), kept so that a recomputation asks for new pairs alone.
     """
 
     phase = models.ForeignKey(Phase, models.CASCADE, related_name="rank_lines")
@@ -221,6 +248,7 @@ class RankLine(models.Model):
     score = models.ForeignKey(Score, models.CASCADE, related_name="rank_lines")
     rank = models.PositiveIntegerField(null=True, help_text=_("null: a baseline, not ranked"))
     group = models.PositiveIntegerField(default=0)
+    lead_probability = models.FloatField(null=True)
     submission_count = models.PositiveIntegerField(default=0)
     miou = models.FloatField()
 

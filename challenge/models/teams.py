@@ -43,7 +43,8 @@ class Team(models.Model):
     name = models.CharField(_("name"), max_length=60)
     affiliation = models.CharField(_("affiliation"), max_length=200, blank=True)
     is_platform = models.BooleanField(
-        default=False, help_text=_("the organiser's own team, which submits the baselines")
+        default=False,
+        help_text=_("the organiser's own team, which submits the baselines"),
     )
     merged_into = models.ForeignKey(
         "self", models.PROTECT, null=True, blank=True, related_name="merged_teams"
@@ -82,7 +83,9 @@ class Membership(models.Model):
                 fields=["challenge", "user"], name="one_team_per_person_and_challenge"
             ),
             models.UniqueConstraint(
-                fields=["team"], condition=Q(role="captain"), name="one_captain_per_team"
+                fields=["team"],
+                condition=Q(role="captain"),
+                name="one_captain_per_team",
             ),
         ]
 
@@ -100,7 +103,11 @@ class Invitation(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField()
     accepted_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
     )
     accepted_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)

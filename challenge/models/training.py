@@ -36,9 +36,12 @@ class TrainingRun(models.Model):
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+"
     )
     state = models.CharField(
-        max_length=16, choices=[(s.value, s.value) for s in RunState], default=RunState.QUEUED.value
+        max_length=16,
+        choices=[(s.value, s.value) for s in RunState],
+        default=RunState.QUEUED.value,
     )
     attempt = models.PositiveSmallIntegerField(default=0)
+    attempts_before = models.PositiveSmallIntegerField(default=0)
     queued_at = models.DateTimeField()
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
@@ -57,7 +60,8 @@ class TrainingRun(models.Model):
         ordering = ["-queued_at"]
         constraints = [
             models.CheckConstraint(
-                condition=Q(state__in=[s.value for s in RunState]), name="run_state_known"
+                condition=Q(state__in=[s.value for s in RunState]),
+                name="run_state_known",
             ),
             models.CheckConstraint(
                 condition=Q(state="running", lease_until__isnull=False, attempt__gte=1)
@@ -94,7 +98,11 @@ class TrainingEvent(models.Model):
     attempt = models.PositiveSmallIntegerField()
     at = models.DateTimeField()
     actor = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
     )
     reason = models.CharField(max_length=200, blank=True)
 

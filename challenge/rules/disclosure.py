@@ -1,0 +1,235 @@
+"""What of a score may leave the server: the one place that decides it. Pure.
+
+While a phase is open every figure about its hidden labels is rounded to four decimals and counts
+of pixels are withheld (a full-precision score tells the labels of a patch to who submits two
+archives that differ in it; the matrix's row sums are the label counts). The organiser chooses how
+much detail participants and readers see before the close. Page, API, CSV, e-mail and receipt all
+pass through :func:`disclose` or :func:`figure`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntEnum, StrEnum
+from typing import Any
+
+from challenge.rules.windows import Window, place
+
+OPEN_DECIMALS = 4
+
+
+class Viewer(StrEnum):
+    """Who looks at a score."""
+
+    READER = "reader"
+    OWNER = "owner"
+    ORGANISER = "organiser"
+
+
+class Detail(IntEnum):
+    """How much is shown, each step with all before it."""
+
+    MIOU = 1
+    CLASSES = 2
+    DOMAINS = 3
+    FULL = 4
+
+
+class Visibility(StrEnum):
+    """Who may see a phase's leaderboard, and when."""
+
+    PUBLIC = "public"
+    AFTER_CLOSE = "after-close"
+    ORGANISERS = "organisers"
+
+
+@dataclass(frozen=True)
+class Terms:
+    """The terms under which figures leave: how many decimals, how much, counts or not."""
+
+    detail: Detail
+    decimals: int | None
+    counts: bool
+
+    @property
+    def classes(self) -> bool:
+        return self.detail >= Detail.CLASSES
+
+    @property
+    def domains(self) -> bool:
+        return self.detail >= Detail.DOMAINS
+
+    @property
+    def matrix(self) -> bool:
+        return self.detail >= Detail.FULL
+
+
+def terms(
+    *,
+    viewer: Viewer,
+    detail: str,
+    opens_at: datetime,
+    closes_at: datetime | None,
+    now: datetime,
+) -> Terms:
+    """Return the terms for one viewer of one phase at one moment.
+
+    ``detail`` is the phase's choice: full, domains, classes or miou. Organisers see every part,
+    rounded like everyone while the phase is open: what they see may be copied into a mail.
+    """
+    closed = place(now, opens_at=opens_at, closes_at=closes_at) is Window.CLOSED
+    if closed:
+        return Terms(Detail.FULL, None, counts=True)
+    if viewer is Viewer.ORGANISER:
+        return Terms(Detail.FULL, OPEN_DECIMALS, counts=False)
+    return Terms(Detail[detail.upper()], OPEN_DECIMALS, counts=False)
+
+
+def board_visible(
+    *,
+    visibility: str,
+    viewer: Viewer,
+    opens_at: datetime,
+    closes_at: datetime | None,
+    now: datetime,
+) -> bool:
+    """Say whether the leaderboard may be seen."""
+    if viewer is Viewer.ORGANISER or visibility == Visibility.PUBLIC:
+        return True
+    closed = place(now, opens_at=opens_at, closes_at=closes_at) is Window.CLOSED
+    return visibility == Visibility.AFTER_CLOSE and closed
+
+
+def score_visible(
+    *,
+    visibility: str,
+    viewer: Viewer,
+    opens_at: datetime,
+    closes_at: datetime | None,
+    now: datetime,
+) -> bool:
+    """Say whether a score may be seen by who may see its submission.
+
+    A team sees its own score under every visibility but ``organisers``: an unseen board with
+    seen scores is a usual arrangement, a hidden phase shows nothing.
+    """
+    if viewer is Viewer.OWNER and visibility != Visibility.ORGANISERS:
+        return True
+    return board_visible(
+        visibility=visibility,
+        viewer=viewer,
+        opens_at=opens_at,
+        closes_at=closes_at,
+        now=now,
+    )
+
+
+def figure(value: float | None, *, terms: Terms) -> float | None:
+    """Return one figure as it may leave; NaN and None are "not measured".
+
+    >>> figure(0.123456, terms=Terms(Detail.FULL, 4, counts=False))
+    0.1235
+    """
+    if value is None or math.isnan(value):
+        return None
+    return value if terms.decimals is None else round(value, terms.decimals)
+
+
+def pair(value: Any, *, terms: Terms) -> list[float | None] | None:
+    """Return an interval [low, high] as it may leave."""
+    if value is None:
+        return None
+    low, high = value
+    return [figure(low, terms=terms), figure(high, terms=terms)]
+
+
+def disclose(card: Mapping[str, Any], *, terms: Terms) -> dict[str, Any]:
+    """Return the part of an engine's score card that may leave under ``terms``.
+
+    Always: spec, engine version, patches, pixels, miou and its interval, whole seconds (rounded
+    up), notes, predicted frequencies (both tell of the upload alone). From ``classes`` on:
+    overall accuracy, mean F1, per-class figures. From ``domains`` on: per-domain mIoU and IoUs.
+    ``full``: the row-normalised matrix ``confusion_rows`` (null rows: no such truth). Counts
+    (``confusion``, ``truth_pixels``, domains' matrices) only once the phase is closed.
+    """
+    intervals = card.get("intervals") or {}
+    shown: dict[str, Any] = {
+        "spec": card.get("spec"),
+        "engine_version": card.get("engine_version"),
+        "patches": card.get("patches"),
+        "pixels": card.get("pixels"),
+        "miou": figure(card.get("miou"), terms=terms),
+        "miou_interval": pair(intervals.get("miou"), terms=terms),
+        "seconds": math.ceil(card.get("seconds") or 0),
+        "notes": list(card.get("notes") or []),
+        "predicted_frequencies": card.get("predicted_frequencies"),
+        "decimals": terms.decimals,
+        "detail": terms.detail.name.lower(),
+    }
+    if terms.classes:
+        class_intervals = intervals.get("classes") or []
+        shown["overall_accuracy"] = figure(card.get("overall_accuracy"), terms=terms)
+        shown["mean_f1"] = figure(card.get("mean_f1"), terms=terms)
+        shown["classes"] = [
+            _class_line(line, class_intervals, position, terms)
+            for position, line in enumerate(card.get("classes") or [])
+        ]
+    if terms.domains:
+        shown["domains"] = {
+            name: _domain(domain, terms) for name, domain in (card.get("domains") or {}).items()
+        }
+    if terms.matrix:
+        confusion = card.get("confusion") or []
+        shown["confusion_rows"] = [row_shares(row, terms=terms) for row in confusion]
+        if terms.counts:
+            shown["confusion"] = confusion
+    return shown
+
+
+def row_shares(row: list[int], *, terms: Terms) -> list[float] | None:
+    """Return a matrix row (pixels of one true class) as shares of its sum; None where empty.
+
+    >>> row_shares([3, 1, 0], terms=Terms(Detail.FULL, 4, counts=False))
+    [0.75, 0.25, 0.0]
+    """
+    total = sum(row)
+    if total == 0:
+        return None
+    shares = [count / total for count in row]
+    return shares if terms.decimals is None else [round(s, terms.decimals) for s in shares]
+
+
+def _class_line(
+    line: Mapping[str, Any], intervals: list[Any], position: int, terms: Terms
+) -> dict[str, Any]:
+    shown = {
+        "id": line["id"],
+        "name": line.get("name"),
+        "iou": figure(line.get("iou"), terms=terms),
+        "iou_interval": pair(
+            intervals[position] if position < len(intervals) else None, terms=terms
+        ),
+        "precision": figure(line.get("precision"), terms=terms),
+        "recall": figure(line.get("recall"), terms=terms),
+        "f1": figure(line.get("f1"), terms=terms),
+        "predicted_pixels": line.get("predicted_pixels"),
+        "scored": line.get("scored", True),
+    }
+    if terms.counts:
+        shown["truth_pixels"] = line.get("truth_pixels")
+    return shown
+
+
+def _domain(domain: Mapping[str, Any], terms: Terms) -> dict[str, Any]:
+    shown = {
+        "patches": domain.get("patches"),
+        "pixels": domain.get("pixels"),
+        "miou": figure(domain.get("miou"), terms=terms),
+        "ious": [figure(iou, terms=terms) for iou in domain.get("ious") or []],
+    }
+    if terms.counts and "confusion" in domain:
+        shown["confusion"] = domain["confusion"]
+    return shown
