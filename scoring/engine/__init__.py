@@ -1,0 +1,1 @@
+"""Exact scoring of raster segmentation challenges: pure numbers, no web framework, no queue."""
