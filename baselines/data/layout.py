@@ -1,0 +1,164 @@
+"""Find the files of a data set by their names, in whatever folders they lie.
+
+Every published layout is read alike: FLAIR #1 (old, with img/ and msk/ side by side under train/
+and test/, and new), FLAIR #2, the toys and the Hugging Face tree once its zips are unpacked. A
+patch's domain and zone come from folder names; the part is "test" below a folder whose name holds
+"test", else "train".
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_PATCH = re.compile(r"(IMG|MSK)_(?P<id>[0-9]{6})\.tiff?", re.IGNORECASE | re.ASCII)
+_SERIES = re.compile(
+    r"SEN2_sp_(?P<domain>D[0-9]{3}_[0-9]{4})-(?P<zone>Z[0-9]+_[A-Z]{2})"
+    r"_(?P<kind>data\.npy|masks\.npy|products\.txt)"
+)
+_DOMAIN = re.compile(r"D[0-9]{3}_[0-9]{4}")
+_ZONE = re.compile(r"Z[0-9]+_[A-Z]{2}")
+
+
+@dataclass(frozen=True)
+class SeriesFiles:
+    """The three files of a zone's satellite series."""
+
+    data: Path
+    masks: Path
+    products: Path
+
+
+@dataclass(frozen=True)
+class Patch:
+    """One patch and its files; `mask` and `series` are None where the tree has none."""
+
+    id: str
+    domain: str
+    zone: str
+    part: str
+    image: Path
+    mask: Path | None
+    series: SeriesFiles | None
+    centroid: tuple[int, int] | None  # row, column in the zone's series
+    metadata: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Index:
+    """A tree's patches in the order of their ids, and sentences about what is missing."""
+
+    root: Path
+    patches: tuple[Patch, ...]
+    missing: tuple[str, ...]
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """Give the domains present, sorted."""
+        return tuple(sorted({patch.domain for patch in self.patches}))
+
+    def of_domains(self, domains: list[str]) -> tuple[Patch, ...]:
+        """Give the patches of some domains, in the order of their ids."""
+        wanted = set(domains)
+        return tuple(patch for patch in self.patches if patch.domain in wanted)
+
+
+def index(root: Path, *, part: str | None = None) -> Index:
+    """Index the tree below `root`; `part` keeps only "train" or "test".
+
+    Raises FileNotFoundError when the folder does not exist or holds no image, ValueError when
+    two images have one id within a part or an image lies in no domain's folder.
+    """
+    if not root.is_dir():
+        raise FileNotFoundError(f"{root} is no folder; give the root of the data set")
+    images: dict[tuple[str, str], Path] = {}
+    masks: dict[tuple[str, str], Path] = {}
+    series: dict[tuple[str, str, str], dict[str, Path]] = {}
+    metadata: dict[str, Any] = {}
+    centroids: dict[str, Any] = {}
+    zips = 0
+    for path in _files(root):
+        if found := _PATCH.fullmatch(path.name):
+            table = images if path.name[:3].upper() == "IMG" else masks
+            key = (_part(path, root), found["id"])
+            if key in table:
+                raise ValueError(f"{path.name} is there twice: {table[key]} and {path}")
+            table[key] = path
+        elif found := _SERIES.fullmatch(path.name):
+            files = series.setdefault((_part(path, root), found["domain"], found["zone"]), {})
+            files[found["kind"].split(".")[0]] = path
+        elif path.suffix == ".json" and "metadata" in path.name:
+            metadata |= json.loads(path.read_text())
+        elif path.suffix == ".json" and "centroids" in path.name:
+            centroids |= json.loads(path.read_text())
+        elif path.suffix == ".zip" and _DOMAIN.fullmatch(path.stem):
+            zips += 1
+    if not images:
+        hint = f"; it holds {zips} zips of domains: unpack them first" if zips else ""
+        raise FileNotFoundError(f"{root}: no IMG_######.tif below this folder{hint}")
+    patches = []
+    for (its_part, patch_id), image in sorted(images.items(), key=lambda item: item[0][1]):
+        if part is not None and its_part != part:
+            continue
+        domain, zone = _place(image)
+        files = series.get((its_part, domain, zone), {})
+        centre = centroids.get(f"IMG_{patch_id}.tif")
+        patches.append(
+            Patch(
+                id=patch_id,
+                domain=domain,
+                zone=zone,
+                part=its_part,
+                image=image,
+                mask=masks.get((its_part, patch_id)),
+                series=SeriesFiles(**files) if len(files) == 3 else None,
+                centroid=(int(centre[0]), int(centre[1])) if centre is not None else None,
+                metadata=metadata.get(f"IMG_{patch_id}"),
+            )
+        )
+    return Index(root=root, patches=tuple(patches), missing=tuple(_lacks(patches, zips=zips)))
+
+
+def _files(root: Path) -> Iterator[Path]:
+    for folder, folders, names in os.walk(root):
+        folders.sort()
+        yield from (Path(folder) / name for name in sorted(names) if not name.startswith("."))
+
+
+def _part(path: Path, root: Path) -> str:
+    return "test" if any("test" in name for name in path.relative_to(root).parts[:-1]) else "train"
+
+
+def _place(image: Path) -> tuple[str, str]:
+    """Read domain and zone from the names of the folders around an image."""
+    domain = next((name for name in reversed(image.parts[:-1]) if _DOMAIN.fullmatch(name)), None)
+    zone = next((name for name in reversed(image.parts[:-1]) if _ZONE.fullmatch(name)), None)
+    if domain is None or zone is None:
+        raise ValueError(f"{image}: needs folders like D004_2021 and Z10_AU above it")
+    return domain, zone
+
+
+def _lacks(patches: list[Patch], *, zips: int) -> Iterator[str]:
+    for what, lacking in (
+        ("mask", [patch for patch in patches if patch.mask is None]),
+        (
+            "complete Sentinel-2 series",
+            [patch for patch in patches if patch.series is None],
+        ),
+        (
+            "centroid in the series",
+            [patch for patch in patches if patch.centroid is None],
+        ),
+        ("metadata", [patch for patch in patches if patch.metadata is None]),
+    ):
+        if lacking:
+            yield (
+                f"{len(lacking)} of {len(patches)} patches have no {what} (first: {lacking[0].id})"
+            )
+    if zips:
+        yield f"{zips} zips of domains are not unpacked"

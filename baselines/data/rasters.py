@@ -1,0 +1,83 @@
+"""Read and write the GeoTIFF files of the data set; the only user of rasterio here."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from affine import Affine
+from numpy.typing import NDArray
+from rasterio.errors import NotGeoreferencedWarning
+from rasterio.io import MemoryFile
+
+LAMBERT_93 = "EPSG:2154"
+# The published train masks carry this un-coded form, so the CRS of image and mask differ.
+LAMBERT_93_UNCODED = 'LOCAL_CS["RGF93 v1 / Lambert-93",UNIT["metre",1]]'
+
+
+@dataclass(frozen=True)
+class Georeference:
+    """Where a raster lies: CRS as text (empty for none) and affine transform."""
+
+    crs: str
+    transform: Affine
+
+
+def read(path: Path, *, bands: Sequence[int] | None = None) -> NDArray[np.uint8]:
+    """Read a uint8 raster as uint8[bands, H, W]; `bands` are 1-based, all by default.
+
+    Raises ValueError when the raster isn't uint8 or lacks a band.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.open(path, driver="GTiff") as source:
+            wanted = list(bands) if bands is not None else list(source.indexes)
+            missing = sorted(set(wanted) - set(source.indexes))
+            if missing:
+                raise ValueError(f"{path.name}: bands {missing} wanted, file has {source.count}")
+            if set(source.dtypes) != {"uint8"}:
+                raise ValueError(f"{path.name}: type {source.dtypes[0]}; uint8 is needed")
+            pixels: NDArray[np.uint8] = source.read(wanted)
+            return pixels
+
+
+def georeference(path: Path) -> Georeference:
+    """Read only the CRS and the transform of a raster."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.open(path, driver="GTiff") as source:
+            return Georeference(source.crs.to_wkt() if source.crs else "", source.transform)
+
+
+def write(path: Path, pixels: NDArray[np.generic], *, place: Georeference | None = None) -> None:
+    """Write [H, W] or [bands, H, W] as an LZW GeoTIFF of the array's own type.
+
+    The file appears under its name only when it is complete.
+    """
+    part = path.with_name(f".{path.name}.part")
+    part.write_bytes(encode(pixels, place=place))
+    part.replace(path)
+
+
+def encode(pixels: NDArray[np.generic], *, place: Georeference | None = None) -> bytes:
+    """Give the bytes of [H, W] or [bands, H, W] as an LZW GeoTIFF of the array's own type."""
+    stack = pixels[None] if pixels.ndim == 2 else pixels
+    options = {} if place is None else {"crs": place.crs or None, "transform": place.transform}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with MemoryFile() as memory:
+            with memory.open(
+                driver="GTiff",
+                count=stack.shape[0],
+                height=stack.shape[1],
+                width=stack.shape[2],
+                dtype=stack.dtype,
+                compress="lzw",
+                **options,
+            ) as target:
+                target.write(stack)
+            return bytes(memory.getbuffer())
