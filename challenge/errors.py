@@ -6,9 +6,12 @@ its message says what was found, what is allowed and what to do.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
-from django.utils.functional import Promise
+from django.utils.functional import Promise, lazy
+from django.utils.translation import gettext_lazy as _
 
 
 class Refusal(Exception):
@@ -68,3 +71,239 @@ class TooLarge(Refusal):
     """More bytes than allowed."""
 
     status = 413
+
+
+class Gone(Refusal):
+    """It was there and its time has passed."""
+
+    status = 410
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One line of the catalogue: the class (and with it the HTTP status) and the message."""
+
+    family: type[Refusal]
+    message: str | Promise
+
+    @property
+    def status(self) -> int:
+        return self.family.status
+
+
+CATALOGUE: dict[str, Kind] = {
+    "not-found": Kind(NotFound, _("There is no such thing here, or it is not for you to see.")),
+    "not-organiser": Kind(NotAllowed, _("Only the organisers of %(challenge)s may do this.")),
+    "not-registered": Kind(
+        NotAllowed,
+        _("You do not take part in %(challenge)s yet: register and accept its rules first."),
+    ),
+    "registration-pending": Kind(
+        NotAllowed,
+        _("Your registration to %(challenge)s waits for the organisers' approval."),
+    ),
+    "registration-refused": Kind(
+        NotAllowed,
+        _("The organisers refused your registration to %(challenge)s: write to them."),
+    ),
+    "terms-outdated": Kind(
+        Refusal,
+        _(
+            "You accepted version %(accepted)s of the rules; version %(current)s is in "
+            "force: read and accept it."
+        ),
+    ),
+    "account-inactive": Kind(NotAllowed, _("This account is closed.")),
+    "phase-upcoming": Kind(
+        Conflict,
+        _("This phase opens at %(opens_at)s (UTC); nothing can be submitted before."),
+    ),
+    "phase-closed": Kind(
+        Conflict,
+        _("This phase closed at %(closes_at)s (UTC); nothing can be submitted any more."),
+    ),
+    "phase-not-ready": Kind(
+        Conflict,
+        _("The labels of this phase are not installed yet; it takes submissions once they are."),
+    ),
+    "quota-day-used": Kind(
+        QuotaExceeded,
+        _("Your team used its %(limit)s submissions of today (UTC days); next at %(refills_at)s."),
+    ),
+    "quota-total-used": Kind(
+        QuotaExceeded,
+        _("Your team used all its %(limit)s submissions of this phase."),
+    ),
+    "quota-invalid-used": Kind(
+        QuotaExceeded,
+        _(
+            "Your team sent %(limit)s invalid archives today; check the next one before "
+            "sending, from %(refills_at)s on."
+        ),
+    ),
+    "archive-too-large": Kind(
+        TooLarge,
+        _("The archive is larger than %(limit_bytes)s bytes, the most this phase takes."),
+    ),
+    "archive-empty": Kind(Refusal, _("The file is empty; a zip of predictions is wanted.")),
+    "archive-missing": Kind(
+        Conflict,
+        _("The stored archive is no longer there: upload it again."),
+    ),
+    "upload-incomplete": Kind(
+        Conflict,
+        _("This upload is not complete yet: send the rest first."),
+    ),
+    "upload-used": Kind(Conflict, _("This upload was already submitted, as %(submission)s.")),
+    "method-name-missing": Kind(
+        Refusal,
+        _("The method needs a name of 1 to %(limit)s characters."),
+    ),
+    "field-too-long": Kind(
+        Refusal,
+        _("%(field)s has %(length)s characters; allowed are %(limit)s."),
+    ),
+    "url-invalid": Kind(
+        Refusal,
+        _("%(field)s is no web address: it must start with http:// or https://."),
+    ),
+    "seconds-invalid": Kind(Refusal, _("%(field)s must be a number of seconds above 0.")),
+    "illegal-move": Kind(Conflict, _("It is %(state)s now and cannot become %(wanted)s.")),
+    "late-worker": Kind(
+        Conflict,
+        _("Attempt %(attempt)s is over; this worker was given up and its result is refused."),
+    ),
+    "reason-missing": Kind(Refusal, _("Say why: the team reads this reason.")),
+    "already-disqualified": Kind(Conflict, _("This submission is already disqualified.")),
+    "not-disqualified": Kind(Conflict, _("This submission is not disqualified.")),
+    "finals-limit": Kind(
+        Conflict,
+        _("A team may choose %(limit)s submissions for the final ranking: drop one first."),
+    ),
+    "finals-not-scored": Kind(
+        Conflict,
+        _("Only a scored submission can be chosen for the final ranking."),
+    ),
+    "finals-closed": Kind(
+        Conflict,
+        _("The phase is closed: the choice for the final ranking stands."),
+    ),
+    "nothing-to-rescore": Kind(Conflict, _("There is no submission to score again.")),
+    "wrong-challenge": Kind(Refusal, _("This belongs to another challenge.")),
+    "not-captain": Kind(NotAllowed, _("Only the captain of the team may do this.")),
+    "not-a-member": Kind(NotAllowed, _("You are not in this team.")),
+    "team-name-taken": Kind(
+        Conflict,
+        _("Another team of this challenge is called “%(name)s”: choose another name."),
+    ),
+    "team-name-invalid": Kind(
+        Refusal,
+        _("A team's name has 2 to %(limit)s visible characters."),
+    ),
+    "already-in-team": Kind(
+        Conflict,
+        _("You are already in a team of this challenge: leave it first."),
+    ),
+    "member-elsewhere": Kind(Conflict, _("This person is in another team of this challenge.")),
+    "team-full": Kind(Conflict, _("A team of this challenge has at most %(limit)s members.")),
+    "team-has-submitted": Kind(
+        Conflict,
+        _("The team has already submitted: its members stay; teams can merge instead."),
+    ),
+    "captain-must-stay": Kind(
+        Conflict,
+        _("Hand the captain's role to a team mate before you leave."),
+    ),
+    "teams-frozen": Kind(Conflict, _("Teams could change until %(until)s (UTC).")),
+    "invitation-over": Kind(
+        Gone,
+        _("This invitation is used, withdrawn or expired: ask the captain for a new one."),
+    ),
+    "invitation-for-another": Kind(
+        NotAllowed,
+        _("This invitation was sent to another e-mail address: log in with that one."),
+    ),
+    "email-invalid": Kind(Refusal, _("“%(email)s” is no e-mail address.")),
+    "merge-asked": Kind(Conflict, _("This was already asked and waits for an answer.")),
+    "merge-answered": Kind(Conflict, _("This request was already answered.")),
+    "merge-same-team": Kind(Refusal, _("A team cannot merge with itself.")),
+    "merge-quota": Kind(
+        Conflict,
+        _("Together the teams would have used %(used)s of %(limit)s submissions of a phase."),
+    ),
+    "token-name-missing": Kind(
+        Refusal,
+        _("The token needs a name of 1 to %(limit)s characters, so that you know it later."),
+    ),
+    "token-scopes-invalid": Kind(
+        Refusal,
+        _("Unknown scopes: %(unknown)s; allowed are %(allowed)s, at least one."),
+    ),
+    "token-expiry-past": Kind(Refusal, _("The token would expire in the past.")),
+    "token-limit": Kind(Conflict, _("You have %(limit)s tokens: revoke one first.")),
+    "token-scope-missing": Kind(
+        NotAllowed,
+        _("This token does not have the scope “%(scope)s”."),
+    ),
+    "account-leads-team": Kind(
+        Conflict,
+        _("You are captain of %(teams)s: hand the role to a team mate first."),
+    ),
+    "account-last-organiser": Kind(
+        Conflict,
+        _("You are the only organiser of %(challenges)s: name another one first."),
+    ),
+    "phase-window-invalid": Kind(Refusal, _("The phase would close before it opens.")),
+    "phase-limit-invalid": Kind(
+        Refusal,
+        _("%(field)s must be a whole number above 0, or empty for no limit."),
+    ),
+    "phase-field-unknown": Kind(
+        Refusal,
+        _("Unknown fields: %(unknown)s; allowed are %(allowed)s."),
+    ),
+    "recipe-invalid": Kind(
+        Refusal,
+        _(
+            "“%(recipe)s” is no recipe's name: allowed are letters, digits, dots, dashes "
+            "and underscores."
+        ),
+    ),
+}
+
+
+def _fill(message: str | Promise, params: dict[str, Any]) -> str:
+    return str(message) % params
+
+
+_fill_lazily = lazy(_fill, str)
+
+
+def refuse(code: str, **params: Any) -> Refusal:
+    """Return the refusal ``code`` of the catalogue, its message filled with ``params``.
+
+    The message is translated when it is shown, not when it is raised. Raises KeyError for a code
+    that the catalogue lacks.
+    """
+    kind = CATALOGUE[code]
+    return kind.family(code, _fill_lazily(kind.message, params), **params)
+
+
+def as_problem(refusal: Refusal) -> dict[str, Any]:
+    """A refusal as problem JSON (RFC 9457) with our stable ``code`` and the plain ``params``.
+
+    >>> as_problem(Conflict("upload-offset", "The upload holds 5 bytes.", offset_bytes=5))["title"]
+    'Conflict'
+    """
+    try:
+        title = HTTPStatus(refusal.status).phrase
+    except ValueError:  # 460 of tus is not in the registry
+        title = refusal.code.replace("-", " ").capitalize()
+    return {
+        "type": "about:blank",
+        "title": title,
+        "status": refusal.status,
+        "code": refusal.code,
+        "detail": str(refusal.message),
+        "params": refusal.params,
+    }

@@ -1,0 +1,161 @@
+"""Uploaded archives in storage: streamed in, opened on the worker, swept when orphaned.
+
+A stored archive belongs to nobody until a Submission or an Upload names it. Who stored it deletes
+it when the submission is refused; whatever a crash leaves behind is an orphan and is swept after
+a day. Nothing that a submission names is ever deleted here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+import unicodedata
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from django.core.files.base import File
+from django.core.files.storage import default_storage
+from django.utils import timezone
+
+from challenge.errors import refuse
+from challenge.models import Submission, Upload
+
+CHUNK_BYTES = 1 << 20
+FOLDER = "archives"
+ORPHAN_AGE = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class StoredArchive:
+    """An archive in storage: its name there, digest, size, and what its owner called it."""
+
+    name: str
+    sha256: str
+    bytes: int
+    original_name: str
+
+
+class _Metered(File[bytes]):
+    """Reads a stream in chunks, counts and hashes what passes, stops above the limit."""
+
+    def __init__(self, stream: IO[bytes], *, limit_bytes: int) -> None:
+        super().__init__(stream, name="archive")
+        self.limit_bytes = limit_bytes
+        self.digest = hashlib.sha256()
+        self.bytes = 0
+
+    def read(self, size: int = CHUNK_BYTES) -> bytes:
+        chunk = self.file.read(CHUNK_BYTES if size is None or size < 0 else size)
+        self.bytes += len(chunk)
+        if self.bytes > self.limit_bytes:
+            raise refuse("archive-too-large", limit_bytes=self.limit_bytes)
+        self.digest.update(chunk)
+        return chunk
+
+    def chunks(self, chunk_size: int | None = None) -> Iterator[bytes]:
+        while chunk := self.read(chunk_size or CHUNK_BYTES):
+            yield chunk
+
+    def multiple_chunks(self, chunk_size: int | None = None) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return False
+
+
+def store(stream: IO[bytes], *, original_name: str, limit_bytes: int) -> StoredArchive:
+    """Stream an archive to storage, a megabyte at a time, hashing on the way.
+
+    ``stream`` is read from where it stands. Raises TooLarge ``archive-too-large`` as soon as more
+    than ``limit_bytes`` came, Refusal ``archive-empty``; then nothing is left in storage.
+    """
+    day = timezone.now()
+    name = f"{FOLDER}/{day:%Y-%m-%d}/{uuid.uuid4().hex}.zip"
+    metered = _Metered(stream, limit_bytes=limit_bytes)
+    try:
+        saved = default_storage.save(name, metered)
+        if metered.bytes == 0:
+            raise refuse("archive-empty")
+    except BaseException:
+        default_storage.delete(name)
+        raise
+    return StoredArchive(
+        name=saved,
+        sha256=metered.digest.hexdigest(),
+        bytes=metered.bytes,
+        original_name=clean_name(original_name),
+    )
+
+
+def clean_name(name: str) -> str:
+    """Return a file name fit to be shown: no folder, no control or direction characters.
+
+    >>> clean_name("C:\\\\preds\\\\a\\u202eb.zip")
+    'ab.zip'
+    """
+    last = PurePosixPath(name.replace("\\", "/")).name
+    shown = "".join(c for c in last if unicodedata.category(c) not in {"Cc", "Cf", "Cs"})
+    return shown.strip()[:255]
+
+
+@contextmanager
+def open_local(name: str) -> Iterator[Path]:
+    """Give a local path of a stored archive; what was downloaded for it is removed after.
+
+    Raises Conflict ``archive-missing`` when storage does not have it.
+    """
+    try:
+        local = Path(default_storage.path(name))
+    except NotImplementedError:
+        with tempfile.TemporaryDirectory(prefix="archive-") as folder:
+            local = Path(folder) / "archive.zip"
+            try:
+                with default_storage.open(name, "rb") as stored, local.open("wb") as target:
+                    for chunk in stored.chunks(CHUNK_BYTES):
+                        target.write(chunk)
+            except FileNotFoundError:
+                raise refuse("archive-missing") from None
+            yield local
+        return
+    if not local.is_file():
+        raise refuse("archive-missing")
+    yield local
+
+
+def open_stored(name: str) -> File[bytes]:
+    """Open a stored archive for streaming it back to its owner."""
+    if not default_storage.exists(name):
+        raise refuse("archive-missing")
+    return default_storage.open(name, "rb")
+
+
+def delete(name: str) -> None:
+    """Delete a stored archive unless a submission names it."""
+    if name and not Submission.objects.filter(archive=name).exists():
+        default_storage.delete(name)
+
+
+def sweep_orphans(*, now: datetime | None = None, older_than: timedelta = ORPHAN_AGE) -> int:
+    """Delete archives that no submission and no upload names, from folders of days gone by.
+
+    Returns how many were deleted.
+    """
+    before = ((now or timezone.now()) - older_than).date().isoformat()
+    if not default_storage.exists(FOLDER):
+        return 0
+    deleted = 0
+    for day in default_storage.listdir(FOLDER)[0]:
+        if day >= before:
+            continue
+        names = {f"{FOLDER}/{day}/{file}" for file in default_storage.listdir(f"{FOLDER}/{day}")[1]}
+        kept = set(Submission.objects.filter(archive__in=names).values_list("archive", flat=True))
+        kept |= set(Upload.objects.filter(archive__in=names).values_list("archive", flat=True))
+        for name in names - kept:
+            default_storage.delete(name)
+            deleted += 1
+    return deleted
