@@ -85,10 +85,11 @@ class Kind:
 
     family: type[Refusal]
     message: str | Promise
+    own_status: int | None = None
 
     @property
     def status(self) -> int:
-        return self.family.status
+        return self.own_status or self.family.status
 
 
 CATALOGUE: dict[str, Kind] = {
@@ -155,6 +156,98 @@ CATALOGUE: dict[str, Kind] = {
         _("This upload is not complete yet: send the rest first."),
     ),
     "upload-used": Kind(Conflict, _("This upload was already submitted, as %(submission)s.")),
+    "upload-not-found": Kind(NotFound, _("There is no such upload, or it is not yours.")),
+    "upload-expired": Kind(Gone, _("This upload has expired: start a new one.")),
+    "upload-too-large": Kind(
+        TooLarge, _("The file has %(found_bytes)s bytes; allowed are %(allowed_bytes)s.")
+    ),
+    "upload-longer-than-declared": Kind(
+        TooLarge, _("More bytes than the %(declared_bytes)s that were declared.")
+    ),
+    "upload-quota": Kind(
+        TooLarge,
+        _(
+            "Your uploads that were not submitted would hold %(found_bytes)s bytes; allowed are "
+            "%(allowed_bytes)s: submit or delete one."
+        ),
+    ),
+    "upload-count": Kind(
+        QuotaExceeded,
+        _("You have %(limit)s uploads that were not submitted: submit or delete one."),
+    ),
+    "upload-disk-full": Kind(
+        Refusal,
+        _("The server has no room at the moment; what was received is kept. Resume later."),
+        507,
+    ),
+    "upload-offset": Kind(
+        Conflict,
+        _(
+            "The upload holds %(offset_bytes)s bytes, not %(given_bytes)s: ask for the offset "
+            "and resume there."
+        ),
+    ),
+    "upload-locked": Kind(
+        Refusal,
+        _("Another request is writing to this upload: wait for it to end, then resume."),
+        423,
+    ),
+    "upload-checksum": Kind(
+        Refusal,
+        _("The bytes received do not match Upload-Checksum and were dropped: send them again."),
+        460,
+    ),
+    "upload-not-ready": Kind(
+        Conflict, _("The upload is still being stored: try again in a moment.")
+    ),
+    "upload-streams-busy": Kind(
+        Refusal,
+        _("Too many uploads are running at the moment: resume in a few seconds."),
+        503,
+    ),
+    "upload-header-invalid": Kind(
+        Refusal, _("%(header)s is “%(found)s”; allowed is %(allowed)s."), 400
+    ),
+    "upload-metadata-too-large": Kind(
+        TooLarge, _("Upload-Metadata has %(length)s characters; allowed are %(limit)s.")
+    ),
+    "upload-length-required": Kind(
+        Refusal,
+        _("Send Content-Length; chunked transfer encoding is not accepted here."),
+        411,
+    ),
+    "upload-content-type": Kind(
+        Refusal, _("Content-Type is “%(found)s”; allowed is %(allowed)s."), 415
+    ),
+    "tus-version": Kind(
+        Refusal, _("Tus-Resumable is “%(found)s”; this server speaks %(version)s."), 412
+    ),
+    "not-authenticated": Kind(
+        NotAllowed,
+        _("Log in: send “Authorization: Bearer” and a token of your account page."),
+        401,
+    ),
+    "token-invalid": Kind(
+        NotAllowed,
+        _("This token is not valid: mistyped, expired or revoked. Make a new one."),
+        401,
+    ),
+    "csrf-failed": Kind(
+        NotAllowed, _("The CSRF token is missing or wrong: send it in the header X-CSRFToken.")
+    ),
+    "too-many-requests": Kind(QuotaExceeded, _("Too many requests: wait %(retry_after_s)s s.")),
+    "method-not-allowed": Kind(
+        Refusal, _("%(method)s is not possible here; allowed are %(allow)s."), 405
+    ),
+    "request-invalid": Kind(
+        Refusal, _("The request cannot be understood; “errors” says where and why.")
+    ),
+    "server-error": Kind(
+        Refusal, _("Something broke on our side and was logged; please try again later."), 500
+    ),
+    "webhook-url-invalid": Kind(Refusal, _("“%(url)s” cannot be called: %(reason)s.")),
+    "webhook-limit": Kind(Conflict, _("You have %(limit)s webhooks: delete one first.")),
+    "cursor-invalid": Kind(Refusal, _("This cursor is not one of ours: begin again without it.")),
     "method-name-missing": Kind(
         Refusal,
         _("The method needs a name of 1 to %(limit)s characters."),
@@ -286,7 +379,8 @@ def refuse(code: str, **params: Any) -> Refusal:
     that the catalogue lacks.
     """
     kind = CATALOGUE[code]
-    return kind.family(code, _fill_lazily(kind.message, params), **params)
+    message = _fill_lazily(kind.message, params)
+    return kind.family(code, message, status=kind.own_status, **params)
 
 
 def as_problem(refusal: Refusal) -> dict[str, Any]:

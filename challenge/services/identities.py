@@ -1,0 +1,78 @@
+"""Who speaks: a bearer token with its scopes, or a session's cookie with its CSRF token.
+
+The one place where the API and the resumable uploads learn who sent a request.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.http import HttpRequest, HttpResponse
+from django.middleware.csrf import CsrfViewMiddleware
+
+from challenge.errors import refuse
+from challenge.models import ApiToken, User
+from challenge.services import throttles, tokens
+
+ALL_SCOPES = frozenset(ApiToken.Scope.values)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A person and what their way of logging in lets them do."""
+
+    user: User
+    scopes: frozenset[str]
+    token: ApiToken | None = None
+
+
+def find(request: HttpRequest) -> Identity | None:
+    """Who speaks, or None for a reader who is not logged in.
+
+    Raises ``Refusal`` (401) for a token that is not valid, ``NotAllowed`` for a cookie without
+    its CSRF token in a request that changes something.
+    """
+    authorization = request.headers.get("Authorization", "")
+    if authorization:
+        return _from_token(request, authorization)
+    if request.user.is_authenticated:
+        _check_csrf(request)
+        return Identity(user=request.user, scopes=ALL_SCOPES)
+    return None
+
+
+def identify(request: HttpRequest, *, scope: str) -> Identity:
+    """Who speaks, with ``scope``. Raises ``Refusal`` (401) for nobody, ``NotAllowed`` (403)."""
+    identity = find(request)
+    if identity is None:
+        raise refuse("not-authenticated")
+    if scope not in identity.scopes:
+        raise refuse("token-scope-missing", scope=scope)
+    return identity
+
+
+def _from_token(request: HttpRequest, authorization: str) -> Identity:
+    scheme, _space, plain = authorization.partition(" ")
+    token = tokens.authenticate(plain.strip()) if scheme.lower() == "bearer" else None
+    if token is None:
+        throttles.check_failed_login(request)
+        raise refuse("token-invalid")
+    throttles.check_token(token.pk)
+    request.user = token.user
+    return Identity(user=token.user, scopes=frozenset(token.scopes), token=token)
+
+
+class _CsrfCheck(CsrfViewMiddleware):
+    def _reject(self, request: HttpRequest, reason: str) -> HttpResponse:
+        raise refuse("csrf-failed")
+
+
+def _check_csrf(request: HttpRequest) -> None:
+    if request.method in {"GET", "HEAD", "OPTIONS", "TRACE"}:
+        return
+    check = _CsrfCheck(lambda _request: HttpResponse())
+    if not request.headers.get("X-CSRFToken"):
+        # Without the header Django would look for the token in a form, and so read the body.
+        check._reject(request, "missing")
+    check.process_request(request)
+    check.process_view(request, lambda _request: HttpResponse(), (), {})

@@ -1,0 +1,172 @@
+"""The tus 1.0 endpoints: ``/api/v1/uploads`` and ``/api/v1/uploads/{id}``.
+
+Thin: headers in, :mod:`challenge.services.uploads` does it, headers out. A refusal is problem
+JSON like everywhere in the API, and is answered only after the body was read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Concatenate, ParamSpec
+from uuid import UUID
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.urls import reverse
+from django.utils.http import http_date
+from django.views.decorators.csrf import csrf_exempt
+
+from challenge.errors import Refusal, as_problem, refuse
+from challenge.models import Upload
+from challenge.services import identities, throttles, uploads
+from challenge.uploads import headers, streams
+
+P = ParamSpec("P")
+View = Callable[Concatenate[HttpRequest, P], HttpResponse]
+METHOD_OVERRIDES = frozenset({"PATCH", "DELETE", "HEAD"})
+
+
+def speaks_tus(view: View[P]) -> View[P]:
+    """Version check, refusals as problem JSON, the headers that every tus answer has."""
+
+    @csrf_exempt  # identities.identify checks it where a cookie speaks for the person
+    @wraps(view)
+    def wrapped(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+        _override_method(request)
+        body = streams.Body(request)
+        try:
+            if request.method != "OPTIONS":
+                throttles.check(request, kind="upload")
+                headers.check_version(request)
+            response = view(request, *args, **kwargs)
+        except Refusal as refusal:
+            body.drain()
+            response = _problem(refusal)
+        response["Tus-Resumable"] = headers.VERSION
+        response.setdefault("Cache-Control", "no-store")
+        response["X-Content-Type-Options"] = "nosniff"
+        return response
+
+    return wrapped
+
+
+def _override_method(request: HttpRequest) -> None:
+    override = request.headers.get("X-HTTP-Method-Override", "").upper()
+    if request.method == "POST" and override in METHOD_OVERRIDES:
+        request.method = override
+
+
+def _problem(refusal: Refusal) -> HttpResponse:
+    response = JsonResponse(
+        as_problem(refusal), status=refusal.status, content_type="application/problem+json"
+    )
+    if refusal.status == 460:
+        response.reason_phrase = "Checksum Mismatch"
+    if refusal.status == 412:
+        response["Tus-Version"] = headers.VERSION
+    if refusal.status == 401:
+        response["WWW-Authenticate"] = 'Bearer realm="flair"'
+    if (wait_s := refusal.params.get("retry_after_s")) is not None:
+        response["Retry-After"] = str(wait_s)
+    if (offset := refusal.params.get("offset_bytes")) is not None:
+        response["Upload-Offset"] = str(offset)
+    if allow := refusal.params.get("allow"):
+        response["Allow"] = str(allow)
+    return response
+
+
+def _wrong_method(request: HttpRequest, allow: str) -> Refusal:
+    return refuse("method-not-allowed", method=request.method, allow=allow)
+
+
+@speaks_tus
+def collection(request: HttpRequest) -> HttpResponse:
+    """OPTIONS: what the server can do. POST: create an upload, perhaps with its first bytes."""
+    if request.method == "OPTIONS":
+        return _options()
+    if request.method == "POST":
+        return _create(request)
+    raise _wrong_method(request, "OPTIONS, POST")
+
+
+@speaks_tus
+def item(request: HttpRequest, upload_id: UUID) -> HttpResponse:
+    """HEAD: the offset. PATCH: bytes at the offset. DELETE: forget it."""
+    if request.method == "OPTIONS":
+        return _options()
+    if request.method not in {"HEAD", "PATCH", "DELETE"}:
+        raise _wrong_method(request, "OPTIONS, HEAD, PATCH, DELETE")
+    user = identities.identify(request, scope="submit").user
+    upload = uploads.get(user=user, upload_id=upload_id)
+    if request.method == "HEAD":
+        response = HttpResponse(status=200)
+        return _with_state(response, upload, offset_bytes=uploads.offset_bytes(upload))
+    if request.method == "PATCH":
+        headers.check_content_type(request)
+        offset = headers.integer(request, "Upload-Offset")
+        offset = _receive(request, upload, offset_bytes=offset)
+        return _with_state(HttpResponse(status=204), upload, offset_bytes=offset)
+    uploads.terminate(upload)
+    return HttpResponse(status=204)
+
+
+def _options() -> HttpResponse:
+    response = HttpResponse(status=204)
+    response["Tus-Version"] = headers.VERSION
+    response["Tus-Extension"] = headers.EXTENSIONS
+    response["Tus-Max-Size"] = str(settings.UPLOAD_LIMIT_BYTES)
+    response["Tus-Checksum-Algorithm"] = ",".join(headers.CHECKSUMS)
+    return response
+
+
+def _create(request: HttpRequest) -> HttpResponse:
+    user = identities.identify(request, scope="submit").user
+    length = headers.upload_length(request)
+    metadata = headers.metadata(request)
+    body = headers.body_length(request)
+    headers.checksum(request)  # before a row is written for bytes that cannot be verified
+    if body:
+        headers.check_content_type(request)
+    upload = uploads.create(
+        user=user,
+        length_bytes=length,
+        original_name=metadata.get("filename", metadata.get("name", "")),
+        metadata=metadata,
+    )
+    offset = 0
+    if body or not length:
+        try:
+            offset = _receive(request, upload, offset_bytes=0)
+        except Refusal:
+            # The client learns no address from a refusal: what it cannot resume must not stay.
+            uploads.terminate(upload)
+            raise
+    response = HttpResponse(status=201)
+    response["Location"] = request.build_absolute_uri(
+        reverse("uploads:item", kwargs={"upload_id": upload.id})
+    )
+    return _with_state(response, upload, offset_bytes=offset)
+
+
+def _receive(request: HttpRequest, upload: Upload, *, offset_bytes: int) -> int:
+    length = headers.body_length(request)
+    checksum = headers.checksum(request)
+    with streams.place(upload.user_id):
+        offset = uploads.receive(
+            upload=upload,
+            stream=streams.Body(request),
+            offset_bytes=offset_bytes,
+            length_bytes=length,
+            checksum=checksum,
+        )
+    if offset == upload.length_bytes and not upload.archive:
+        uploads.finish_soon(upload)
+    return offset
+
+
+def _with_state(response: HttpResponse, upload: Upload, *, offset_bytes: int) -> HttpResponse:
+    response["Upload-Offset"] = str(offset_bytes)
+    response["Upload-Length"] = str(upload.length_bytes)
+    response["Upload-Expires"] = http_date(upload.expires_at.timestamp())
+    return response
