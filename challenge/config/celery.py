@@ -1,0 +1,33 @@
+"""The Celery application: workers and beat run it, the site only sends by task name.
+
+PostgreSQL is the queue and Celery the doorbell (docs/architecture.md), so a lost or repeated
+message costs seconds and nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from celery import Celery
+from celery.signals import beat_init, setup_logging, worker_init
+
+from challenge.config import engines
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "challenge.config.settings")
+
+app = Celery("challenge")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+# Default of the process, not of this thread alone: gunicorn's threads ring through it too.
+app.set_default()
+
+
+@worker_init.connect
+@beat_init.connect
+def hold_engines(**_: Any) -> None:
+    engines.hold_if_unset()
+
+
+@setup_logging.connect
+def keep_our_logging(**_: Any) -> None:
+    """Connected, so that Celery leaves logging to ``settings.LOGGING``."""

