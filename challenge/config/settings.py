@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import secrets
 from pathlib import Path
 from typing import Any
@@ -197,7 +196,7 @@ CELERY_TIMEZONE = "UTC"
 CELERY_IMPORTS = ("scoring.tasks", "baselines.tasks")
 CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_TASK_ROUTES = {
-    "scoring.evaluate": {"queue": "scoring"},
+    "scoring.score": {"queue": "scoring"},
     "baselines.*": {"queue": "gpu"},
 }
 # Kept in memory: nothing here minds being rung once more after a restart.
@@ -259,6 +258,19 @@ WHITENOISE_AUTOREFRESH = DEBUG
 UPLOADS_DIR: Path = env.folder("UPLOADS_DIR", default=DATA_DIR / "uploads") or DATA_DIR
 UPLOAD_LIMIT_BYTES = env.size_bytes("UPLOAD_LIMIT", default=6_000_000_000)
 UPLOAD_EXPIRY_S = env.integer("UPLOAD_EXPIRY_S", default=48 * 3600, minimum=60)
+# What one person may have uploaded or declared without submitting it.
+UPLOAD_USER_BYTES = env.size_bytes("UPLOAD_USER", default=12_000_000_000)
+UPLOAD_USER_COUNT = env.integer("UPLOAD_USER_COUNT", default=10, minimum=1)
+# Never filled, so that the database and the logs on the same disk can go on.
+UPLOAD_RESERVE_BYTES = env.size_bytes("UPLOAD_RESERVE", default=500_000_000)
+# Requests that may stream at once in one web process: fewer than its threads.
+UPLOAD_STREAMS = env.integer("UPLOAD_STREAMS", default=8, minimum=1)
+# A client silent for longer loses its connection (not its bytes), and its thread is free again.
+UPLOAD_IDLE_S = env.integer("UPLOAD_IDLE_S", default=20, minimum=1)
+# Requests a minute: of one address to the API, of one address to uploads, of one token.
+API_RATE_ADDRESS = env.integer("API_RATE_ADDRESS", default=600, minimum=1)
+API_RATE_UPLOAD = env.integer("API_RATE_UPLOAD", default=1200, minimum=1)
+API_RATE_TOKEN = env.integer("API_RATE_TOKEN", default=600, minimum=1)
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.TemporaryFileUploadHandler"]
 FILE_UPLOAD_TEMP_DIR = env.folder("UPLOAD_TEMP_DIR")
 

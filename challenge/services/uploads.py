@@ -33,7 +33,6 @@ log = logging.getLogger(__name__)
 LOCK_WAIT_S = 1.5
 FINISH_WAIT_S = 20.0
 ORPHAN_AGE_S = 24 * 3600
-NAME_LENGTH_MAX = 255
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ def create(
         upload = Upload.objects.create(
             user=user,
             length_bytes=length_bytes,
-            original_name=clean_name(original_name),
+            original_name=archives.clean_name(original_name),
             metadata=metadata or {},
             expires_at=now + timedelta(seconds=settings.UPLOAD_EXPIRY_S),
         )
@@ -81,20 +80,13 @@ def create(
 
 def _check_allowance(user: User, *, length_bytes: int, now: datetime) -> None:
     """Refuse when the person's unsubmitted uploads are too many or too large together."""
-    submitted = Submission.objects.filter(archive__gt="", submitted_by=user).values("archive")
-    waiting = Upload.objects.filter(user=user, expires_at__gt=now).exclude(archive__in=submitted)
+    waiting = Upload.objects.filter(user=user, expires_at__gt=now, submission__isnull=True)
     count_limit, bytes_limit = int(settings.UPLOAD_USER_COUNT), int(settings.UPLOAD_USER_BYTES)
     if waiting.count() >= count_limit:
         raise refuse("upload-count", limit=count_limit)
     declared = waiting.aggregate(total=Sum("length_bytes"))["total"] or 0
     if declared + length_bytes > bytes_limit:
         raise refuse("upload-quota", found_bytes=declared + length_bytes, allowed_bytes=bytes_limit)
-
-
-def clean_name(name: str) -> str:
-    """The last component of a file name as the client gave it, without control characters."""
-    last = name.replace("\\", "/").rsplit("/", 1)[-1]
-    return "".join(c for c in last if c.isprintable())[:NAME_LENGTH_MAX]
 
 
 def get(*, user: User, upload_id: UUID, now: datetime | None = None) -> Upload:
@@ -241,7 +233,7 @@ def take(*, user: User, upload_id: UUID, now: datetime | None = None) -> StoredA
     Raises what ``get`` and ``finish`` raise, and ``Conflict`` when it was submitted before.
     """
     upload = finish(get(user=user, upload_id=upload_id, now=now))
-    used_by = Submission.objects.filter(archive=upload.archive).first()
+    used_by = Submission.objects.filter(upload=upload).first()
     if used_by is not None:
         raise refuse("upload-used", submission=str(used_by.id))
     return StoredArchive(
@@ -268,9 +260,7 @@ def terminate(upload: Upload) -> None:
 
 
 def _delete(upload: Upload) -> None:
-    is_used = Submission.objects.filter(archive=upload.archive).exists()
-    if upload.archive and not is_used:
-        archives.delete(upload.archive)
+    archives.delete(upload.archive)  # spares what a submission names
     upload_parts.remove(upload.id)
     upload.delete()
 
