@@ -242,12 +242,17 @@ CATALOGUE: dict[str, Kind] = {
     "request-invalid": Kind(
         Refusal, _("The request cannot be understood; “errors” says where and why.")
     ),
+    "body-unreadable": Kind(Refusal, _("The request's body is no valid JSON."), 400),
+    "request-refused": Kind(Refusal, _("The request was refused as it stands."), 400),
     "server-error": Kind(
         Refusal, _("Something broke on our side and was logged; please try again later."), 500
     ),
     "webhook-url-invalid": Kind(Refusal, _("“%(url)s” cannot be called: %(reason)s.")),
     "webhook-limit": Kind(Conflict, _("You have %(limit)s webhooks: delete one first.")),
     "cursor-invalid": Kind(Refusal, _("This cursor is not one of ours: begin again without it.")),
+    "baseline-not-allowed": Kind(
+        NotAllowed, _("Only the platform's own team submits baselines.")
+    ),
     "method-name-missing": Kind(
         Refusal,
         _("The method needs a name of 1 to %(limit)s characters."),

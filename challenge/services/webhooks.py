@@ -1,0 +1,282 @@
+"""News sent to addresses of participants and organisers: signed, retried, logged.
+
+As with evaluations the row is the queue and Celery the doorbell: a delivery is written in the
+transaction of what it tells of, claimed under a lock, and tried again with growing pauses until
+the address answers 2xx or the attempts are used up.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import logging
+import secrets
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from challenge.errors import refuse
+from challenge.models import Challenge, Evaluation, Phase, User, Webhook, WebhookDelivery
+from challenge.rules import disclosure
+from challenge.rules.disclosure import Viewer
+from challenge.rules.lifecycle import State
+from challenge.selectors import people
+from challenge.services import audit, webhook_calls
+
+log = logging.getLogger(__name__)
+
+WEBHOOKS_PER_PERSON = 10
+PAUSES_S = (60, 300, 1800, 7200, 28800, 86400)
+CLAIM_S = 300
+NEWS_OF_CLOSED_PHASES = timedelta(days=3)
+USER_AGENT = "flair-challenge-platform"
+EVENT_BY_STATE = {
+    State.SCORED.value: Webhook.Event.SUBMISSION_SCORED,
+    State.REJECTED.value: Webhook.Event.SUBMISSION_REJECTED,
+}
+
+
+def create(
+    *,
+    user: User,
+    url: str,
+    events: Iterable[str],
+    challenge: Challenge | None = None,
+) -> Webhook:
+    """Register an address for news of one's own submissions, or of a challenge one organises.
+
+    Raises Refusal ``webhook-url-invalid``, ``not-organiser``, Conflict ``webhook-limit``.
+    """
+    if challenge is not None and not people.is_organiser(user, challenge):
+        raise refuse("not-organiser", challenge=challenge.slug)
+    try:
+        webhook_calls.resolve(url)
+    except webhook_calls.CannotCall as error:
+        raise refuse("webhook-url-invalid", url=url[:200], reason=str(error)) from error
+    with transaction.atomic():
+        User.objects.select_for_update(of=("self",)).only("pk").get(pk=user.pk)
+        if Webhook.objects.filter(user=user).count() >= WEBHOOKS_PER_PERSON:
+            raise refuse("webhook-limit", limit=WEBHOOKS_PER_PERSON)
+        webhook = Webhook.objects.create(
+            user=user,
+            challenge=challenge,
+            url=url,
+            secret=secrets.token_urlsafe(32),
+            events=sorted(set(events)),
+        )
+    audit.record(
+        "webhook.created",
+        actor=user,
+        challenge=challenge,
+        target=f"webhook {webhook.pk}",
+        host=urlsplit(url).hostname or "",
+        events=webhook.events,
+    )
+    return webhook
+
+
+def delete(*, webhook: Webhook, actor: User) -> None:
+    """Forget an address with its log."""
+    audit.record(
+        "webhook.deleted",
+        actor=actor,
+        challenge=webhook.challenge,
+        target=f"webhook {webhook.pk}",
+    )
+    webhook.delete()
+
+
+def ping(*, webhook: Webhook, now: datetime | None = None) -> WebhookDelivery:
+    """Queue a trial delivery, due at once."""
+    now = now or timezone.now()
+    return WebhookDelivery.objects.create(
+        webhook=webhook,
+        event="ping",
+        payload={"event": "ping", "at": now.isoformat()},
+        created_at=now,
+        next_attempt_at=now,
+        dedupe_key=f"ping:{secrets.token_hex(8)}",
+    )
+
+
+def enqueue_result(evaluation: Evaluation, *, now: datetime) -> int:
+    """Queue the news of a finished evaluation, in its transaction; how many were queued."""
+    event = EVENT_BY_STATE.get(evaluation.state)
+    if event is None:
+        return 0
+    entry = evaluation.submission.entry
+    challenge = entry.phase.challenge
+    hooks = Webhook.objects.filter(is_active=True, events__contains=[event]).filter(
+        Q(challenge=challenge) | Q(challenge=None, user__memberships__team=entry.team)
+    )
+    queued = 0
+    for hook in hooks.select_related("user").distinct():
+        viewer = Viewer.OWNER
+        if hook.challenge_id is not None:
+            if not people.is_organiser(hook.user, challenge):
+                continue
+            viewer = Viewer.ORGANISER
+        payload = _result(evaluation, event=event, viewer=viewer, now=now)
+        queued += _queue(hook, event=event, payload=payload, key=f"{evaluation.pk}", now=now)
+    return queued
+
+
+def _result(evaluation: Evaluation, *, event: str, viewer: Viewer, now: datetime) -> dict[str, Any]:
+    submission = evaluation.submission
+    phase = submission.entry.phase
+    payload: dict[str, Any] = {
+        "event": event,
+        "at": now.isoformat(),
+        "challenge": phase.challenge.slug,
+        "phase": phase.slug,
+        "team": submission.entry.team.name,
+        "submission": str(submission.id),
+        "number": submission.number,
+        "method_name": submission.method_name,
+        "state": evaluation.state,
+        "url": f"{settings.SITE_URL}/api/v1/submissions/{submission.id}",
+    }
+    window = {"opens_at": phase.opens_at, "closes_at": phase.closes_at, "now": now}
+    if evaluation.state == State.REJECTED:
+        payload["problems"] = evaluation.problems
+        payload["problems_more"] = evaluation.problems_more
+    elif disclosure.score_visible(visibility=phase.visibility, viewer=viewer, **window):
+        terms = disclosure.terms(viewer=viewer, detail=phase.detail, **window)
+        payload["miou"] = disclosure.figure(evaluation.score.miou, terms=terms)
+    return payload
+
+
+def enqueue_closed_phases(*, now: datetime) -> int:
+    """Queue the news of phases that closed lately, once each; how many were queued."""
+    queued = 0
+    event = Webhook.Event.PHASE_CLOSED
+    phases = Phase.objects.filter(
+        is_published=True,
+        challenge__is_published=True,
+        closes_at__lte=now,
+        closes_at__gt=now - NEWS_OF_CLOSED_PHASES,
+    )
+    for phase in phases.select_related("challenge"):
+        hooks = Webhook.objects.filter(
+            Q(challenge=phase.challenge)
+            | Q(challenge=None, user__memberships__challenge=phase.challenge),
+            is_active=True,
+            events__contains=[event],
+            created_at__lte=phase.closes_at,
+        )
+        for hook in hooks.exclude(deliveries__dedupe_key=_closed_key(phase)).distinct():
+            payload = {
+                "event": event.value,
+                "at": now.isoformat(),
+                "challenge": phase.challenge.slug,
+                "phase": phase.slug,
+                "closes_at": phase.closes_at.isoformat() if phase.closes_at else None,
+                "url": f"{settings.SITE_URL}/api/v1/challenges/{phase.challenge.slug}"
+                f"/phases/{phase.slug}/leaderboard",
+            }
+            queued += _queue(hook, event=event, payload=payload, key=_closed_key(phase), now=now)
+    return queued
+
+
+def _closed_key(phase: Phase) -> str:
+    return f"closed:{phase.pk}:{phase.closes_at.isoformat() if phase.closes_at else ''}"
+
+
+def _queue(hook: Webhook, *, event: str, payload: dict[str, Any], key: str, now: datetime) -> int:
+    _delivery, is_new = WebhookDelivery.objects.get_or_create(
+        webhook=hook,
+        dedupe_key=key,
+        defaults={
+            "event": event,
+            "payload": payload,
+            "created_at": now,
+            "next_attempt_at": now,
+        },
+    )
+    return int(is_new)
+
+
+def _due(now: datetime) -> QuerySet[WebhookDelivery]:
+    return WebhookDelivery.objects.filter(next_attempt_at__lte=now, webhook__is_active=True)
+
+
+def is_due(*, now: datetime | None = None) -> bool:
+    """Whether something waits to be delivered; queues the news of closed phases on the way."""
+    now = now or timezone.now()
+    enqueue_closed_phases(now=now)
+    return _due(now).exists()
+
+
+def deliver(*, now: datetime | None = None, limit: int = 500) -> int:
+    """Try what is due, oldest first; how many deliveries were answered with 2xx."""
+    delivered = 0
+    for _turn in range(limit):
+        claimed = _claim(now or timezone.now())
+        if claimed is None:
+            break
+        delivered += _try(claimed, now=now or timezone.now())
+    return delivered
+
+
+def _claim(now: datetime) -> WebhookDelivery | None:
+    """Take one due delivery; while the claim lasts nobody else takes it."""
+    with transaction.atomic():
+        delivery = (
+            _due(now)
+            .select_for_update(skip_locked=True, of=("self",))
+            .select_related("webhook")
+            .order_by("next_attempt_at", "pk")
+            .first()
+        )
+        if delivery is not None:
+            delivery.attempts += 1
+            delivery.next_attempt_at = now + timedelta(seconds=CLAIM_S)
+            delivery.save(update_fields=["attempts", "next_attempt_at"])
+    return delivery
+
+
+def _try(delivery: WebhookDelivery, *, now: datetime) -> int:
+    hook = delivery.webhook
+    body = json.dumps(delivery.payload, sort_keys=True, separators=(",", ":")).encode()
+    headers = {
+        "Content-Type": "application/json",
+        "User-Agent": USER_AGENT,
+        "Flair-Event": delivery.event,
+        "Flair-Delivery": str(delivery.pk),
+        "Flair-Signature": sign(body, secret=hook.secret, at_s=int(now.timestamp())),
+    }
+    delivery.last_status, delivery.last_error = None, ""
+    try:
+        delivery.last_status = webhook_calls.post(hook.url, body=body, headers=headers)
+        is_done = 200 <= delivery.last_status < 300
+        if not is_done:
+            delivery.last_error = f"answered {delivery.last_status}"
+    except webhook_calls.CannotCall as error:
+        delivery.last_error, is_done = str(error)[:200], False
+    if is_done:
+        delivery.delivered_at, delivery.next_attempt_at = now, None
+    elif delivery.attempts > len(PAUSES_S):
+        delivery.next_attempt_at = None
+    else:
+        delivery.next_attempt_at = now + timedelta(seconds=PAUSES_S[delivery.attempts - 1])
+    delivery.save(
+        update_fields=["last_status", "last_error", "delivered_at", "next_attempt_at"],
+    )
+    return int(is_done)
+
+
+def sign(body: bytes, *, secret: str, at_s: int) -> str:
+    """The signature header: ``t=<seconds>,v1=<hex>``, HMAC-SHA256 over ``<seconds>.<body>``.
+
+    >>> sign(b"{}", secret="s", at_s=0)[:20]
+    't=0,v1=e79b1f685c78e'
+    """
+    digest = hmac.new(secret.encode(), f"{at_s}.".encode() + body, hashlib.sha256)
+    return f"t={at_s},v1={digest.hexdigest()}"
