@@ -250,9 +250,7 @@ CATALOGUE: dict[str, Kind] = {
     "webhook-url-invalid": Kind(Refusal, _("“%(url)s” cannot be called: %(reason)s.")),
     "webhook-limit": Kind(Conflict, _("You have %(limit)s webhooks: delete one first.")),
     "cursor-invalid": Kind(Refusal, _("This cursor is not one of ours: begin again without it.")),
-    "baseline-not-allowed": Kind(
-        NotAllowed, _("Only the platform's own team submits baselines.")
-    ),
+    "baseline-not-allowed": Kind(NotAllowed, _("Only the platform's own team submits baselines.")),
     "method-name-missing": Kind(
         Refusal,
         _("The method needs a name of 1 to %(limit)s characters."),

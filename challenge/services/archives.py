@@ -41,7 +41,7 @@ class StoredArchive:
     original_name: str
 
 
-class _Metered(File[bytes]):
+class _Metered(File):  # type: ignore[type-arg]  # no generic at run time
     """Reads a stream in chunks, counts and hashes what passes, stops above the limit."""
 
     def __init__(self, stream: IO[bytes], *, limit_bytes: int) -> None:

@@ -1,0 +1,334 @@
+"""Submitting, and what may happen to a submission afterwards. Page and API call the same."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime
+from typing import IO, Any
+from urllib.parse import urlsplit
+
+from django.db import transaction
+from django.db.models import Max
+from django.utils import timezone
+
+from challenge.errors import refuse
+from challenge.models import Entry, Phase, Submission, Team, Upload, User
+from challenge.rules.lifecycle import State
+from challenge.rules.quota import Reason
+from challenge.rules.windows import Window, place
+from challenge.selectors import people
+from challenge.services import archives, audit, evaluations, quota, ranks, teams, uploads
+from challenge.services.archives import StoredArchive
+
+FINALS_LIMIT = 2
+NAME_CHARACTERS = 120
+TEXT_CHARACTERS = 10_000
+URL_CHARACTERS = 200
+
+
+@dataclass(frozen=True)
+class MethodFacts:
+    """A method's fact sheet: what the participant says of the submission.
+
+    ``baseline_seconds`` and ``method_seconds`` are self-declared inference times on the same
+    ``hardware``; their ratio is shown, never a reason to refuse.
+    """
+
+    method_name: str
+    method_description: str = ""
+    external_data: str = ""
+    code_url: str = ""
+    paper_url: str = ""
+    baseline_seconds: float | None = None
+    method_seconds: float | None = None
+    hardware: str = ""
+
+    def checked(self) -> MethodFacts:
+        """Return the facts with texts trimmed.
+
+        Raises Refusal ``method-name-missing``, ``field-too-long``, ``url-invalid`` or
+        ``seconds-invalid``, whose ``field`` names the field.
+        """
+        values: dict[str, Any] = {}
+        for one in fields(self):
+            value = getattr(self, one.name)
+            values[one.name] = value.strip() if isinstance(value, str) else value
+        if not values["method_name"] or len(values["method_name"]) > NAME_CHARACTERS:
+            raise refuse("method-name-missing", limit=NAME_CHARACTERS, field="method_name")
+        limits = {
+            "hardware": NAME_CHARACTERS,
+            "code_url": URL_CHARACTERS,
+            "paper_url": URL_CHARACTERS,
+        }
+        for name in ("method_description", "external_data", *limits):
+            limit = limits.get(name, TEXT_CHARACTERS)
+            if len(values[name]) > limit:
+                raise refuse("field-too-long", field=name, length=len(values[name]), limit=limit)
+        for name in ("code_url", "paper_url"):
+            if values[name] and not _is_web_address(values[name]):
+                raise refuse("url-invalid", field=name)
+        for name in ("baseline_seconds", "method_seconds"):
+            seconds = values[name]
+            if seconds is not None and not (math.isfinite(seconds) and seconds > 0):
+                raise refuse("seconds-invalid", field=name)
+        return MethodFacts(**values)
+
+
+def precheck(*, user: User, phase: Phase, now: datetime | None = None) -> Team:
+    """Refuse what can be refused before a byte is sent; return the team that would submit.
+
+    Nothing is promised by success: :func:`submit` checks again under the entry's lock.
+    """
+    now = now or timezone.now()
+    team = teams.competing_team(user=user, phase=phase)
+    _check_window(phase, now=now)
+    entry = Entry.objects.filter(team=team, phase=phase).first()
+    if entry is not None:
+        quota.check(entry, phase=phase, now=now)
+    return team
+
+
+def submit(
+    *,
+    user: User,
+    phase: Phase,
+    archive: StoredArchive,
+    method: MethodFacts,
+    upload: Upload | None = None,
+    mail_on_result: bool = False,
+    is_baseline: bool = False,
+    now: datetime | None = None,
+) -> Submission:
+    """Accept a stored archive into a phase: from here on it is scored exactly once.
+
+    In this order: taking part and approved; the entry's lock; the phase's window; the quota; then
+    submission, evaluation, ledger line and event in one transaction; the bell rings on commit.
+    ``is_baseline`` (a reference line, beside the ranks, outside window and quota) is for the
+    platform's own team. Raises Refusal and its family (codes in errors.CATALOGUE): then nothing
+    was written and the archive is the caller's to delete.
+    """
+    now = now or timezone.now()
+    method = method.checked()
+    if archive.bytes == 0:
+        raise refuse("archive-empty")
+    with transaction.atomic():
+        team = teams.competing_team(user=user, phase=phase)
+        as_baseline = is_baseline and team.is_platform
+        if is_baseline and not team.is_platform:
+            raise refuse("baseline-not-allowed")
+        entry = teams.lock_entry(team=team, phase=phase)
+        # Read under the lock: an organiser may have moved the window since the page was shown.
+        phase = entry.phase
+        if phase.ground_truth is None or phase.task_spec is None:
+            raise refuse("phase-not-ready")
+        if not as_baseline:
+            _check_window(phase, now=now)
+            quota.check(entry, phase=phase, now=now)
+        if archive.bytes > phase.archive_limit_bytes:
+            raise refuse("archive-too-large", limit_bytes=phase.archive_limit_bytes)
+        if upload is not None:
+            used_by = Submission.objects.filter(upload=upload).first()
+            if used_by is not None:
+                raise refuse("upload-used", submission=str(used_by.pk))
+        last = entry.submissions.aggregate(last=Max("number"))["last"]
+        submission = Submission.objects.create(
+            entry=entry,
+            number=(last or 0) + 1,
+            submitted_by=user,
+            created_at=now,
+            upload=upload,
+            archive=archive.name,
+            archive_sha256=archive.sha256,
+            archive_bytes=archive.bytes,
+            original_name=archive.original_name,
+            is_baseline=is_baseline,
+            mail_on_result=mail_on_result,
+            **asdict(method),
+        )
+        quota.reserve(entry, submission=submission, now=now, reason=Reason.SUBMITTED)
+        evaluations.enqueue(
+            submission=submission,
+            ground_truth=phase.ground_truth,
+            task_spec=phase.task_spec,
+            actor=user,
+            now=now,
+        )
+    return submission
+
+
+def submit_upload(
+    *,
+    user: User,
+    phase: Phase,
+    upload: Upload,
+    method: MethodFacts,
+    mail_on_result: bool = False,
+    now: datetime | None = None,
+) -> Submission:
+    """Submit a person's own complete upload, once.
+
+    Raises what :func:`submit` and ``uploads.take`` raise (``upload-used`` names the submission,
+    so that a client that lost the answer finds it). After a refusal the upload stays.
+    """
+    archive = uploads.take(user=user, upload_id=upload.pk, now=now)
+    return submit(
+        user=user,
+        phase=phase,
+        archive=archive,
+        method=method,
+        upload=upload,
+        mail_on_result=mail_on_result,
+        now=now,
+    )
+
+
+def submit_stream(
+    *,
+    user: User,
+    phase: Phase,
+    stream: IO[bytes],
+    original_name: str,
+    method: MethodFacts,
+    mail_on_result: bool = False,
+    now: datetime | None = None,
+) -> Submission:
+    """Store a stream (an ordinary form post) and submit it; after a refusal nothing is left."""
+    method = method.checked()
+    precheck(user=user, phase=phase, now=now)
+    archive = archives.store(
+        stream, original_name=original_name, limit_bytes=phase.archive_limit_bytes
+    )
+    try:
+        return submit(
+            user=user,
+            phase=phase,
+            archive=archive,
+            method=method,
+            mail_on_result=mail_on_result,
+            now=now,
+        )
+    except BaseException:
+        archives.delete(archive.name)
+        raise
+
+
+def cancel(*, submission: Submission, actor: User, now: datetime | None = None) -> None:
+    """Withdraw a waiting submission (its team, or an organiser); the place is refunded.
+
+    Raises NotFound for strangers, Conflict ``illegal-move`` when it no longer waits.
+    """
+    _check_viewer(submission, actor)
+    evaluations.cancel(submission=submission, actor=actor, now=now)
+
+
+def disqualify(
+    *, submission: Submission, actor: User, reason: str, now: datetime | None = None
+) -> None:
+    """Take a submission off the board (organisers); its score and its place stay recorded."""
+    now = now or timezone.now()
+    _check_organiser(submission, actor)
+    if not reason.strip():
+        raise refuse("reason-missing")
+    with transaction.atomic():
+        locked = Submission.objects.select_for_update().get(pk=submission.pk)
+        if locked.disqualified_at is not None:
+            raise refuse("already-disqualified")
+        _disqualify_columns(submission, at=now, reason=reason.strip(), by=actor)
+        _audit(submission, "submission.disqualify", actor=actor, now=now, reason=reason.strip())
+    ranks.recompute(phase=submission.entry.phase, now=now)
+
+
+def reinstate(
+    *, submission: Submission, actor: User, reason: str = "", now: datetime | None = None
+) -> None:
+    """Undo a disqualification (organisers)."""
+    now = now or timezone.now()
+    _check_organiser(submission, actor)
+    with transaction.atomic():
+        locked = Submission.objects.select_for_update().get(pk=submission.pk)
+        if locked.disqualified_at is None:
+            raise refuse("not-disqualified")
+        _disqualify_columns(submission, at=None, reason="", by=None)
+        _audit(submission, "submission.reinstate", actor=actor, now=now, reason=reason.strip())
+    ranks.recompute(phase=submission.entry.phase, now=now)
+
+
+def choose_final(
+    *, submission: Submission, actor: User, chosen: bool, now: datetime | None = None
+) -> None:
+    """Choose a scored submission for the final ranking, or drop the choice, before the close.
+
+    At most ``phase.finals_limit`` (two by default) per entry. Raises Conflict ``finals-limit``,
+    ``finals-not-scored`` or ``finals-closed``, NotFound for strangers.
+    """
+    now = now or timezone.now()
+    if people.membership_of(actor, submission.entry.phase.challenge) is None:
+        raise refuse("not-found")
+    with transaction.atomic():
+        entry = teams.lock_entry(team=submission.entry.team, phase=submission.entry.phase)
+        if not entry.team.memberships.filter(user=actor).exists():
+            raise refuse("not-found")
+        phase = entry.phase
+        where = place(now, opens_at=phase.opens_at, closes_at=phase.closes_at)
+        if where is Window.CLOSED:
+            raise refuse("finals-closed")
+        if chosen:
+            if not submission.evaluations.filter(state=State.SCORED.value).exists():
+                raise refuse("finals-not-scored")
+            limit = phase.finals_limit or FINALS_LIMIT
+            others = entry.submissions.filter(is_final=True).exclude(pk=submission.pk)
+            if others.count() >= limit:
+                raise refuse("finals-limit", limit=limit)
+        Submission.objects.filter(pk=submission.pk).update(is_final=chosen)
+    submission.is_final = chosen
+
+
+def _check_window(phase: Phase, *, now: datetime) -> None:
+    where = place(now, opens_at=phase.opens_at, closes_at=phase.closes_at)
+    if where is Window.UPCOMING:
+        raise refuse("phase-upcoming", opens_at=f"{phase.opens_at:%Y-%m-%d %H:%M}")
+    if where is Window.CLOSED:
+        raise refuse("phase-closed", closes_at=f"{phase.closes_at:%Y-%m-%d %H:%M}")
+
+
+def _check_viewer(submission: Submission, actor: User) -> None:
+    if people.viewer_of_submission(actor, submission) is None:
+        raise refuse("not-found")
+
+
+def _check_organiser(submission: Submission, actor: User) -> None:
+    challenge = submission.entry.phase.challenge
+    if not people.is_organiser(actor, challenge):
+        raise refuse("not-organiser", challenge=challenge.slug)
+
+
+def _disqualify_columns(
+    submission: Submission, *, at: datetime | None, reason: str, by: User | None
+) -> None:
+    submission.disqualified_at = at
+    submission.disqualified_reason = reason
+    submission.disqualified_by = by
+    submission.save(update_fields=["disqualified_at", "disqualified_reason", "disqualified_by"])
+
+
+def _audit(submission: Submission, action: str, *, actor: User, now: datetime, reason: str) -> None:
+    phase = submission.entry.phase
+    audit.record(
+        action,
+        actor=actor,
+        challenge=phase.challenge,
+        target=submission.pk,
+        now=now,
+        reason=reason,
+        team=submission.entry.team.name,
+        phase=str(phase),
+    )
+
+
+def _is_web_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname)
+    except ValueError:
+        return False

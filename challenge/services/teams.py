@@ -1,0 +1,309 @@
+"""Taking part: registrations, teams, entries.
+
+A person is in at most one team per challenge (a constraint). Once a team has submitted its members
+stay: leaving and starting anew would be a way to more quota; teams merge instead (team_merges).
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from challenge.errors import refuse
+from challenge.models import (
+    Challenge,
+    Entry,
+    Membership,
+    Phase,
+    Registration,
+    Submission,
+    Team,
+    User,
+)
+from challenge.selectors import people
+from challenge.services import audit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NAME_CHARACTERS = 60
+
+
+def register(
+    *,
+    user: User,
+    challenge: Challenge,
+    accept_terms_version: str,
+    now: datetime | None = None,
+) -> Registration:
+    """Register a person who accepts the rules; gives a team of one named after the person.
+
+    Calling again with a newer version of the rules accepts those. Raises NotFound for an
+    unpublished challenge, Refusal ``terms-outdated`` when another version is in force.
+    """
+    now = now or timezone.now()
+    if not challenge.is_published and not people.is_organiser(user, challenge):
+        raise refuse("not-found")
+    if accept_terms_version != challenge.terms_version:
+        raise refuse(
+            "terms-outdated", accepted=accept_terms_version, current=challenge.terms_version
+        )
+    pending = challenge.approval_required and not people.is_organiser(user, challenge)
+    state = Registration.State.PENDING if pending else Registration.State.APPROVED
+    with transaction.atomic():
+        registration, created = Registration.objects.get_or_create(
+            user=user,
+            challenge=challenge,
+            defaults={
+                "state": state,
+                "terms_version": accept_terms_version,
+                "accepted_at": now,
+            },
+        )
+        if not created and registration.terms_version != accept_terms_version:
+            registration.terms_version = accept_terms_version
+            registration.accepted_at = now
+            registration.save(update_fields=["terms_version", "accepted_at"])
+        if people.membership_of(user, challenge) is None:
+            _found_alone(user, challenge)
+    return registration
+
+
+def decide_registration(
+    *,
+    registration: Registration,
+    actor: User,
+    approved: bool,
+    note: str = "",
+    now: datetime | None = None,
+) -> None:
+    """Approve or refuse a registration (organisers)."""
+    challenge = registration.challenge
+    if not people.is_organiser(actor, challenge):
+        raise refuse("not-organiser", challenge=challenge.slug)
+    with transaction.atomic():
+        registration.state = Registration.State.APPROVED if approved else Registration.State.REFUSED
+        registration.note = note
+        registration.save(update_fields=["state", "note"])
+        audit.record(
+            "registration.approve" if approved else "registration.refuse",
+            actor=actor,
+            challenge=challenge,
+            target=registration.user.username,
+            now=now,
+            note=note,
+        )
+
+
+def competing_team(*, user: User, phase: Phase) -> Team:
+    """Return the team with which a person may submit to a phase.
+
+    Raises NotFound for a hidden phase, NotAllowed ``not-registered``, ``registration-pending``,
+    ``registration-refused`` or ``account-inactive``, Refusal ``terms-outdated``.
+    """
+    challenge = phase.challenge
+    if not user.is_active:
+        raise refuse("account-inactive")
+    visible = challenge.is_published and phase.is_published
+    if not visible and not people.is_organiser(user, challenge):
+        raise refuse("not-found")
+    registration = people.registration_of(user, challenge)
+    team = people.team_of(user, challenge)
+    if registration is None or team is None:
+        raise refuse("not-registered", challenge=challenge.slug)
+    if registration.state == Registration.State.PENDING:
+        raise refuse("registration-pending", challenge=challenge.slug)
+    if registration.state == Registration.State.REFUSED:
+        raise refuse("registration-refused", challenge=challenge.slug)
+    if registration.terms_version != challenge.terms_version:
+        raise refuse(
+            "terms-outdated", accepted=registration.terms_version, current=challenge.terms_version
+        )
+    return team
+
+
+def ensure_entry(*, team: Team, phase: Phase) -> Entry:
+    """Return the team's entry in a phase, made when it is the first time."""
+    return Entry.objects.get_or_create(team=team, phase=phase)[0]
+
+
+def lock_entry(*, team: Team, phase: Phase) -> Entry:
+    """Return the team's entry locked until the transaction ends, its phase freshly read."""
+    pk = ensure_entry(team=team, phase=phase).pk
+    return (
+        Entry.objects.select_for_update(of=("self",))
+        .select_related("team", "phase__challenge", "phase__ground_truth", "phase__task_spec")
+        .get(pk=pk)
+    )
+
+
+def create(*, user: User, challenge: Challenge, name: str, affiliation: str = "") -> Team:
+    """Found a team as its captain, leaving a team of one that has not submitted.
+
+    Raises Conflict ``already-in-team``, ``team-name-taken``, ``teams-frozen``, Refusal
+    ``team-name-invalid``.
+    """
+    name = clean_name(name)
+    with transaction.atomic():
+        _check_takes_part(user, challenge)
+        leave_own_team(user=user, challenge=challenge)
+        return _found(user, challenge, name, affiliation=affiliation)
+
+
+def rename(*, team: Team, actor: User, name: str, affiliation: str | None = None) -> Team:
+    """Rename a team (captain). Raises NotAllowed ``not-captain``, Conflict ``team-name-taken``."""
+    check_captain(team, actor)
+    team.name = clean_name(name)
+    if affiliation is not None:
+        team.affiliation = affiliation.strip()[:200]
+    _save_name(team)
+    return team
+
+
+def leave(*, team: Team, actor: User, now: datetime | None = None) -> None:
+    """Leave a team that has not submitted yet; the person gets a team of one again.
+
+    A captain with team mates hands the role over first. Raises NotAllowed ``not-a-member``,
+    Conflict ``team-has-submitted``, ``captain-must-stay`` or ``teams-frozen``.
+    """
+    with transaction.atomic():
+        locked = Team.objects.select_for_update().select_related("challenge").get(pk=team.pk)
+        membership = locked.memberships.filter(user=actor).first()
+        if membership is None:
+            raise refuse("not-a-member")
+        _leave(locked, membership)
+        _found_alone(actor, locked.challenge)
+
+
+def remove_member(*, team: Team, actor: User, user: User) -> None:
+    """Remove a team mate (captain), under the same rule as leaving."""
+    check_captain(team, actor)
+    leave(team=team, actor=user)
+
+
+def transfer_captain(*, team: Team, actor: User, to: User) -> None:
+    """Hand the captain's role to a team mate. Raises ``not-captain`` or ``not-a-member``."""
+    with transaction.atomic():
+        Team.objects.select_for_update().get(pk=team.pk)
+        mine = check_captain(team, actor)
+        theirs = team.memberships.filter(user=to).first()
+        if theirs is None:
+            raise refuse("not-a-member")
+        if mine.pk == theirs.pk:
+            return
+        mine.role = Membership.Role.MEMBER
+        mine.save(update_fields=["role"])
+        theirs.role = Membership.Role.CAPTAIN
+        theirs.save(update_fields=["role"])
+
+
+def check_captain(team: Team, actor: User) -> Membership:
+    """Return the actor's membership, or raise NotAllowed ``not-captain``."""
+    membership = team.memberships.filter(user=actor, role=Membership.Role.CAPTAIN).first()
+    if membership is None:
+        raise refuse("not-captain")
+    return membership
+
+
+def check_not_frozen(challenge: Challenge, *, now: datetime) -> None:
+    """Raise Conflict ``teams-frozen`` after the date up to which teams may change."""
+    until = challenge.team_merge_until
+    if until is not None and now >= until:
+        raise refuse("teams-frozen", until=f"{until:%Y-%m-%d %H:%M}")
+
+
+def leave_own_team(*, user: User, challenge: Challenge) -> None:
+    """Take a person out of a team of one that has not submitted, before joining another.
+
+    Raises Conflict ``already-in-team`` (team mates) or ``team-has-submitted``.
+    """
+    membership = people.membership_of(user, challenge)
+    if membership is None:
+        return
+    team = Team.objects.select_for_update().get(pk=membership.team_id)
+    if team.memberships.count() > 1:
+        raise refuse("already-in-team")
+    _leave(team, membership)
+
+
+def add_member(*, team: Team, user: User) -> Membership:
+    """Add a person to a team whose row the caller has locked. Raises Conflict ``team-full``."""
+    limit = team.challenge.team_size_limit
+    if limit is not None and team.memberships.count() >= limit:
+        raise refuse("team-full", limit=limit)
+    return Membership.objects.create(team=team, user=user, challenge=team.challenge)
+
+
+def clean_name(name: str) -> str:
+    """Return a team's name trimmed and normalised (NFC).
+
+    Raises Refusal ``team-name-invalid`` for control and direction characters, a length outside
+    2..60, or nothing but punctuation.
+    """
+    cleaned = " ".join(unicodedata.normalize("NFC", name).split())
+    visible = all(unicodedata.category(c) not in {"Cc", "Cf", "Cs", "Co", "Cn"} for c in cleaned)
+    if (
+        not visible
+        or not 2 <= len(cleaned) <= NAME_CHARACTERS
+        or not any(map(str.isalnum, cleaned))
+    ):
+        raise refuse("team-name-invalid", limit=NAME_CHARACTERS)
+    return cleaned
+
+
+def _leave(team: Team, membership: Membership) -> None:
+    check_not_frozen(team.challenge, now=timezone.now())
+    if Submission.objects.filter(entry__team=team).exists():
+        raise refuse("team-has-submitted")
+    others = team.memberships.exclude(pk=membership.pk)
+    if membership.role == Membership.Role.CAPTAIN and others.exists():
+        raise refuse("captain-must-stay")
+    membership.delete()
+    if not others.exists():
+        team.delete()
+
+
+def _check_takes_part(user: User, challenge: Challenge) -> None:
+    if people.registration_of(user, challenge) is None:
+        raise refuse("not-registered", challenge=challenge.slug)
+
+
+def _found(user: User, challenge: Challenge, name: str, *, affiliation: str = "") -> Team:
+    team = Team(challenge=challenge, name=name, affiliation=affiliation.strip()[:200])
+    _save_name(team)
+    Membership.objects.create(
+        team=team, user=user, challenge=challenge, role=Membership.Role.CAPTAIN
+    )
+    return team
+
+
+def _found_alone(user: User, challenge: Challenge) -> Team:
+    for name in _names_after(user):
+        if not Team.objects.filter(challenge=challenge, name__iexact=name).exists():
+            return _found(user, challenge, name, affiliation=user.affiliation)
+    raise AssertionError("unreachable: names are endless")
+
+
+def _names_after(user: User) -> Iterator[str]:
+    base = user.username[: NAME_CHARACTERS - 6]
+    if len(base) < 2:
+        base = f"{base} team"
+    yield base
+    number = 2
+    while True:
+        yield f"{base} {number}"
+        number += 1
+
+
+def _save_name(team: Team) -> None:
+    try:
+        with transaction.atomic():
+            team.save()
+    except IntegrityError as error:
+        if "team_name_once" not in str(error):
+            raise
+        raise refuse("team-name-taken", name=team.name) from error
