@@ -131,7 +131,7 @@ def test_every_label_has_looks_and_a_season() -> None:
     along = np.arange(0, 614, 2, dtype=np.float32)
     x, y = np.meshgrid(along, along)
     seen = set()
-    for seed, letters in enumerate(("UU", "AA", "NN", "FF")):
+    for seed, letters in enumerate(("UU", "AA", "NN", "FF") * 3):
         world = World(
             seed,
             letters=letters,

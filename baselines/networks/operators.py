@@ -1,0 +1,56 @@
+"""Import segmentation-models-pytorch where torchvision's compiled operators don't load.
+
+The registry's torchvision is linked against CUDA. Beside a torch built for the CPU its extension
+does not load and importing it trips over two operators that are then undefined. Defining just
+these two lets the import pass; defining them where the real extension loads aborts the process.
+So: only for a torch without CUDA beside a torchvision whose version says `+cu`. They have no
+implementation: no network here calls them.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+
+import torch
+
+_UNDEFINED = ("nms", "qnms")
+_library: torch.library.Library | None = None
+
+
+@cache
+def segmentation_models() -> ModuleType:
+    """Give the module segmentation_models_pytorch, defining torchvision's operators if needed.
+
+    Raises ModuleNotFoundError with what to install.
+    """
+    if torch.version.cuda is None and _torchvision_wants_cuda():
+        _define_operators()
+    try:
+        import segmentation_models_pytorch
+    except ModuleNotFoundError as missing:
+        raise ModuleNotFoundError(
+            f"{missing.name} is not installed; the networks need the extra `baselines`"
+        ) from missing
+    return segmentation_models_pytorch
+
+
+def _torchvision_wants_cuda() -> bool:
+    """Read torchvision's version file without importing it."""
+    found = importlib.util.find_spec("torchvision")
+    if found is None or found.origin is None:
+        return False
+    version = Path(found.origin).with_name("version.py")
+    return "+cu" in version.read_text() if version.is_file() else False
+
+
+def _define_operators() -> None:
+    global _library
+    if _library is not None or "torchvision" in sys.modules:
+        return
+    _library = torch.library.Library("torchvision", "FRAGMENT")
+    for name in _UNDEFINED:
+        _library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
