@@ -22,12 +22,14 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.set_default()
 
 
-@worker_init.connect
-@beat_init.connect
 def hold_engines(**_: Any) -> None:
     engines.hold_if_unset()
 
 
-@setup_logging.connect
 def keep_our_logging(**_: Any) -> None:
     """Connected, so that Celery leaves logging to ``settings.LOGGING``."""
+
+
+worker_init.connect(hold_engines)
+beat_init.connect(hold_engines)
+setup_logging.connect(keep_our_logging)

@@ -12,5 +12,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
     path("accounts/", include("allauth.urls")),
     # path("api/v1/", ...)  challenge.api
-    # path("", ...)         challenge.web
+    path("", include("challenge.web.urls")),
 ]
+
+handler403 = "challenge.web.home.forbidden"
+handler404 = "challenge.web.home.not_found"
+handler500 = "challenge.web.home.broken"

@@ -97,7 +97,7 @@ def hold(place: Place, *, quick: bool = False, grace_s: float = 1.0) -> Held:
     raise EnginesError(f"the engines did not start within {TIMEOUT_S:.0f} s{_tail(place)}")
 
 
-def join(place: Place, *, timeout_s: float) -> Held | None:
+def join(place: Place, *, timeout_s: float = TIMEOUT_S) -> Held | None:
     """A share, or None while no keeper listens or it is just leaving."""
     with socket.socket(socket.AF_UNIX) as line:
         line.settimeout(timeout_s)

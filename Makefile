@@ -1,0 +1,109 @@
+# What one types here. Every target says what it does; `make` alone lists them.
+# Nothing needs root or a running service. A virtual environment lies in .venv.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := $(VENV)/.made
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
+	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	2>/dev/null && echo $$p && break; done)
+# T=tests/api runs one room; SERVE=0 ends the demo after the leaderboard.
+T ?= tests
+SERVE ?= 1
+# Rooms that need neither database nor broker nor torch.
+FAST := tests/scoring tests/rules tests/client tests/config/test_env.py
+
+PIP := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint requirements.lock
+SAY := @printf '\033[1m==> %s\033[0m\n'
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
+
+# --- Installing -----------------------------------------------------------------------------------
+
+$(BIN)/uv:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/python3"; exit 1; }
+	$(SAY) "Making a virtual environment in $(VENV)"
+	@if command -v uv >/dev/null 2>&1; then uv venv --quiet --seed --allow-existing --python "$(PYTHON)" $(VENV); \
+	else "$(PYTHON)" -m venv $(VENV) || { echo "Install Debian's python3-venv, or uv"; exit 1; }; fi
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+
+$(STAMPS)/demo: pyproject.toml requirements.lock | $(BIN)/uv
+	$(SAY) "Installing the site, the scorer and the embedded engines"
+	@$(PIP) --editable '.[site,client,demo]'
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/dev: pyproject.toml requirements.lock | $(BIN)/uv
+	$(SAY) "Installing the site, the scorer, the embedded engines and the tools of development"
+	@$(PIP) --editable '.[site,client,demo,s3,dev]'
+	@mkdir -p $(STAMPS) && touch $@ $(STAMPS)/demo
+
+# torch comes by pip, which finds a CPU build where the machine offers one; torchvision without its
+# dependencies, or it would bring the CUDA build back in (docs/decisions, baselines).
+$(STAMPS)/baselines: pyproject.toml requirements.lock | $(STAMPS)/dev
+	$(SAY) "Installing torch and the baselines (the longest step)"
+	@$(BIN)/python -c 'import torch' 2>/dev/null || \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	@$(PIP) --no-deps torchvision==0.28.0
+	@$(PIP) --editable '.[baselines]'
+	@touch $@
+
+.PHONY: install install-demo install-baselines
+install: $(STAMPS)/dev ## Install everything for development but torch
+install-demo: $(STAMPS)/demo
+install-baselines: $(STAMPS)/baselines ## Install torch and the reference baselines too
+
+# --- Running --------------------------------------------------------------------------------------
+
+.PHONY: demo
+demo: install-demo ## Load, score and serve both challenges (SERVE=0: end after the leaderboard)
+	@$(BIN)/python -m challenge.config.demo $(if $(filter 0,$(SERVE)),--no-serve)
+
+# --- Testing --------------------------------------------------------------------------------------
+
+.PHONY: chromium
+chromium:
+	@bash .ci/chromium
+
+.PHONY: test
+test: install install-baselines chromium ## Run the whole suite, or one room: make test T=tests/api
+	$(SAY) "Testing $(T)"
+	@CHROMIUM="$$(bash .ci/chromium --path)" $(BIN)/python -m pytest $(T)
+
+.PHONY: fast
+fast: install ## Run the rooms without database, broker, browser or torch
+	@$(BIN)/python -m pytest -q $(wildcard $(FAST))
+
+.PHONY: check
+check: install ## Lint, types, import directions, migrations, templates, compose file, API schema
+	@PATH="$(CURDIR)/$(BIN):$$PATH" bash .ci/check
+
+.PHONY: format
+format: install ## Format the Python code
+	@$(BIN)/ruff check --quiet --fix-only . && $(BIN)/ruff format .
+
+.PHONY: bench
+bench: install install-baselines ## Measure the engine, the pages and the baselines
+	$(SAY) "The scoring engine"
+	@$(BIN)/python -m scoring bench
+	$(SAY) "The baselines"
+	@$(BIN)/python -m baselines bench
+
+# --- Keeping --------------------------------------------------------------------------------------
+
+.PHONY: lock
+lock: $(BIN)/uv ## Resolve every dependency anew into requirements.lock
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url \
+		--no-header --no-annotate --upgrade --extra site --extra client --extra demo --extra s3 \
+		--extra dev pyproject.toml --output-file requirements.lock
+
+.PHONY: clean
+clean: ## Stop the embedded engines and remove .data (databases, uploads, labels of the demo)
+	@[ ! -x $(BIN)/python ] || $(BIN)/python -m challenge.config.engines stop
+	@rm -rf .data

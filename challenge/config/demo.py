@@ -1,0 +1,135 @@
+"""``python -m challenge.config.demo [--no-serve]``: the whole platform on this machine.
+
+Starts the engines, migrates, starts real Celery workers and beat, lets ``manage.py demo`` load and
+score everything, prints the leaderboard, then serves until Ctrl-C. Safe to run twice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from types import FrameType
+
+from challenge.config import engines, env
+from challenge.config.engines.places import data_folder
+from challenge.config.processes import BEAT, MANAGE, WEB, Crew, ProcessEnded, worker
+
+SERVING_S = 30.0
+
+
+class Interrupted(Exception):
+    """Ctrl-C or a polite kill."""
+
+
+def say(words: str) -> None:
+    print(f"\n==> {words}", flush=True)
+
+
+def manage(*words: str, environment: dict[str, str]) -> None:
+    """Run one management command in the foreground; raises when it fails."""
+    subprocess.run([*MANAGE, *words], env=os.environ | environment, check=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m challenge.config.demo")
+    parser.add_argument("--no-serve", action="store_true", help="end after the leaderboard")
+    serve = not parser.parse_args().no_serve
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise Interrupted
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, interrupt)
+    try:
+        return run(serve=serve)
+    except Interrupted:
+        print("\nStopped.")
+        return 0
+    except subprocess.CalledProcessError as error:
+        print(f"\nFailed with code {error.returncode}: {' '.join(error.cmd)}", file=sys.stderr)
+        return 1
+    except (ProcessEnded, engines.EnginesError, env.BadSetting) as error:
+        print(f"\nFailed: {error}", file=sys.stderr)
+        return 1
+
+
+def run(*, serve: bool) -> int:
+    bind = env.text("BIND") or "127.0.0.1:8000"
+    if serve:
+        refuse_taken(bind)
+    data = data_folder()
+    # Only these processes may open a label; the web is started without.
+    labels = {"LABELS_DIR": env.text("LABELS_DIR") or str(data / "labels")}
+    for folder in (Path(labels["LABELS_DIR"]), Path(labels["LABELS_DIR"]).parent / "evidence"):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.environ.setdefault("SITE_URL", f"http://{bind}")
+
+    started_s = time.monotonic()
+    held = engines.hold_if_unset()
+    where = (
+        f"embedded, in {held.place.folder}" if held else "the servers of DATABASE_URL, REDIS_URL"
+    )
+    say(f"PostgreSQL and Valkey are up ({where}; {time.monotonic() - started_s:.1f} s)")
+    say("Preparing the database and the static files")
+    manage("migrate", "--verbosity", "0", environment={})
+    manage("collectstatic", "--no-input", "--verbosity", "0", environment={})
+    with Crew(logs=data / "logs") as crew:
+        say(f"Starting a Celery worker and beat (logs in {crew.logs})")
+        crew.start(
+            "worker",
+            worker("scoring", queues="scoring,default", concurrency=2),
+            environment=labels,
+        )
+        crew.start("beat", BEAT)
+        if importlib.util.find_spec("torch"):
+            crew.start("gpu-worker", worker("gpu", queues="gpu", concurrency=1))
+        say("Loading the challenges and scoring the demo's submissions")
+        manage("demo", environment=labels)
+        crew.check()
+        if serve:
+            crew.start("web", WEB, environment={"BIND": bind, "LABELS_DIR": ""})
+            wait_until_served(f"http://{bind}/healthz", crew)
+            say(f"The site is at http://{bind}/ until you press Ctrl-C")
+            while True:
+                time.sleep(1)
+                crew.check()
+    return 0
+
+
+def refuse_taken(bind: str) -> None:
+    """Better now than after a minute of scoring."""
+    host, _, port = bind.rpartition(":")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, int(port)))
+        except OSError as error:
+            raise env.BadSetting(
+                "BIND", f"cannot listen on {bind} ({error.strerror})", "set BIND=127.0.0.1:PORT"
+            ) from error
+
+
+def wait_until_served(url: str, crew: Crew) -> None:
+    deadline = time.monotonic() + SERVING_S
+    while True:
+        crew.check()
+        try:
+            with urllib.request.urlopen(url, timeout=2):
+                return
+        except (urllib.error.URLError, OSError) as error:
+            if time.monotonic() > deadline:
+                raise ProcessEnded(f"the site does not answer at {url}: {error}") from error
+        time.sleep(0.1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
