@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scoring.engine import metrics
-from scoring.engine.evidence import Evidence
 from scoring.engine.spec import TaskSpec
 from scoring.engine.version import ENGINE_VERSION
+
+if TYPE_CHECKING:
+    from scoring.engine.evidence import Evidence, ZoneMatrices
 
 
 def build(
@@ -45,9 +47,7 @@ def build(
         "mean_f1": _number(measured.mean_f1),
         "classes": _classes(total, measured, spec=spec),
         "confusion": total.tolist(),
-        "predicted_frequencies": [
-            float(v) / pixels if pixels else 0.0 for v in total.sum(axis=0)
-        ],
+        "predicted_frequencies": [float(v) / pixels if pixels else 0.0 for v in total.sum(axis=0)],
         "domains": _domains(zones, spec=spec),
         "zones": _zones(zones, spec=spec),
         "intervals": {"miou": None, "classes": [None] * spec.n_classes},
@@ -76,7 +76,7 @@ def _classes(
     ]
 
 
-def _domains(zones: Any, *, spec: TaskSpec) -> dict[str, Any]:
+def _domains(zones: ZoneMatrices, *, spec: TaskSpec) -> dict[str, Any]:
     cards = {}
     for domain in sorted(set(zones.domains)):
         rows = [i for i, d in enumerate(zones.domains) if d == domain]
@@ -92,7 +92,7 @@ def _domains(zones: Any, *, spec: TaskSpec) -> dict[str, Any]:
     return cards
 
 
-def _zones(zones: Any, *, spec: TaskSpec) -> dict[str, Any]:
+def _zones(zones: ZoneMatrices, *, spec: TaskSpec) -> dict[str, Any]:
     miou = metrics.measure(zones.matrices, spec=spec).miou
     return {
         name: {

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from scoring.engine import kernel
 from scoring.engine.store import PackedTruth
 
 
@@ -48,36 +49,76 @@ def count(
         raise ValueError(f"out must be int64[{n_classes}, {n_classes}]")
     for name, array in (("truth", truth), ("prediction", prediction)):
         if array.size and int(array.max()) >= n_classes:
-            raise ValueError(
-                f"{name} holds {int(array.max())}; allowed are 0 to {n_classes - 1}"
-            )
+            raise ValueError(f"{name} holds {int(array.max())}; allowed are 0 to {n_classes - 1}")
     joint = truth.ravel().astype(np.intp) * n_classes + prediction.ravel()
-    out += np.bincount(joint, minlength=n_classes * n_classes).reshape(
-        n_classes, n_classes
-    )
+    out += np.bincount(joint, minlength=n_classes * n_classes).reshape(n_classes, n_classes)
 
 
 class PatchCounter:
-    """Counts predictions of one specification's classes against a packed truth.
-
-    ``count`` takes the prediction as uint8[H, W], C-contiguous; it may lie in memory that another
-    process still writes: whatever is read there, only its own counts can change.
-    """
+    """Counts predictions of a specification's classes against a packed truth. Not for threads."""
 
     def __init__(self, truth: PackedTruth, *, n_classes: int) -> None:
         self._truth = truth
         self._n_classes = n_classes
+        self._lanes = kernel.lanes_for(n_classes)
+        self._kernel = kernel.load(self._lanes)
+        self._table = np.zeros((2, len(truth.label_values), self._lanes), dtype=np.int64)
+        self._table_at = self._table.ctypes.data
+        self._half_bytes = self._table.nbytes // 2
 
     def count(self, patch_id: str, prediction: NDArray[np.uint8]) -> PatchCounts:
-        """Raises KeyError for an unknown id, ValueError for another shape or type."""
-        indices = self._truth.read_indices(patch_id)
-        if prediction.shape != indices.shape or prediction.dtype != np.uint8:
+        """``prediction`` is uint8[H, W], C-contiguous; another process may still write to it.
+
+        Whatever is read there, nothing but the numbers of this patch can change.
+        Raises KeyError for an unknown id, ValueError for another shape or type.
+        """
+        shape = self._truth.shape
+        if prediction.shape != shape or prediction.dtype != np.uint8:
             raise ValueError(
-                f"prediction is {prediction.dtype}{prediction.shape}, not uint8{indices.shape}"
+                f"prediction is {prediction.dtype}{prediction.shape}, not uint8{shape}"
             )
-        n_labels = len(self._truth.label_values)
-        joint = indices.ravel().astype(np.intp) * 256 + prediction.ravel()
-        table = np.bincount(joint, minlength=n_labels * 256).reshape(n_labels, 256)
-        rest = table[:, self._n_classes :].sum(axis=0)
-        outside = {int(v) + self._n_classes: int(rest[v]) for v in np.flatnonzero(rest)}
-        return PatchCounts(table[:, : self._n_classes].astype(np.int64), outside)
+        lengths, labels = self._truth.read_record(patch_id)
+        if lengths is None:
+            table = _tabulate(labels, prediction, n_labels=len(self._truth.label_values))
+        else:
+            table = self._run(lengths, labels, prediction)
+        counts = table[:, : self._n_classes].copy()
+        if int(counts.sum()) == prediction.size:
+            return PatchCounts(counts, {})
+        return PatchCounts(counts, _outside(prediction, n_classes=self._n_classes))
+
+    def _run(
+        self, lengths: NDArray[np.uint16], labels: NDArray[np.uint8], prediction: NDArray[np.uint8]
+    ) -> NDArray[np.int64]:
+        """int64[n_labels, lanes]."""
+        if int(labels.max()) >= self._table.shape[1]:
+            raise ValueError(f"label index {int(labels.max())} in the packed truth is too large")
+        pixels = np.ascontiguousarray(prediction).reshape(-1)
+        rest = -pixels.size % kernel.BLOCK_PX
+        if rest:  # the runs end before the padding, which is loaded and never counted
+            pixels = np.concatenate((pixels, np.zeros(rest, dtype=np.uint8)))
+        self._table.fill(0)
+        self._kernel(
+            lengths.ctypes.data,
+            labels.ctypes.data,
+            len(labels),
+            pixels.ctypes.data,
+            pixels.size,
+            self._table_at,
+            self._half_bytes,
+        )
+        total: NDArray[np.int64] = self._table[0] + self._table[1]
+        return total
+
+
+def _tabulate(
+    labels: NDArray[np.uint8], prediction: NDArray[np.uint8], *, n_labels: int
+) -> NDArray[np.int64]:
+    """int64[n_labels, 256], for masks that are stored pixel by pixel."""
+    joint = labels.astype(np.intp) * 256 + prediction.reshape(-1)
+    return np.bincount(joint, minlength=n_labels * 256).reshape(n_labels, 256)
+
+
+def _outside(prediction: NDArray[np.uint8], *, n_classes: int) -> dict[int, int]:
+    pixels = np.bincount(prediction.reshape(-1), minlength=256)
+    return {value: int(pixels[value]) for value in range(n_classes, 256) if pixels[value]}

@@ -1,17 +1,34 @@
-"""Evidence: the counts of every patch, from which any re-scoring is done without the archive."""
+"""Evidence: the counts of every patch, from which any re-scoring is done without the archive.
+
+Kept are unreduced counts, mask labels × predicted classes, so that a change of the reduction of
+labels, of the scored set, of a policy or of the patches is a matter of adding numbers again.
+
+The file is a numpy archive (.npz) of three columns in patch order and one JSON document; a full
+FLAIR submission of 15,700 patches takes about 2.5 MB.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import io
+import json
+import os
+import tempfile
+import zipfile
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.engine import metrics
-from scoring.engine.spec import TaskSpec
+from scoring.engine import card, metrics
+from scoring.engine import spec as specs
+from scoring.engine.spec import ILLEGAL_LABEL, TaskSpec
 from scoring.engine.store import PackedTruth
+
+FORMAT = "flair-evidence-1"
 
 
 class EvidenceError(ValueError):
@@ -30,7 +47,11 @@ class ZoneMatrices:
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """Sparse counts of all patches: cell = label index * n_classes + class."""
+    """Sparse counts of all patches, in order of ids.
+
+    Entry i says that ``pixels[i]`` pixels of patch number ``patch[i]`` have the label and class
+    of ``cell[i]`` = label index × n_classes + class id; int32, uint16 and uint32.
+    """
 
     spec: TaskSpec
     truth_digest: str
@@ -40,8 +61,8 @@ class Evidence:
     domains: tuple[str, ...]
     zones: tuple[str, ...]
     patch: NDArray[np.int32]
-    cell: NDArray[np.int32]
-    pixels: NDArray[np.int64]
+    cell: NDArray[np.uint16]
+    pixels: NDArray[np.uint32]
     notes: tuple[Mapping[str, Any], ...] = ()
 
     def zone_matrices(
@@ -51,22 +72,12 @@ class Evidence:
 
         Raises `EvidenceError` for an unknown id or a reduction that the counts cannot give.
         """
-        spec = spec or self.spec
-        n_labels, n_from = len(self.label_values), self.spec.n_classes
-        names = sorted({z for z in self.zones})
+        names = sorted(set(self.zones))
         position = {name: i for i, name in enumerate(names)}
         zone_of_patch = np.array([position[z] for z in self.zones], dtype=np.int64)
         chosen = self._chosen(ids)
-        take = chosen[self.patch]
-        size = n_labels * n_from
-        flat = np.zeros(len(names) * size, dtype=np.int64)
-        np.add.at(
-            flat,
-            zone_of_patch[self.patch[take]] * size + self.cell[take],
-            self.pixels[take],
-        )
-        counts = flat.reshape(len(names), n_labels, n_from)
-        patches = np.bincount(zone_of_patch[chosen], minlength=len(names))
+        counts = self._counts(zone_of_patch, chosen, n_zones=len(names))
+        patches = np.bincount(zone_of_patch[chosen], minlength=len(names)).astype(np.int64)
         used = patches > 0
         domain_of = dict(zip(self.zones, self.domains, strict=True))
         kept = tuple(n for n, u in zip(names, used, strict=True) if u)
@@ -74,20 +85,48 @@ class Evidence:
             names=kept,
             domains=tuple(domain_of[n] for n in kept),
             patches=patches[used],
-            matrices=metrics.reduce_labels(
-                counts[used], label_values=self.label_values, spec=spec
-            ),
+            matrices=self._reduced(counts[used], spec=spec or self.spec),
         )
+
+    def _counts(
+        self, zone_of_patch: NDArray[np.int64], chosen: NDArray[np.bool_], *, n_zones: int
+    ) -> NDArray[np.int64]:
+        """int64[zones, labels, classes]."""
+        shape = (n_zones, len(self.label_values), self.spec.n_classes)
+        take = chosen[self.patch]
+        at = zone_of_patch[self.patch[take]] * (shape[1] * shape[2]) + self.cell[take]
+        flat = np.zeros(n_zones * shape[1] * shape[2], dtype=np.int64)
+        np.add.at(flat, at, self.pixels[take].astype(np.int64))
+        return flat.reshape(shape)
+
+    def _reduced(self, counts: NDArray[np.int64], *, spec: TaskSpec) -> NDArray[np.int64]:
+        try:
+            rows = metrics.reduce_labels(counts, label_values=self.label_values, spec=spec)
+        except ValueError as error:
+            raise EvidenceError(str(error)) from error
+        if [c.labels for c in spec.classes] == [c.labels for c in self.spec.classes]:
+            return rows
+        matrix = np.zeros((*rows.shape[:-1], spec.n_classes), dtype=np.int64)
+        for cls in self.spec.classes:
+            column = rows[..., cls.id]
+            targets = sorted({int(v) for v in spec.label_table[list(cls.labels)]})
+            if len(targets) == 1 and targets[0] != ILLEGAL_LABEL:
+                matrix[..., targets[0]] += column
+            elif column.any():
+                raise EvidenceError(
+                    f"pixels were predicted as {cls.key!r}, which {spec.id!r} splits or drops; "
+                    "only classes that stay or are merged can be re-scored from evidence"
+                )
+        return matrix
 
     def _chosen(self, ids: Collection[str] | None) -> NDArray[np.bool_]:
         if ids is None:
             return np.ones(len(self.ids), dtype=np.bool_)
-        unknown = set(ids) - set(self.ids)
-        if unknown:
-            raise EvidenceError(
-                f"{len(unknown)} ids are not in the evidence: {', '.join(sorted(unknown)[:10])}"
-            )
         wanted = set(ids)
+        unknown = sorted(wanted.difference(self.ids))
+        if unknown:
+            first = ", ".join(unknown[:10])
+            raise EvidenceError(f"{len(unknown)} ids are not in the evidence: {first}")
         return np.array([i in wanted for i in self.ids], dtype=np.bool_)
 
 
@@ -97,19 +136,26 @@ class Gatherer:
     def __init__(self, spec: TaskSpec, truth: PackedTruth) -> None:
         self._spec = spec
         self._truth = truth
-        self._rows: dict[str, tuple[NDArray[np.int32], NDArray[np.int64]]] = {}
+        self._rows: dict[str, tuple[NDArray[np.uint16], NDArray[np.uint32]]] = {}
 
     def add(self, patch_id: str, counts: NDArray[np.int64]) -> None:
-        """``counts`` is int64[n_labels, n_classes] of `counting.PatchCounter.count`."""
+        """``counts`` is int64[n_labels, n_classes] of `counting.PatchCounter.count`.
+
+        Raises ValueError if the patch was added before.
+        """
+        if patch_id in self._rows:
+            raise ValueError(f"patch {patch_id} was counted twice")
         flat = counts.ravel()
         cells = np.flatnonzero(flat)
-        self._rows[patch_id] = (cells.astype(np.int32), flat[cells])
+        self._rows[patch_id] = (cells.astype(np.uint16), flat[cells].astype(np.uint32))
 
-    def finish(
-        self, *, content_digest: str, notes: Sequence[Mapping[str, Any]] = ()
-    ) -> Evidence:
+    def finish(self, *, content_digest: str, notes: Sequence[Mapping[str, Any]] = ()) -> Evidence:
+        """All that was added, in order of ids. Raises ValueError if that is nothing."""
         ids = tuple(sorted(self._rows))
+        if not ids:
+            raise ValueError("no patch was counted")
         rows = [self._rows[i] for i in ids]
+        lengths = [len(row[0]) for row in rows]
         return Evidence(
             spec=self._spec,
             truth_digest=self._truth.digest,
@@ -118,10 +164,83 @@ class Gatherer:
             ids=ids,
             domains=tuple(self._truth.domain_of[i] for i in ids),
             zones=tuple(self._truth.zone_of[i] for i in ids),
-            patch=np.repeat(
-                np.arange(len(ids), dtype=np.int32), [len(r[0]) for r in rows]
-            ),
-            cell=np.concatenate([r[0] for r in rows]),
-            pixels=np.concatenate([r[1] for r in rows]),
+            patch=np.repeat(np.arange(len(ids), dtype=np.int32), lengths),
+            cell=np.concatenate([row[0] for row in rows]),
+            pixels=np.concatenate([row[1] for row in rows]),
             notes=tuple(notes),
         )
+
+
+def save(evidence: Evidence, path: str | Path) -> int:
+    """Write the file whole or not at all; its size in bytes."""
+    document = {
+        "format": FORMAT,
+        "spec": evidence.spec.to_json(),
+        "truth_digest": evidence.truth_digest,
+        "content_digest": evidence.content_digest,
+        "label_values": list(evidence.label_values),
+        "patches": list(zip(evidence.ids, evidence.domains, evidence.zones, strict=True)),
+        "notes": [dict(n) for n in evidence.notes],
+    }
+    text = json.dumps(document, ensure_ascii=False).encode()
+    counts = np.bincount(evidence.patch, minlength=len(evidence.ids)).astype(np.uint16)
+    out = Path(path)
+    handle, name = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez_compressed(
+                file,
+                document=np.frombuffer(text, dtype=np.uint8),
+                entries=counts,
+                cell=evidence.cell,
+                pixels=evidence.pixels,
+            )
+        Path(name).replace(out)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            Path(name).unlink()
+        raise
+    return out.stat().st_size
+
+
+def load(path: str | Path | bytes) -> Evidence:
+    """The evidence in a file, or in its bytes. Raises `EvidenceError` if it is none."""
+    source = io.BytesIO(path) if isinstance(path, bytes) else Path(path)
+    try:
+        with np.load(source, allow_pickle=False) as archive:
+            document = json.loads(archive["document"].tobytes())
+            if document.get("format") != FORMAT:
+                raise EvidenceError(f"format {document.get('format')!r}, not {FORMAT!r}")
+            entries = archive["entries"].astype(np.int64)
+            cell, pixels = archive["cell"], archive["pixels"]
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        if isinstance(error, EvidenceError):
+            raise
+        raise EvidenceError(f"not an evidence file: {error}") from error
+    patches = document["patches"]
+    return Evidence(
+        spec=specs.from_json(document["spec"]),
+        truth_digest=document["truth_digest"],
+        content_digest=document["content_digest"],
+        label_values=tuple(document["label_values"]),
+        ids=tuple(row[0] for row in patches),
+        domains=tuple(row[1] for row in patches),
+        zones=tuple(row[2] for row in patches),
+        patch=np.repeat(np.arange(len(patches), dtype=np.int32), entries),
+        cell=cell,
+        pixels=pixels,
+        notes=tuple(document["notes"]),
+    )
+
+
+def rescore(
+    evidence_path: str | Path | bytes,
+    *,
+    spec: TaskSpec | None = None,
+    ids: Collection[str] | None = None,
+) -> dict[str, Any]:
+    """A new score card under another specification or for some patches only.
+
+    Raises `EvidenceError`.
+    """
+    return card.build(load(evidence_path), spec=spec, ids=ids)

@@ -102,17 +102,13 @@ def scored_mask(spec: TaskSpec) -> NDArray[np.bool_]:
     return np.array([c.scored for c in spec.classes])
 
 
-def reduce_labels(
-    counts: IntArray, *, label_values: tuple[int, ...], spec: TaskSpec
-) -> IntArray:
+def reduce_labels(counts: IntArray, *, label_values: tuple[int, ...], spec: TaskSpec) -> IntArray:
     """int64[..., labels, n] → int64[..., n, n] by the specification's reduction.
 
     Raises ValueError if a label that occurs has no class.
     """
     target = spec.label_table[list(label_values)]
-    matrix = np.zeros(
-        (*counts.shape[:-2], spec.n_classes, counts.shape[-1]), dtype=np.int64
-    )
+    matrix = np.zeros((*counts.shape[:-2], spec.n_classes, counts.shape[-1]), dtype=np.int64)
     for index, class_id in enumerate(target):
         if class_id < spec.n_classes:
             matrix[..., class_id, :] += counts[..., index, :]

@@ -15,10 +15,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from scoring.engine.tables import SpecError as SpecError
+from scoring.engine.tables import Table
 
 ILLEGAL_LABEL = 255
 MAX_CLASSES = 32
@@ -32,15 +35,6 @@ SHIPPED = Path(__file__).resolve().parents[2] / "challenges"
 _SLUG = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*", re.ASCII)
 _COLOR = re.compile(r"#[0-9a-f]{6}", re.ASCII | re.IGNORECASE)
 _PATCH_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", re.ASCII)
-
-
-class SpecError(ValueError):
-    """A mistake in a task specification; ``where`` is the dotted key, e.g. ``task.classes[2].id``."""
-
-    def __init__(self, where: str, message: str) -> None:
-        super().__init__(f"{where}: {message}" if where else message)
-        self.where = where
-        self.message = message
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +131,7 @@ class TaskSpec:
         del document["elsewhere"]
         for cls in document["classes"]:
             del cls["name"], cls["color"]
-        return hashlib.sha256(_canonical(document)).hexdigest()
+        return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
     def prediction_id(self, stem: str) -> str | None:
         """The patch id in a prediction's file name without its extension, None if it is not one."""
@@ -200,7 +194,7 @@ def parse(document: Mapping[str, Any], *, folder: Path) -> TaskSpec:
     task = document.get("task")
     if not isinstance(task, Mapping):
         raise SpecError("task", "the table [task] is missing")
-    keys = _Table("task", task)
+    keys = Table("task", task)
     csv_name = keys.text("ids_csv", default="")
     ranges = _ranges(keys, "id_ranges")
     if csv_name and ranges:
@@ -208,15 +202,13 @@ def parse(document: Mapping[str, Any], *, folder: Path) -> TaskSpec:
     if csv_name:
         expected = read_ids_csv(folder / csv_name, where="task.ids_csv")
     else:
-        expected = tuple(
-            Patch(i) for first, last in ranges for i in _expand(first, last)
-        )
+        expected = tuple(Patch(i) for first, last in ranges for i in _expand(first, last))
     return _build(keys, expected)
 
 
 def from_json(document: Mapping[str, Any]) -> TaskSpec:
     """The inverse of `TaskSpec.to_json`. Raises `SpecError`."""
-    keys = _Table("task", document)
+    keys = Table("task", document)
     rows = keys.take("expected", list, default=[])
     return _build(keys, tuple(Patch(id=r[2], domain=r[0], zone=r[1]) for r in rows))
 
@@ -232,9 +224,7 @@ def read_ids_csv(path: Path, *, where: str = "ids") -> tuple[Patch, ...]:
             columns = reader.fieldnames or []
             if "patch" not in columns:
                 found = ", ".join(columns) or "none"
-                raise SpecError(
-                    where, f"{path.name}: no column 'patch' (columns found: {found})"
-                )
+                raise SpecError(where, f"{path.name}: no column 'patch' (columns found: {found})")
             patches = tuple(
                 Patch(
                     (r["patch"] or "").strip(),
@@ -271,8 +261,8 @@ def _document(path: Path) -> dict[str, Any]:
         raise SpecError("", f"{path.name} is not readable TOML: {error}") from error
 
 
-def _build(keys: _Table, expected: tuple[Patch, ...]) -> TaskSpec:
-    limits = _Table("task.limits", keys.take("limits", Mapping, default={}))
+def _build(keys: Table, expected: tuple[Patch, ...]) -> TaskSpec:
+    limits = Table("task.limits", keys.take("limits", Mapping, default={}))
     offset = keys.integer("label_offset", low=0, high=254, default=0)
     spec = TaskSpec(
         id=keys.text("id"),
@@ -306,9 +296,7 @@ def _check(spec: TaskSpec) -> None:
     if not _SLUG.fullmatch(spec.id):
         raise SpecError("task.id", f"{spec.id!r} is not of the form 'flair-1'")
     if not spec.scored_ids:
-        raise SpecError(
-            "task.classes", "no class is scored; set scored = true on at least one"
-        )
+        raise SpecError("task.classes", "no class is scored; set scored = true on at least one")
     if spec.prediction_name.count("{id}") != 1:
         raise SpecError(
             "task.prediction_name", f"{spec.prediction_name!r} must contain {{id}} once"
@@ -330,15 +318,13 @@ def _check(spec: TaskSpec) -> None:
             )
 
 
-def _classes(keys: _Table, offset: int) -> tuple[ClassSpec, ...]:
+def _classes(keys: Table, offset: int) -> tuple[ClassSpec, ...]:
     rows = keys.take("classes", list)
     if not 2 <= len(rows) <= MAX_CLASSES:
         raise SpecError(
             "task.classes", f"{len(rows)} classes found; allowed are 2 to {MAX_CLASSES}"
         )
-    classes = tuple(
-        _class(f"task.classes[{i}]", i, row, offset) for i, row in enumerate(rows)
-    )
+    classes = tuple(_class(f"task.classes[{i}]", i, row, offset) for i, row in enumerate(rows))
     owner: dict[int, str] = {}
     for cls in classes:
         for label in cls.labels:
@@ -356,12 +342,10 @@ def _classes(keys: _Table, offset: int) -> tuple[ClassSpec, ...]:
 def _class(where: str, position: int, row: object, offset: int) -> ClassSpec:
     if not isinstance(row, Mapping):
         raise SpecError(where, "is not a table")
-    keys = _Table(where, row)
+    keys = Table(where, row)
     class_id = keys.integer("id", low=0, high=MAX_CLASSES - 1)
     if class_id != position:
-        raise SpecError(
-            f"{where}.id", f"is {class_id}, but its row is number {position} from 0"
-        )
+        raise SpecError(f"{where}.id", f"is {class_id}, but its row is number {position} from 0")
     key = keys.text("key")
     name = keys.take("name", (Mapping, str), default=key)
     names = {"en": name} if isinstance(name, str) else dict(name)
@@ -372,24 +356,22 @@ def _class(where: str, position: int, row: object, offset: int) -> ClassSpec:
         raise SpecError(f"{where}.color", f"{color!r} is not of the form '#db0e9a'")
     labels = keys.take("labels", list, default=[class_id + offset])
     if not labels or not all(type(v) is int and 0 <= v < ILLEGAL_LABEL for v in labels):
-        raise SpecError(
-            f"{where}.labels", f"{labels} must list mask values from 0 to 254"
-        )
+        raise SpecError(f"{where}.labels", f"{labels} must list mask values from 0 to 254")
     scored = keys.take("scored", bool, default=True)
     keys.refuse_rest()
     return ClassSpec(class_id, key, names, color.lower(), tuple(sorted(labels)), scored)
 
 
-def _elsewhere(keys: _Table) -> tuple[Elsewhere, ...]:
+def _elsewhere(keys: Table) -> tuple[Elsewhere, ...]:
     found = []
     for i, row in enumerate(keys.take("elsewhere", list, default=[])):
-        table = _Table(f"task.elsewhere[{i}]", row)
+        table = Table(f"task.elsewhere[{i}]", row)
         found.append(Elsewhere(table.text("name"), _ranges(table, "id_ranges")))
         table.refuse_rest()
     return tuple(found)
 
 
-def _ranges(keys: _Table, key: str) -> tuple[tuple[str, str], ...]:
+def _ranges(keys: Table, key: str) -> tuple[tuple[str, str], ...]:
     rows = keys.take(key, list, default=[])
     for row in rows:
         ends = row if isinstance(row, list) else []
@@ -409,84 +391,10 @@ def _ranges(keys: _Table, key: str) -> tuple[tuple[str, str], ...]:
 
 def _expand(first: str, last: str) -> Iterable[str]:
     if int(last) - int(first) >= 1_000_000:
-        raise SpecError(
-            "task.id_ranges", f"{first} to {last} is more than a million patches"
-        )
+        raise SpecError("task.id_ranges", f"{first} to {last} is more than a million patches")
     return (f"{number:0{len(first)}d}" for number in range(int(first), int(last) + 1))
 
 
 def _matched(pattern: str, stem: str) -> str | None:
     found = re.fullmatch(pattern, stem, re.ASCII)
     return found["id"] if found else None
-
-
-def _canonical(document: object) -> bytes:
-    return json.dumps(
-        document, sort_keys=True, separators=(",", ":"), ensure_ascii=False
-    ).encode()
-
-
-class _Table:
-    """Typed reads of one TOML table, remembering what was read so that typos are refused."""
-
-    def __init__(self, where: str, rows: object) -> None:
-        if not isinstance(rows, Mapping):
-            raise SpecError(where, "is not a table")
-        self.where = where
-        self._rows = dict(rows)
-
-    def take(
-        self, key: str, kind: type | tuple[type, ...], *, default: Any = None
-    ) -> Any:
-        value = self._rows.pop(key, default)
-        if value is None:
-            raise SpecError(f"{self.where}.{key}", "is missing")
-        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            kinds = kind if isinstance(kind, tuple) else (kind,)
-            wanted = " or ".join(k.__name__ for k in kinds)
-            raise SpecError(
-                f"{self.where}.{key}",
-                f"is {value!r} ({type(value).__name__}), not {wanted}",
-            )
-        return value
-
-    def text(self, key: str, *, default: str | None = None) -> str:
-        value = cast(str, self.take(key, str, default=default))
-        if not value and default is None:
-            raise SpecError(f"{self.where}.{key}", "is empty")
-        return value
-
-    def integer(
-        self, key: str, *, low: int, high: int, default: int | None = None
-    ) -> int:
-        value = cast(int, self.take(key, int, default=default))
-        if not low <= value <= high:
-            raise SpecError(
-                f"{self.where}.{key}", f"is {value}; allowed are {low} to {high}"
-            )
-        return value
-
-    def choice(self, key: str, allowed: tuple[str, ...]) -> str:
-        value = self.text(key, default=allowed[0])
-        if value not in allowed:
-            raise SpecError(
-                f"{self.where}.{key}", f"is {value!r}; allowed are {list(allowed)}"
-            )
-        return value
-
-    def pattern(self, key: str) -> str:
-        value = self.text(key)
-        try:
-            groups = re.compile(value, re.ASCII).groupindex
-        except re.error as error:
-            raise SpecError(
-                f"{self.where}.{key}", f"is not a regular expression: {error}"
-            ) from error
-        if "id" not in groups:
-            raise SpecError(f"{self.where}.{key}", "has no group (?P<id>…)")
-        return value
-
-    def refuse_rest(self) -> None:
-        if self._rows:
-            extra = ", ".join(sorted(self._rows))
-            raise SpecError(f"{self.where}.{min(self._rows)}", f"unknown key: {extra}")

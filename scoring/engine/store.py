@@ -23,10 +23,9 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
 
-from scoring.engine.spec import Patch, TaskSpec
+from scoring.engine.spec import ILLEGAL_LABEL, Patch, TaskSpec
 
 MAGIC = b"FLAIRGT1"
 _TAIL = struct.Struct("<QQ8s")
@@ -68,15 +67,11 @@ class PackedTruth:
         self.digest: str = footer["digest"]
         self.shape: tuple[int, int] = (footer["height_px"], footer["width_px"])
         self.label_values: tuple[int, ...] = tuple(footer["label_values"])
-        self.label_table: NDArray[np.uint8] = np.array(
-            footer["label_table"], dtype=np.uint8
-        )
+        self.label_table: NDArray[np.uint8] = np.array(footer["label_table"], dtype=np.uint8)
         self.ids: tuple[str, ...] = tuple(row[0] for row in footer["patches"])
         self.domain_of: dict[str, str] = {row[0]: row[1] for row in footer["patches"]}
         self.zone_of: dict[str, str] = {row[0]: row[2] for row in footer["patches"]}
-        self._at = {
-            row[0]: (row[3], row[4], row[5], row[6]) for row in footer["patches"]
-        }
+        self._at = {row[0]: (row[3], row[4], row[5], row[6]) for row in footer["patches"]}
         self._class_of_index = self.label_table[list(self.label_values)]
 
     @classmethod
@@ -111,9 +106,7 @@ class PackedTruth:
             return indices.reshape(self.shape)
         return np.repeat(indices, lengths).reshape(self.shape)
 
-    def read_record(
-        self, patch_id: str
-    ) -> tuple[NDArray[np.uint16] | None, NDArray[np.uint8]]:
+    def read_record(self, patch_id: str) -> tuple[NDArray[np.uint16] | None, NDArray[np.uint8]]:
         """Run lengths and their label indices; (None, uint8[pixels]) of a mask without runs.
 
         Raises KeyError for an unknown id, `StoreError` for a damaged record.
@@ -123,9 +116,7 @@ class PackedTruth:
         size = 3 * n_runs if n_runs else pixels
         data = os.pread(self._file, size, offset)
         if len(data) != size or zlib.crc32(data) != crc:
-            raise StoreError(
-                self.path.name, f"the record of patch {patch_id} is damaged"
-            )
+            raise StoreError(self.path.name, f"the record of patch {patch_id} is damaged")
         if not n_runs:
             return None, np.frombuffer(data, dtype=np.uint8)
         return (
@@ -152,9 +143,7 @@ def pack(
     missing, unknown or twice the same id.
     """
     files = find_masks(labels_dir, spec=spec)
-    wanted = (
-        list(ids) if ids is not None else [p.id for p in spec.expected] or sorted(files)
-    )
+    wanted = list(ids) if ids is not None else [p.id for p in spec.expected] or sorted(files)
     _check_complete(files, wanted, labels_dir=Path(labels_dir))
     places = _places(files, wanted, spec=spec, domains=domains)
     out = Path(out_path)
@@ -165,8 +154,7 @@ def pack(
             writer.add(patch_id, *places[patch_id], mask)
             if on_progress is not None:
                 on_progress(done, len(wanted))
-        info = writer.finish()
-    return info
+        return writer.finish()
 
 
 def find_masks(labels_dir: str | Path, *, spec: TaskSpec) -> dict[str, Path]:
@@ -186,14 +174,14 @@ def find_masks(labels_dir: str | Path, *, spec: TaskSpec) -> dict[str, Path]:
             )
         found[patch_id] = path
     if not found:
-        raise StoreError(
-            str(root), "holds no mask whose name fits the pattern of the truth"
-        )
+        raise StoreError(str(root), "holds no mask whose name fits the pattern of the truth")
     return found
 
 
 def read_mask(path: Path, *, spec: TaskSpec) -> NDArray[np.uint8]:
     """uint8[H, W] of the mask's own values, checked. Raises `StoreError` naming the file."""
+    import rasterio  # takes half a second, which those who only read a pack need not pay
+
     shape = (spec.patch_height_px, spec.patch_width_px)
     try:
         with rasterio.open(path, driver="GTiff") as source:
@@ -210,7 +198,7 @@ def read_mask(path: Path, *, spec: TaskSpec) -> NDArray[np.uint8]:
             mask: NDArray[np.uint8] = source.read(1)
     except rasterio.errors.RasterioError as error:
         raise StoreError(path.name, f"cannot be read as a GeoTIFF: {error}") from error
-    illegal = spec.label_table[mask] == 255
+    illegal = spec.label_table[mask] == ILLEGAL_LABEL
     if illegal.any():
         values, counts = np.unique(mask[illegal], return_counts=True)
         listed = ", ".join(f"{v} ({n} px)" for v, n in zip(values, counts, strict=True))
@@ -239,15 +227,13 @@ class _Writer:
     def __init__(self, file: Any, *, spec: TaskSpec) -> None:
         self._file = file
         self._spec = spec
-        self._index_of = np.full(256, 255, dtype=np.uint8)
+        self._index_of = np.full(256, ILLEGAL_LABEL, dtype=np.uint8)
         self._index_of[list(spec.label_values)] = np.arange(len(spec.label_values))
         self._rows: list[tuple[str, str, str, int, int, int, str]] = []
         self._file.write(MAGIC)
         self._offset = len(MAGIC)
 
-    def add(
-        self, patch_id: str, domain: str, zone: str, mask: NDArray[np.uint8]
-    ) -> None:
+    def add(self, patch_id: str, domain: str, zone: str, mask: NDArray[np.uint8]) -> None:
         flat = self._index_of[mask].ravel()
         lengths, values = _runs(flat)
         canonical = hashlib.sha256(lengths.astype("<u4").tobytes() + values.tobytes())
@@ -315,9 +301,7 @@ def _footer(file: int, path: Path) -> dict[str, Any]:
     if len(tail) == _TAIL.size:
         offset, length, magic = _TAIL.unpack(tail)
         if magic == MAGIC and offset + length + _TAIL.size == size:
-            footer: dict[str, Any] = json.loads(
-                zlib.decompress(os.pread(file, length, offset))
-            )
+            footer: dict[str, Any] = json.loads(zlib.decompress(os.pread(file, length, offset)))
             return footer
     raise StoreError(path.name, "is not a packed ground truth, or it is cut short")
 
@@ -334,7 +318,7 @@ def _places(
     domains: Mapping[str, tuple[str, str]] | None,
 ) -> dict[str, tuple[str, str]]:
     """Patch id → (domain, domain/zone)."""
-    listed = dict(domains or {p.id: (p.domain, p.zone) for p in spec.expected})
+    listed = dict(domains or {p.id: (p.domain, p.zone) for p in spec.expected if p.domain})
     places = {}
     for patch_id in wanted:
         domain, zone = listed.get(patch_id) or _from_folders(files[patch_id])
@@ -352,9 +336,7 @@ def _from_folders(path: Path) -> tuple[str, str]:
     return domain, zone
 
 
-def _check_complete(
-    files: Mapping[str, Path], wanted: list[str], *, labels_dir: Path
-) -> None:
+def _check_complete(files: Mapping[str, Path], wanted: list[str], *, labels_dir: Path) -> None:
     if len(set(wanted)) != len(wanted):
         twice = next(i for i in wanted if wanted.count(i) > 1)
         raise StoreError(str(labels_dir), f"patch {twice} is expected twice")
