@@ -54,6 +54,7 @@ class PhaseFile:
     daily_limit: int | None
     total_limit: int | None
     invalid_daily_limit: int | None
+    finals_limit: int | None
     archive_bytes: int
     visibility: str
     detail: str
@@ -245,6 +246,7 @@ class _Reader:
                 daily_limit=_limit(table, "daily_limit"),
                 total_limit=_limit(table, "total_limit"),
                 invalid_daily_limit=_limit(table, "invalid_daily_limit"),
+                finals_limit=table.integer("finals_limit", low=1, high=100, required=False),
                 archive_bytes=table.integer(
                     "archive_bytes",
                     low=1,

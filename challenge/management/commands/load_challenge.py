@@ -1,0 +1,55 @@
+"""Loads a challenge's folder: creates it, or brings what is there up to date."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from challenge.services import challenges
+from challenge.services.toml_reader import FileMistakes
+
+
+class Command(BaseCommand):
+    help = (
+        "Create or update a challenge from its folder (challenge.toml, pages/, id lists). "
+        "Running it twice changes nothing. Mistakes are listed with file and line, and then "
+        "nothing is written."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "path", type=Path, nargs="+", help="a challenge's folder, e.g. challenges/flair-1"
+        )
+        parser.add_argument(
+            "--dry-run", action="store_true", help="say what would change and change nothing"
+        )
+
+    def handle(self, *args: Any, path: list[Path], dry_run: bool, **options: Any) -> None:
+        for folder in path:
+            try:
+                report = challenges.load(folder, dry_run=dry_run)
+            except FileMistakes as error:
+                lines = "\n".join(f"  {mistake}" for mistake in error.mistakes)
+                count = len(error.mistakes)
+                noun = "mistake" if count == 1 else "mistakes"
+                raise CommandError(
+                    f"{folder}: {count} {noun}, nothing was loaded\n{lines}"
+                ) from error
+            self._print(report, dry_run=dry_run)
+
+    def _print(self, report: challenges.LoadReport, *, dry_run: bool) -> None:
+        if report.created:
+            counted = f"{len(report.changes)} rows"
+            done = f"would be created ({counted})" if dry_run else f"created ({counted})"
+        elif report.changes:
+            done = "would change" if dry_run else "updated"
+        else:
+            done = "is up to date"
+        self.stdout.write(f"{report.slug}: {done}")
+        for change in [] if report.created else report.changes:
+            self.stdout.write(f"  {change}")
+        for remark in report.remarks:
+            self.stdout.write(self.style.WARNING(f"  note: {remark}"))

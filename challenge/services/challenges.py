@@ -1,0 +1,263 @@
+"""Loading a challenge's folder into the database: created or updated, never half.
+
+The folder is the source: what it says overwrites what the database holds, and every difference is
+reported, so that an edit made in the browser does not vanish unseen. What the folder does not
+mention (registrations, submissions, announcements written in the browser, phases added there)
+stays untouched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from django.db import models, transaction
+
+from challenge.models import (
+    Announcement,
+    Challenge,
+    Evaluation,
+    Page,
+    Phase,
+    PublishedResult,
+    TaskSpec,
+    User,
+)
+from challenge.services import audit, challenge_file
+from challenge.services.challenge_file import ChallengeFile, PhaseFile
+
+_SHOWN_CHARACTERS = 60
+
+M = TypeVar("M", bound=models.Model)
+
+
+@dataclass
+class LoadReport:
+    """What `load` did: one line per change, and what an organiser should know besides."""
+
+    slug: str
+    created: bool = False
+    changes: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+
+
+def load(path: Path, *, dry_run: bool = False, actor: User | None = None) -> LoadReport:
+    """Create or update the challenge described in folder ``path``; a second time changes nothing.
+
+    With ``dry_run`` the same report is made and nothing is kept. Raises
+    `challenge.services.toml_reader.FileMistakes` with every mistake's file and line, before
+    anything is written.
+    """
+    return save(challenge_file.read(path), dry_run=dry_run, actor=actor)
+
+
+@transaction.atomic
+def save(file: ChallengeFile, *, dry_run: bool = False, actor: User | None = None) -> LoadReport:
+    """Write what `challenge_file.read` found, in one transaction."""
+    report = LoadReport(file.slug)
+    challenge = Challenge.objects.select_for_update().filter(slug=file.slug).first()
+    report.created = challenge is None
+    challenge = _put(
+        challenge or Challenge(slug=file.slug),
+        {
+            "title": file.title,
+            "tagline": file.tagline,
+            "summary": file.summary,
+            "facts": file.facts,
+            "sort_order": file.order,
+            "is_published": file.published,
+            "terms_version": file.terms_version,
+            "approval_required": file.approval_required,
+            "team_size_limit": file.team_size_limit,
+            "team_merge_until": file.team_merge_until,
+            "source_digest": file.digest,
+        },
+        "challenge",
+        report,
+        quiet={"source_digest"},
+    )
+    spec = _task_spec(challenge, file, report)
+    for order, phase in enumerate(file.phases):
+        _phase(challenge, phase, spec, order, report)
+    _extra_phases(challenge, file, report)
+    _children(challenge, file, report)
+    if report.changes and not dry_run:
+        audit.record(
+            "challenge.load",
+            actor=actor,
+            challenge=challenge,
+            target=challenge,
+            source_digest=file.digest,
+            changes=report.changes,
+        )
+    transaction.set_rollback(dry_run)
+    return report
+
+
+def _task_spec(challenge: Challenge, file: ChallengeFile, report: LoadReport) -> TaskSpec:
+    """The stored version of the file's task; a new one if what is scored differs from all."""
+    data = file.spec.to_json()
+    same = TaskSpec.objects.filter(challenge=challenge, digest=file.spec.digest).first()
+    if same is not None:
+        # names, colours and the ids of other challenges do not change a score: no new version
+        return _put(same, {"data": data}, f"task v{same.version}", report)
+    last = TaskSpec.objects.filter(challenge=challenge).order_by("-version").first()
+    spec = TaskSpec.objects.create(
+        challenge=challenge,
+        version=last.version + 1 if last else 1,
+        digest=file.spec.digest,
+        data=data,
+    )
+    report.changes.append(f"task v{spec.version}: created ({spec.digest[:12]})")
+    return spec
+
+
+def _phase(
+    challenge: Challenge, file: PhaseFile, spec: TaskSpec, order: int, report: LoadReport
+) -> None:
+    what = f"phase {file.slug}"
+    phase = Phase.objects.filter(challenge=challenge, slug=file.slug).first()
+    if (
+        phase is not None
+        and phase.task_spec_id not in (None, spec.pk)
+        and Evaluation.objects.filter(submission__entry__phase=phase).exists()
+    ):
+        report.remarks.append(
+            f"{what}: its scores were made with another version of the task; "
+            f"re-score them: manage.py rescore_phase {challenge.slug} {file.slug}"
+        )
+    phase = _put(
+        phase or Phase(challenge=challenge, slug=file.slug),
+        {
+            "name": file.name,
+            "summary": file.summary,
+            "sort_order": order,
+            "is_published": file.published,
+            "opens_at": file.opens_at,
+            "closes_at": file.closes_at,
+            "daily_limit": file.daily_limit,
+            "total_limit": file.total_limit,
+            "invalid_daily_limit": file.invalid_daily_limit,
+            "finals_limit": file.finals_limit,
+            "archive_limit_bytes": file.archive_bytes,
+            "visibility": file.visibility,
+            "detail": file.detail,
+            "inference_ratio_limit": file.inference_ratio_limit,
+            "task_spec": spec,
+            "public_patches": [[p.id, p.domain, p.zone] for p in file.patches],
+        },
+        what,
+        report,
+    )
+    if phase.ground_truth is None:
+        report.remarks.append(
+            f"{what}: has no ground truth yet; install it: manage.py install_ground_truth "
+            f"{challenge.slug} --phase {file.slug} --labels DIR"
+        )
+    elif {p[0] for p in phase.ground_truth.patches} != {p.id for p in file.patches}:
+        report.remarks.append(
+            f"{what}: its ground truth has other patches than the file lists; "
+            "install one that fits, or correct the list"
+        )
+
+
+def _extra_phases(challenge: Challenge, file: ChallengeFile, report: LoadReport) -> None:
+    for phase in challenge.phases.exclude(slug__in=[p.slug for p in file.phases]):
+        report.remarks.append(
+            f"phase {phase.slug}: is not in the file; it stays as it is "
+            "(unpublish it in the organisers' pages if it should not be seen)"
+        )
+
+
+def _children(challenge: Challenge, file: ChallengeFile, report: LoadReport) -> None:
+    """Pages, published results and shipped announcements: they follow the file exactly."""
+    pages: dict[tuple[str, str], Page | None]
+    pages = {(p.slug, p.language): p for p in challenge.pages.all()}
+    for page in file.pages:
+        key = (page.slug, page.language)
+        _put(
+            pages.pop(key, None) or Page(challenge=challenge, slug=key[0], language=key[1]),
+            {"title": page.title, "markdown": page.markdown, "sort_order": page.order},
+            f"page {page.slug}.{page.language}",
+            report,
+        )
+    results: dict[tuple[str, str], PublishedResult | None]
+    results = {(r.phase_slug, r.name): r for r in challenge.published_results.all()}
+    for order, result in enumerate(file.results):
+        name = (result.phase, result.name)
+        _put(
+            results.pop(name, None)
+            or PublishedResult(challenge=challenge, phase_slug=name[0], name=name[1]),
+            {
+                "kind": result.kind,
+                "miou": result.miou,
+                "std": result.std,
+                "class_ious": result.ious,
+                "source": result.source,
+                "sort_order": order,
+            },
+            f"result {result.name}",
+            report,
+        )
+    shipped: dict[str, Announcement | None]
+    shipped = {a.key: a for a in challenge.announcements.exclude(key="")}
+    for item in file.announcements:
+        _put(
+            shipped.pop(item.key, None) or Announcement(challenge=challenge, key=item.key),
+            {"title": item.title, "body": item.body, "published_at": item.published_at},
+            f"announcement {item.key}",
+            report,
+        )
+    _remove(pages.values(), "page", report)
+    _remove(results.values(), "result", report)
+    _remove(shipped.values(), "announcement", report)
+
+
+def _remove(rows: Iterable[models.Model | None], what: str, report: LoadReport) -> None:
+    for row in filter(None, rows):
+        report.changes.append(f"{what} {row}: removed")
+        row.delete()
+
+
+def _put(
+    row: M,
+    values: Mapping[str, Any],
+    what: str,
+    report: LoadReport,
+    *,
+    quiet: Collection[str] = (),
+) -> M:
+    """Save ``values`` on ``row`` if it is new or differs, and report each difference."""
+    if row.pk is None:
+        for name, value in values.items():
+            setattr(row, name, value)
+        row.save(force_insert=True)
+        report.changes.append(f"{what}: created")
+        return row
+    changed = [name for name, value in values.items() if getattr(row, name) != value]
+    for name in changed:
+        if name not in quiet:
+            report.changes.append(f"{what}: {name}{_difference(getattr(row, name), values[name])}")
+        setattr(row, name, values[name])
+    if changed:
+        row.save(update_fields=changed)
+    return row
+
+
+def _difference(old: object, new: object) -> str:
+    """`` 5 → 10`` where that fits a line, else ``: changed``."""
+    shown = [_show(old), _show(new)]
+    if all(len(text) <= _SHOWN_CHARACTERS for text in shown):
+        return f" {shown[0]} → {shown[1]}"
+    return ": changed"
+
+
+def _show(value: object) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return str(value)
