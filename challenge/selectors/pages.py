@@ -1,0 +1,220 @@
+"""What the challenge pages show: the menu, the home page's lines, pages, news."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from django.core.cache import cache
+from django.db.models import Prefetch, QuerySet
+from django.utils import timezone
+
+from challenge.errors import NotFound, refuse
+from challenge.models import Announcement, Challenge, Page, Phase, PublishedResult, RankLine
+from challenge.rules import disclosure
+from challenge.rules.disclosure import Viewer
+from challenge.rules.windows import Window, place
+from challenge.selectors import people
+from challenge.selectors.people import Person
+
+MENU_KEPT_S = 10
+TOP_LINES = 3
+
+
+@dataclass(frozen=True)
+class MenuLine:
+    """A published challenge in the head of every page."""
+
+    slug: str
+    title: dict[str, str]
+
+
+@dataclass(frozen=True)
+class PhaseLine:
+    """A phase and where it stands now."""
+
+    phase: Phase
+    window: Window
+
+    @property
+    def open(self) -> bool:
+        return self.window is Window.OPEN
+
+    @property
+    def closed(self) -> bool:
+        return self.window is Window.CLOSED
+
+    @property
+    def upcoming(self) -> bool:
+        return self.window is Window.UPCOMING
+
+
+@dataclass(frozen=True)
+class TopLine:
+    """A team among the first of a phase, its figure rounded as the phase's rules say."""
+
+    name: str
+    miou: float | None
+
+
+@dataclass(frozen=True)
+class HomeLine:
+    """A challenge on the home page."""
+
+    challenge: Challenge
+    phases: list[PhaseLine]
+    top: list[TopLine] = field(default_factory=list)
+    top_phase: Phase | None = None
+
+    @property
+    def open(self) -> bool:
+        return any(line.open for line in self.phases)
+
+
+def menu() -> list[MenuLine]:
+    """Return the published challenges for the head of the page (no query for ten seconds)."""
+    lines: list[MenuLine] | None = cache.get("menu")
+    if lines is None:
+        rows = Challenge.objects.filter(is_published=True).values_list("slug", "title")
+        lines = [MenuLine(slug, title) for slug, title in rows]
+        cache.set("menu", lines, MENU_KEPT_S)
+    return lines
+
+
+def visible_phases(challenge: Challenge, *, organiser: bool) -> QuerySet[Phase]:
+    """Return the phases that a viewer of the challenge may know of."""
+    phases = challenge.phases.all()
+    return phases if organiser else phases.filter(is_published=True)
+
+
+def phase_lines(
+    challenge: Challenge, *, user: Person, now: datetime | None = None
+) -> list[PhaseLine]:
+    """Return a challenge's phases in order with where they stand (two queries at most)."""
+    now = now or timezone.now()
+    phases = visible_phases(challenge, organiser=people.is_organiser(user, challenge))
+    return [_line(phase, now) for phase in phases]
+
+
+def challenge_by_slug(slug: str, *, user: Person) -> Challenge:
+    """Return a challenge that ``user`` may see (two queries at most).
+
+    Raises NotFound ``not-found`` for one that is missing or not published.
+    """
+    challenge = Challenge.objects.filter(slug=slug).first()
+    if challenge is None or not (challenge.is_published or people.is_organiser(user, challenge)):
+        raise refuse("not-found")
+    return challenge
+
+
+def phase_by_slug(challenge_slug: str, phase_slug: str, *, user: Person) -> Phase:
+    """Return a phase with its challenge, spec and truth (two queries at most).
+
+    Raises NotFound ``not-found`` for one that is missing, not published or of a hidden challenge.
+    """
+    phase = (
+        Phase.objects.select_related("challenge", "task_spec")
+        .filter(challenge__slug=challenge_slug, slug=phase_slug)
+        .first()
+    )
+    if phase is None:
+        raise refuse("not-found")
+    if not (phase.is_published and phase.challenge.is_published) and not people.is_organiser(
+        user, phase.challenge
+    ):
+        raise refuse("not-found")
+    return phase
+
+
+def home(*, user: Person, now: datetime | None = None) -> list[HomeLine]:
+    """Return the published challenges with their phases and leaders (three queries and one each)."""
+    now = now or timezone.now()
+    published = Phase.objects.filter(is_published=True)
+    challenges = Challenge.objects.filter(is_published=True).prefetch_related(
+        Prefetch("phases", queryset=published)
+    )
+    lines = []
+    for challenge in challenges:
+        phases = [_line(phase, now) for phase in challenge.phases.all()]
+        top_phase = next(
+            (line.phase for line in reversed(phases) if line.phase.ranks_version > 0), None
+        )
+        top = leaders(top_phase, user=user, now=now) if top_phase else []
+        lines.append(HomeLine(challenge, phases, top, top_phase))
+    return lines
+
+
+def leaders(phase: Phase, *, user: Person, now: datetime) -> list[TopLine]:
+    """Return the first teams of a phase, or none where its board is hidden (one query)."""
+    window = {"opens_at": phase.opens_at, "closes_at": phase.closes_at, "now": now}
+    if not disclosure.board_visible(visibility=phase.visibility, viewer=Viewer.READER, **window):
+        return []
+    terms = disclosure.terms(viewer=Viewer.READER, detail=phase.detail, **window)
+    rows = (
+        RankLine.objects.filter(phase=phase, rank__isnull=False)
+        .select_related("entry__team")
+        .order_by("rank", "pk")[:TOP_LINES]
+    )
+    return [TopLine(row.entry.team.name, disclosure.figure(row.miou, terms=terms)) for row in rows]
+
+
+def tab_pages(challenge: Challenge, *, language: str) -> list[tuple[str, str]]:
+    """Return (slug, title) of a challenge's pages, each in ``language`` or English (one query)."""
+    rows = Page.objects.filter(challenge=challenge, language__in={language, "en"}).values_list(
+        "slug", "language", "title"
+    )
+    titles: dict[str, str] = {}
+    for slug, page_language, title in rows:
+        if slug not in titles or page_language == language:
+            titles[slug] = title
+    return list(titles.items())
+
+
+def page(challenge: Challenge, *, slug: str, language: str) -> Page:
+    """Return one page in ``language``, else in English (one query).
+
+    Raises NotFound ``not-found``.
+    """
+    found = {
+        page.language: page
+        for page in Page.objects.filter(
+            challenge=challenge, slug=slug, language__in={language, "en"}
+        )
+    }
+    wanted = found.get(language) or found.get("en")
+    if wanted is None:
+        raise refuse("not-found")
+    return wanted
+
+
+def news(challenge: Challenge, *, now: datetime | None = None) -> QuerySet[Announcement]:
+    """Return what was announced, the latest first (one query)."""
+    return challenge.announcements.filter(published_at__lte=now or timezone.now())
+
+
+def published_results(challenge: Challenge) -> QuerySet[PublishedResult]:
+    """Return the podiums and baselines published elsewhere, best first (one query)."""
+    return challenge.published_results.order_by("kind", "-miou", "sort_order")
+
+
+def _line(phase: Phase, now: datetime) -> PhaseLine:
+    return PhaseLine(phase, place(now, opens_at=phase.opens_at, closes_at=phase.closes_at))
+
+
+__all__ = [
+    "HomeLine",
+    "MenuLine",
+    "NotFound",
+    "PhaseLine",
+    "TopLine",
+    "challenge_by_slug",
+    "home",
+    "leaders",
+    "menu",
+    "news",
+    "page",
+    "phase_by_slug",
+    "phase_lines",
+    "published_results",
+    "tab_pages",
+]

@@ -1,0 +1,278 @@
+"""Filters and tags of the pages: figures by locale, class swatches, bars.
+
+Style attributes are forbidden by the Content-Security-Policy, so colours and lengths that come
+from data are drawn as SVG, whose presentation attributes are not styles.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from urllib.parse import urlencode
+
+from django import template
+from django.utils import formats, timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import get_language, gettext
+from django.utils.translation import gettext_lazy as _
+
+from challenge.templatetags import markdown_html
+
+register = template.Library()
+
+DASH = "–"
+DAY_FORMAT = "j F Y"  # months are named in the page's language
+SHORT_DAY_FORMAT = "j M Y"
+COLOR = re.compile(r"#[0-9a-fA-F]{6}")
+
+STATES = {
+    "queued": _("queued"),
+    "scoring": _("being scored"),
+    "scored": _("scored"),
+    "rejected": _("rejected"),
+    "failed": _("failed"),
+    "cancelled": _("cancelled"),
+}
+STATE_TONES = {"scored": "good", "rejected": "bad", "failed": "bad", "scoring": "info"}
+STAGES = {
+    "checking": _("checking the archive"),
+    "scoring": _("comparing with the labels"),
+    "bootstrapping": _("computing intervals"),
+}
+
+
+@register.filter
+def text(value: Any) -> str:
+    """Return a {language: text} mapping in the page's language, English where it is missing."""
+    if not isinstance(value, Mapping):
+        return str(value or "")
+    language = (get_language() or "en").split("-")[0]
+    return str(value.get(language) or value.get("en") or next(iter(value.values()), ""))
+
+
+def decimal_text(value: float, digits: int) -> str:
+    """Return a rounded number in the page's language (Django's own formatter cuts off)."""
+    return formats.number_format(
+        Decimal(f"{value:.{digits}f}"), digits, use_l10n=True, force_grouping=True
+    )
+
+
+@register.filter
+def percent(value: float | None, digits: int = 2) -> str:
+    """Return a fraction as a percentage without its sign: 0.5443 gives 54.43 (54,43 in French)."""
+    if value in (None, ""):
+        return DASH
+    return decimal_text(value * 100, int(digits))
+
+
+@register.filter
+def points(value: float | None) -> str:
+    """Return a difference of fractions in points with its sign: 0.021 gives +2.10."""
+    if value in (None, ""):
+        return DASH
+    number = decimal_text(abs(value) * 100, 2)
+    if round(abs(value), 4) == 0:
+        return "±" + number
+    return ("+" if value > 0 else "−") + number
+
+
+@register.filter
+def tone(value: float | None) -> str:
+    """Return the class that colours a difference."""
+    if value is None or round(abs(value), 4) == 0:
+        return ""
+    return "up" if value > 0 else "down"
+
+
+@register.filter
+def number(value: float | None, digits: int = 0) -> str:
+    """Return a number with its thousands grouped as the language does."""
+    if value in (None, ""):
+        return DASH
+    return decimal_text(value, int(digits))
+
+
+@register.filter
+def filesize(value: int | None) -> str:
+    """Return a size in decimal units with the language's comma: 4.1 GB, 4,1 Go."""
+    if value in (None, ""):
+        return DASH
+    units = (gettext("B"), gettext("kB"), gettext("MB"), gettext("GB"), gettext("TB"))
+    size, position = float(value), 0
+    while size >= 999.5 and position < len(units) - 1:
+        size /= 1000
+        position += 1
+    digits = 0 if position == 0 or size >= 99.5 else 1
+    return f"{decimal_text(size, digits)}\u00a0{units[position]}"
+
+
+@register.filter
+def size_text(value: str) -> str:
+    """Return a size written as "50.7 GB" in the page's language: 50,7 Go.
+
+    >>> size_text("50.7 GB").replace("\u00a0", " ")
+    '50.7 GB'
+    """
+    amount, _space, unit = value.partition(" ")
+    digits = len(amount.partition(".")[2])
+    return f"{decimal_text(float(amount), digits)}\u00a0{gettext(unit)}"
+
+
+@register.filter
+def figure(row: Mapping[str, Any]) -> str:
+    """Return a challenge's figure with its unit: 61,712 · 0.2 m."""
+    value = row.get("value")
+    if isinstance(value, int):
+        shown = decimal_text(value, 0)
+    elif isinstance(value, float):
+        shown = decimal_text(value, len(str(value).partition(".")[2]))
+    else:
+        shown = str(value or "")
+    return f"{shown}\u00a0{row['unit']}" if row.get("unit") else shown
+
+
+@register.filter
+def seconds(value: float | None) -> str:
+    """Return a duration no finer than a second."""
+    if value in (None, ""):
+        return DASH
+    minutes, rest = divmod(max(0, round(value)), 60)
+    if minutes == 0:
+        return gettext("%(s)d s") % {"s": rest}
+    if minutes < 60:
+        return gettext("%(m)d min %(s)02d s") % {"m": minutes, "s": rest}
+    hours, minutes = divmod(minutes, 60)
+    return gettext("%(h)d h %(m)02d min") % {"h": hours, "m": minutes}
+
+
+@register.filter
+def clock(value: datetime | None, style: str = "long") -> str:
+    """Return a <time> in the viewer's zone; scripts may refine it, none is needed.
+
+    ``style`` is long (date and time with zone), day, or short (date and time).
+    """
+    if value in (None, ""):
+        return DASH
+    local = timezone.localtime(value)
+    if style == "day":
+        shown = formats.date_format(local, DAY_FORMAT)
+    elif style == "short":
+        shown = formats.date_format(local, SHORT_DAY_FORMAT) + local.strftime(" %H:%M")
+    else:
+        shown = (
+            formats.date_format(local, DAY_FORMAT)
+            + local.strftime(" %H:%M ")
+            + (local.tzname() or "UTC")
+        )
+    return format_html('<time datetime="{}">{}</time>', value.isoformat(), shown)
+
+
+@register.filter
+def state_name(value: str) -> str:
+    """Return an evaluation's state in words."""
+    return str(STATES.get(value, value))
+
+
+@register.filter
+def state_tone(value: str) -> str:
+    """Return the tag class of a state."""
+    return STATE_TONES.get(value, "")
+
+
+@register.filter
+def stage_name(value: str) -> str:
+    """Return a worker's stage in words."""
+    return str(STAGES.get(value, value))
+
+
+@register.filter
+def item(value: Any, key: Any) -> Any:
+    """Return ``value[key]``, or None."""
+    if isinstance(value, Mapping):
+        return value.get(key)
+    try:
+        return value[int(key)]
+    except (IndexError, TypeError, ValueError):
+        return None
+
+
+@register.filter
+def heat(value: float | None, steps: int = 10) -> str:
+    """Return the class q0…q9 that shades a share 0..1."""
+    if value is None:
+        return ""
+    return f"q{min(int(steps) - 1, max(0, int(value * int(steps))))}"
+
+
+@register.filter
+def markdown(value: str) -> SafeString:
+    """Render an organiser's Markdown as clean HTML."""
+    return markdown_html.render(value)
+
+
+def _color(value: str | None) -> str:
+    return value if value and COLOR.fullmatch(value) else "#808080"
+
+
+@register.simple_tag
+def swatch(color: str | None) -> SafeString:
+    """Draw a class's colour as a little square."""
+    return format_html(
+        '<svg class="swatch" viewBox="0 0 16 16" aria-hidden="true">'
+        '<rect width="16" height="16" fill="{}"/></svg>',
+        _color(color),
+    )
+
+
+@register.simple_tag
+def bar(value: float | None, color: str | None = None, full: float = 1.0) -> SafeString:
+    """Draw a share of ``full`` as a horizontal bar in the class's colour."""
+    known = isinstance(value, int | float) and full > 0
+    share = max(0.0, min(1.0, value / full)) if known else 0.0  # type: ignore[operator]
+    return format_html(
+        '<svg class="bar" viewBox="0 0 1000 10" preserveAspectRatio="none" aria-hidden="true">'
+        '<rect width="{}" height="10" fill="{}"/>'
+        '<rect class="edge" width="{}" height="10"/></svg>',
+        round(share * 1000),
+        _color(color),
+        round(share * 1000),
+    )
+
+
+@register.simple_tag
+def whisker(
+    value: float | None, low: float | None, high: float | None, start: float, stop: float
+) -> SafeString:
+    """Draw a value with its interval on the scale ``start`` to ``stop``."""
+    if value is None or stop <= start:
+        return mark_safe("")
+
+    def place(at: float) -> float:
+        return round(4 + 92 * max(0.0, min(1.0, (at - start) / (stop - start))), 1)
+
+    line = ""
+    if low is not None and high is not None:
+        left, right = place(low), place(high)
+        line = (
+            f'<line x1="{left}" x2="{right}" y1="9" y2="9"/>'
+            f'<line x1="{left}" x2="{left}" y1="5" y2="13"/>'
+            f'<line x1="{right}" x2="{right}" y1="5" y2="13"/>'
+        )
+    return mark_safe(  # noqa: S308  (numbers alone)
+        '<svg class="whisker" viewBox="0 0 100 18" aria-hidden="true">'
+        f'{line}<circle cx="{place(value)}" cy="9" r="3.4"/></svg>'
+    )
+
+
+@register.simple_tag(takes_context=True)
+def query(context: dict[str, Any], **changes: Any) -> str:
+    """Return the page's query string with ``changes`` (None or "" removes a key)."""
+    request = context["request"]
+    values = {key: request.GET.get(key) for key in request.GET}
+    values.update(changes)
+    kept = {key: value for key, value in values.items() if value not in (None, "")}
+    return "?" + urlencode(kept) if kept else "?"

@@ -1,0 +1,124 @@
+"""A challenge's pages: overview, the organiser's pages, news, joining."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext
+from django.views.decorators.http import require_GET, require_http_methods
+
+from challenge.errors import Refusal
+from challenge.models import Registration
+from challenge.selectors import pages, people
+from challenge.services import teams
+from challenge.web import blocks, forms
+from challenge.web.views import frame, language, page_url, refusals_as_pages
+
+
+@require_GET
+@refusals_as_pages
+def overview(request: HttpRequest, slug: str) -> HttpResponse:
+    """Answer a challenge's first page."""
+    challenge = pages.challenge_by_slug(slug, user=request.user)  # type: ignore[arg-type]
+    context = frame(request, challenge, current="overview")
+    page = pages.page(challenge, slug="overview", language=language())
+    return render(
+        request,
+        "web/challenge.html",
+        context
+        | {
+            "on_overview": True,
+            "page": page,
+            "parts": blocks.parts(
+                page.markdown,
+                challenge=challenge,
+                phases=context["phase_lines"],
+                registered=context["membership"] is not None,
+            ),
+            "announcements": pages.news(challenge)[:3],
+            "links": challenge.facts.get("links") or [],
+        },
+    )
+
+
+@require_GET
+@refusals_as_pages
+def page(request: HttpRequest, slug: str, page_slug: str) -> HttpResponse:
+    """Answer one of the organiser's pages."""
+    challenge = pages.challenge_by_slug(slug, user=request.user)  # type: ignore[arg-type]
+    if page_slug == "overview":
+        return redirect("web:challenge", challenge.slug)
+    found = pages.page(challenge, slug=page_slug, language=language())
+    context = frame(request, challenge, current=page_slug)
+    return render(
+        request,
+        "web/page.html",
+        context
+        | {
+            "page": found,
+            "parts": blocks.parts(
+                found.markdown,
+                challenge=challenge,
+                phases=context["phase_lines"],
+                registered=context["membership"] is not None,
+            ),
+        },
+    )
+
+
+@require_GET
+@refusals_as_pages
+def news(request: HttpRequest, slug: str) -> HttpResponse:
+    """Answer everything that was announced."""
+    challenge = pages.challenge_by_slug(slug, user=request.user)  # type: ignore[arg-type]
+    context = frame(request, challenge, current="news")
+    return render(request, "web/news.html", context | {"announcements": pages.news(challenge)})
+
+
+@require_http_methods(["GET", "POST"])
+@login_required
+@refusals_as_pages
+def join(request: HttpRequest, slug: str) -> HttpResponse:
+    """Show the rules; take part once they are accepted."""
+    challenge = pages.challenge_by_slug(slug, user=request.user)  # type: ignore[arg-type]
+    registration = people.registration_of(request.user, challenge)  # type: ignore[arg-type]
+    form = forms.JoinForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            made = teams.register(
+                user=request.user,  # type: ignore[arg-type]
+                challenge=challenge,
+                accept_terms_version=challenge.terms_version,
+            )
+        except Refusal as refusal:
+            form.add_error(None, str(refusal))
+        else:
+            if made.state == Registration.State.APPROVED:
+                messages.success(request, gettext("You take part. Good luck!"))
+            else:
+                messages.info(
+                    request, gettext("Thank you. The organisers will look at your registration.")
+                )
+            return redirect(page_url(challenge, "data"))
+    rules = pages.page(challenge, slug="rules", language=language())
+    context = frame(request, challenge, current="join")
+    return render(
+        request,
+        "web/join.html",
+        context
+        | {
+            "form": form,
+            "registration": registration,
+            "current_terms": registration is not None
+            and registration.terms_version == challenge.terms_version,
+            "parts": blocks.parts(
+                rules.markdown,
+                challenge=challenge,
+                phases=context["phase_lines"],
+                registered=False,
+            ),
+        },
+        status=422 if form.errors else 200,
+    )

@@ -1,0 +1,33 @@
+"""What every page's frame shows: challenges, languages, themes, the palette's strip."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.utils.functional import SimpleLazyObject
+from django.utils.translation import get_language
+
+from challenge.models import User
+from challenge.selectors import pages
+
+# IGN's twelve scored classes, in the order of the nomenclature
+PALETTE = (
+    "#db0e9a", "#938e7b", "#f80c00", "#a97101", "#1553ae", "#194a26",
+    "#46e483", "#f3a60d", "#660082", "#55ff00", "#fff30d", "#e4df7c",
+)  # fmt: skip
+
+
+def site(request: HttpRequest) -> dict[str, Any]:
+    """Return ``site`` for the base template."""
+    return {
+        "site": {
+            "challenges": SimpleLazyObject(lambda: pages.menu()),
+            "languages": settings.LANGUAGES,
+            "language": (get_language() or "en").split("-")[0],
+            "themes": User.Theme.choices,
+            "theme": getattr(request, "theme", "auto"),
+            "palette": PALETTE,
+        }
+    }

@@ -1,0 +1,161 @@
+"""Forms: text into what the services take."""
+
+from __future__ import annotations
+
+import zoneinfo
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from django.utils.translation import gettext_lazy as _
+
+from challenge.errors import Refusal
+from challenge.models import ApiToken, Submission, Team, User
+from challenge.services.submissions import MethodFacts
+
+
+class JoinForm(forms.Form):
+    """Acceptance of a challenge's rules."""
+
+    accept = forms.BooleanField(
+        label=_("I have read the rules and accept them."),
+        error_messages={"required": _("To take part, accept the rules.")},
+    )
+
+
+class SubmitForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A method's fact sheet and its archive, by the plain file field or a finished upload."""
+
+    archive = forms.FileField(
+        label=_("Archive"),
+        required=False,
+        widget=forms.ClearableFileInput(attrs={"accept": ".zip,application/zip"}),
+        error_messages={"empty": _("The file is empty; a zip of predictions is wanted.")},
+    )
+    upload = forms.UUIDField(required=False, widget=forms.HiddenInput)
+
+    class Meta:
+        model = Submission
+        fields = (
+            "method_name",
+            "method_description",
+            "external_data",
+            "code_url",
+            "paper_url",
+            "baseline_seconds",
+            "method_seconds",
+            "hardware",
+            "mail_on_result",
+        )
+        labels = {"mail_on_result": _("E-mail me when it is scored")}
+        help_texts = {
+            "method_name": _("Shown on the leaderboard, such as “U-Net, ResNet-34, flips”."),
+            "external_data": _("What else than the challenge's data it was trained on."),
+        }
+        widgets = {
+            "method_description": forms.Textarea(attrs={"rows": 3}),
+            "external_data": forms.Textarea(attrs={"rows": 2}),
+            "code_url": forms.URLInput(attrs={"placeholder": "https://"}),
+            "paper_url": forms.URLInput(attrs={"placeholder": "https://"}),
+        }
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        if not self.errors and not cleaned.get("archive") and not cleaned.get("upload"):
+            self.add_error("archive", _("Choose the zip of your predictions."))
+        return cleaned
+
+    def method(self) -> MethodFacts:
+        """Return the fact sheet as the service takes it."""
+        data = self.cleaned_data
+        return MethodFacts(
+            method_name=data["method_name"],
+            method_description=data["method_description"],
+            external_data=data["external_data"],
+            code_url=data["code_url"] or "",
+            paper_url=data["paper_url"] or "",
+            baseline_seconds=data["baseline_seconds"],
+            method_seconds=data["method_seconds"],
+            hardware=data["hardware"],
+        )
+
+    def add_refusal(self, refusal: Refusal) -> None:
+        """Show a refusal at the field that it names, else above the form."""
+        field = refusal.params.get("field")
+        self.add_error(field if field in self.fields else None, str(refusal))
+
+
+class ProfileForm(forms.ModelForm):  # type: ignore[type-arg]
+    """What a person says of themselves, and what they want to be told."""
+
+    language = forms.ChoiceField(label=_("Language"), choices=settings.LANGUAGES)
+    timezone = forms.ChoiceField(label=_("Time zone"), required=False)
+
+    class Meta:
+        model = User
+        fields = (
+            "username",
+            "affiliation",
+            "language",
+            "theme",
+            "timezone",
+            "mail_on_result",
+            "mail_on_announcement",
+        )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        zones = sorted(zone for zone in zoneinfo.available_timezones() if "/" in zone)
+        self.fields["timezone"].choices = [  # type: ignore[attr-defined]
+            ("", _("As my device")),
+            ("UTC", "UTC"),
+            *((zone, zone.replace("_", " ")) for zone in zones),
+        ]
+
+
+class TokenForm(forms.Form):
+    """A new access token."""
+
+    name = forms.CharField(label=_("Name"), max_length=80, help_text=_("What it is for."))
+    scopes = forms.MultipleChoiceField(
+        label=_("It may"),
+        choices=[
+            (ApiToken.Scope.READ, _("read my submissions and scores")),
+            (ApiToken.Scope.SUBMIT, _("upload and submit")),
+        ],
+        initial=[ApiToken.Scope.READ, ApiToken.Scope.SUBMIT],
+        widget=forms.CheckboxSelectMultiple,
+    )
+    days = forms.TypedChoiceField(
+        label=_("It expires after"),
+        choices=[(30, _("30 days")), (90, _("90 days")), (365, _("one year")), (0, _("never"))],
+        coerce=int,
+        initial=90,
+    )
+
+
+class TeamForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A team's name and affiliation."""
+
+    class Meta:
+        model = Team
+        fields = ("name", "affiliation")
+
+
+class InviteForm(forms.Form):
+    """An invitation, by e-mail where an address is given, else by link."""
+
+    email = forms.EmailField(
+        label=_("E-mail address"),
+        required=False,
+        help_text=_("Leave it empty to get a link that you pass on yourself."),
+    )
+
+
+class DeleteForm(forms.Form):
+    """Deletion of one's account, meant in earnest."""
+
+    password = forms.CharField(
+        label=_("Your password"),
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
+    )

@@ -1,0 +1,62 @@
+"""The pages' addresses.
+
+An organiser's page has no closing slash, so that ``[rules](rules)`` in its Markdown leads from
+one page to its neighbour; everything else has one.
+"""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from challenge.web import accounts, challenges, home, leaderboards, submissions, submitting, teams
+
+app_name = "web"
+
+urlpatterns = [
+    path("", home.home, name="home"),
+    path("help/", home.help_page, name="help"),
+    path("credits/", home.credits_page, name="credits"),
+    path("preferences/", home.preferences, name="preferences"),
+    path("account/", accounts.profile, name="profile"),
+    path("account/tokens/", accounts.tokens, name="tokens"),
+    path("account/tokens/<int:pk>/revoke/", accounts.revoke_token, name="revoke-token"),
+    path("account/data/", accounts.data, name="data"),
+    path("account/data/export/", accounts.export, name="export"),
+    path("account/data/delete/", accounts.delete, name="delete-account"),
+    path("invitations/<str:token>/", teams.invitation, name="invitation"),
+    path("challenges/<slug:slug>/", challenges.overview, name="challenge"),
+    path("challenges/<slug:slug>/join/", challenges.join, name="join"),
+    path("challenges/<slug:slug>/news/", challenges.news, name="news"),
+    path("challenges/<slug:slug>/submissions/", submissions.mine, name="submissions"),
+    path("challenges/<slug:slug>/team/", teams.desk, name="team-desk"),
+    path("challenges/<slug:slug>/team/<str:act>/", teams.act, name="team-act"),
+    path("challenges/<slug:slug>/teams/<int:pk>/", teams.team, name="team"),
+    path(
+        "challenges/<slug:slug>/<slug:phase_slug>/leaderboard/",
+        leaderboards.board,
+        name="leaderboard",
+    ),
+    path(
+        "challenges/<slug:slug>/<slug:phase_slug>/leaderboard.csv",
+        leaderboards.as_csv,
+        name="leaderboard-csv",
+    ),
+    path(
+        "challenges/<slug:slug>/<slug:phase_slug>/leaderboard.json",
+        leaderboards.as_json,
+        name="leaderboard-json",
+    ),
+    path("challenges/<slug:slug>/<slug:phase_slug>/submit/", submitting.submit, name="submit"),
+    path(
+        "challenges/<slug:slug>/<slug:phase_slug>/check.json",
+        submitting.check_data,
+        name="check-data",
+    ),
+    path("challenges/<slug:slug>/<slug:page_slug>", challenges.page, name="page"),
+    path("submissions/<uuid:pk>/", submissions.detail, name="submission"),
+    path("submissions/<uuid:pk>/live/", submissions.live, name="submission-live"),
+    path("submissions/<uuid:pk>/card.json", submissions.card, name="submission-card"),
+    path("submissions/<uuid:pk>/receipt.json", submissions.receipt, name="submission-receipt"),
+    path("submissions/<uuid:pk>/cancel/", submissions.cancel, name="cancel-submission"),
+    path("submissions/<uuid:pk>/final/", submissions.choose_final, name="choose-final"),
+]

@@ -1,0 +1,149 @@
+"""What all views share: refusals become pages, the frame of a challenge's pages."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.translation import get_language, gettext
+from django.utils.translation import gettext_lazy as _
+
+from challenge.errors import NotFound, Refusal
+from challenge.models import Challenge, Phase
+from challenge.rules.windows import Window
+from challenge.selectors import pages, people
+
+WINDOW_LABELS = {
+    Window.UPCOMING: (_("soon"), "info"),
+    Window.OPEN: (_("open"), "good"),
+    Window.CLOSED: (_("closed"), ""),
+}
+TITLES = {
+    403: _("This is not yours to do"),
+    404: _("There is nothing here"),
+    409: _("It has moved on"),
+    410: _("Its time has passed"),
+    429: _("Enough for now"),
+}
+
+View = Callable[..., HttpResponse]
+
+
+def refusals_as_pages(view: View) -> View:
+    """Answer a Refusal that no form caught with a page of its status and its message."""
+
+    @functools.wraps(view)
+    def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            return view(request, *args, **kwargs)
+        except Refusal as refusal:
+            return refusal_page(request, refusal)
+
+    return answer
+
+
+def refusal_page(request: HttpRequest, refusal: Refusal) -> HttpResponse:
+    """Return the page that tells a refusal."""
+    return render(
+        request,
+        "web/refusal.html",
+        {
+            "refusal": refusal,
+            "heading": TITLES.get(refusal.status, _("This cannot be done")),
+            "lost": isinstance(refusal, NotFound),
+        },
+        status=refusal.status,
+    )
+
+
+def language() -> str:
+    """Return the page's language without a region: en, fr."""
+    return (get_language() or "en").split("-")[0]
+
+
+def frame(
+    request: HttpRequest, challenge: Challenge, *, current: str = "", phase: Phase | None = None
+) -> dict[str, Any]:
+    """Return what every page of a challenge shows around its content.
+
+    ``current`` names the tab: a page's slug, "leaderboard", "submit", "mine", "team" or "news".
+    """
+    user = request.user
+    membership = people.membership_of(user, challenge)  # type: ignore[arg-type]
+    lines = pages.phase_lines(challenge, user=user)  # type: ignore[arg-type]
+    main = main_phase([line.phase for line in lines], preferred=phase)
+    tabs = [
+        {
+            "url": page_url(challenge, slug),
+            "title": title,
+            "current": slug == current,
+        }
+        for slug, title in pages.tab_pages(challenge, language=language())
+    ]
+    if main is not None:
+        tabs.append(_tab("leaderboard", gettext("Leaderboard"), current, challenge, main))
+    if membership is not None and main is not None:
+        tabs.append(_tab("submit", gettext("Submit"), current, challenge, main))
+        tabs.append(
+            {
+                "url": reverse("web:submissions", args=[challenge.slug]),
+                "title": gettext("My submissions"),
+                "current": current == "mine",
+            }
+        )
+        tabs.append(
+            {
+                "url": reverse("web:team-desk", args=[challenge.slug]),
+                "title": gettext("My team"),
+                "current": current == "team",
+            }
+        )
+    return {
+        "challenge": challenge,
+        "membership": membership,
+        "tabs": tabs,
+        "phase_lines": lines,
+        "phases": [phase_card(line) for line in lines],
+        "challenge_open": any(line.open for line in lines),
+        "phase": phase,
+    }
+
+
+def main_phase(phases: list[Phase], *, preferred: Phase | None = None) -> Phase | None:
+    """Return the phase that links lead to: the one shown, else the last with a ranking."""
+    if preferred is not None:
+        return preferred
+    ranked = [phase for phase in phases if phase.ranks_version > 0]
+    return (ranked or phases or [None])[-1]
+
+
+def phase_card(line: pages.PhaseLine) -> dict[str, Any]:
+    """Return a phase's card for the overview's side."""
+    label, tone = WINDOW_LABELS[line.window]
+    return {
+        "phase": line.phase,
+        "label": label,
+        "tone": tone,
+        "open": line.open,
+        "closed": line.closed,
+        "upcoming": line.upcoming,
+    }
+
+
+def page_url(challenge: Challenge, slug: str) -> str:
+    """Return the address of a challenge's page."""
+    if slug == "overview":
+        return reverse("web:challenge", args=[challenge.slug])
+    return reverse("web:page", args=[challenge.slug, slug])
+
+
+def _tab(name: str, title: str, current: str, challenge: Challenge, phase: Phase) -> dict[str, Any]:
+    return {
+        "url": reverse(f"web:{name}", args=[challenge.slug, phase.slug]),
+        "title": title,
+        "current": name == current,
+    }
