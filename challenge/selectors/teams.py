@@ -1,0 +1,140 @@
+"""Teams as others see them, and as their members do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from challenge.errors import refuse
+from challenge.models import (
+    Challenge,
+    Invitation,
+    Membership,
+    MergeRequest,
+    Phase,
+    Score,
+    Submission,
+    Team,
+)
+from challenge.rules import disclosure
+from challenge.rules.lifecycle import State
+from challenge.selectors import leaderboard, people
+from challenge.selectors.people import Person
+
+
+@dataclass(frozen=True)
+class Member:
+    """A team mate: the username is public, the role tells the captain."""
+
+    username: str
+    role: str
+    joined_at: datetime
+
+
+@dataclass(frozen=True)
+class Step:
+    """A submission on the way up: when, and the figure as it may leave."""
+
+    at: datetime
+    number: int
+    miou: float | None
+    best: float | None
+
+
+def get(team_id: int, *, challenge: Challenge) -> Team:
+    """Return a team of a challenge. Raises NotFound, also for teams merged into another."""
+    team = (
+        Team.objects.select_related("challenge")
+        .filter(pk=team_id, challenge=challenge, merged_into__isnull=True)
+        .first()
+    )
+    if team is None:
+        raise refuse("not-found")
+    return team
+
+
+def members(team: Team) -> list[Member]:
+    """Return a team's members, captain first (one query)."""
+    found = [
+        Member(one.user.username, one.role, one.joined_at)
+        for one in team.memberships.select_related("user").order_by("joined_at")
+    ]
+    return sorted(found, key=lambda member: member.role != Membership.Role.CAPTAIN)
+
+
+def of_user(user: Person) -> list[Membership]:
+    """Return a person's memberships with team and challenge (one query)."""
+    if user is None or not user.is_authenticated:
+        return []
+    return list(
+        Membership.objects.filter(user=user.pk)
+        .select_related("team", "challenge")
+        .order_by("challenge__sort_order")
+    )
+
+
+def open_invitations(team: Team, *, now: datetime | None = None) -> QuerySet[Invitation]:
+    """Return a team's invitations that can still be accepted."""
+    return team.invitations.filter(
+        accepted_at__isnull=True, revoked_at__isnull=True, expires_at__gt=now or timezone.now()
+    )
+
+
+def open_merge_requests(team: Team) -> QuerySet[MergeRequest]:
+    """Return the merges other teams ask of a team and that wait for its answer."""
+    return team.merge_requests_received.filter(answered_at__isnull=True).select_related("from_team")
+
+
+def progress(
+    team: Team, *, phase: Phase, user: Person = None, now: datetime | None = None
+) -> list[Step]:
+    """Return a team's scores in a phase over time, where the viewer may see its board.
+
+    Members see their own under every visibility but organisers'. At most four queries.
+    """
+    now = now or timezone.now()
+    viewer = people.viewer_of_phase(user, phase)
+    mine = people.team_of(user, phase.challenge) == team
+    window = {"opens_at": phase.opens_at, "closes_at": phase.closes_at, "now": now}
+    if not disclosure.score_visible(
+        visibility=phase.visibility,
+        viewer=disclosure.Viewer.OWNER if mine else viewer,
+        **window,
+    ):
+        return []
+    terms = leaderboard.terms_for(phase, viewer=viewer, now=now)
+    steps: list[Step] = []
+    best: float | None = None
+    rows = (
+        Score.objects.filter(
+            evaluation__state=State.SCORED.value,
+            evaluation__ground_truth=phase.ground_truth_id,
+            evaluation__task_spec=phase.task_spec_id,
+            evaluation__submission__entry__team=team,
+            evaluation__submission__entry__phase=phase,
+            evaluation__submission__disqualified_at__isnull=True,
+        )
+        .order_by("evaluation__submission__number", "-evaluation__revision")
+        .distinct("evaluation__submission__number")
+        .values_list("evaluation__submission__created_at", "evaluation__submission__number", "miou")
+    )
+    for at, number, miou in rows:
+        if miou is not None:
+            best = miou if best is None else max(best, miou)
+        steps.append(
+            Step(
+                at=at,
+                number=number,
+                miou=disclosure.figure(miou, terms=terms),
+                best=disclosure.figure(best, terms=terms),
+            )
+        )
+    return steps
+
+
+def has_submitted(team: Team) -> bool:
+    """Say whether a team submitted anything (its members then stay)."""
+    return Submission.objects.filter(entry__team=team).exists()
