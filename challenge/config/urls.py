@@ -11,7 +11,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", health.answer, name="health"),
     path("admin/", admin.site.urls),
     path("accounts/", include("allauth.urls")),
-    # path("api/v1/", ...)  challenge.api
+    path("api/v1/", include("challenge.uploads.urls")),
+    path("api/", include("challenge.api.urls")),
     path("", include("challenge.web.urls")),
 ]
 

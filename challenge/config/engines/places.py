@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 # A socket's whole path has at most 107 bytes; PostgreSQL's name in the folder takes 15 of them.
 LONGEST_SOCKET_FOLDER_BYTES = 107 - len("/.s.PGSQL.5432.lock")
+NOBODY = 65534
 DATABASE_USER = "flair"
 DATABASE_NAME = "flair"
 
@@ -77,7 +78,9 @@ class Place:
         for folder in (self.folder, self.sockets):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             found = folder.lstat()
-            if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+            # Root may have given the sockets to nobody, who then runs PostgreSQL.
+            ours = {os.getuid(), NOBODY if os.getuid() == 0 else os.getuid()}
+            if not stat.S_ISDIR(found.st_mode) or found.st_uid not in ours:
                 raise PermissionError(
                     f"{folder} belongs to user {found.st_uid}, not to {os.getuid()}; "
                     "remove it, or set FLAIR_DATA_DIR to a folder of your own"

@@ -15,12 +15,11 @@ from typing import IO
 import psycopg
 
 from challenge.config.engines import places
-from challenge.config.engines.places import Place
+from challenge.config.engines.places import NOBODY, Place
 
 SHIM = Path(__file__).with_name("shim.py")
 START_S = 30.0
 STOP_S = 10.0
-NOBODY = 65534
 FIRST_WITH_BUILTIN_LOCALE = 17
 IN_OWN_NAMESPACE = ("unshare", "--user", "--map-user=1000", "--map-group=1000", "--")
 AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--")
