@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.engine import metrics
+from scoring.engine import bootstrap, metrics
 from scoring.engine.spec import TaskSpec
 from scoring.engine.version import ENGINE_VERSION
 
@@ -24,10 +24,12 @@ def build(
     ids: Collection[str] | None = None,
     seconds: float = 0.0,
     notes: Sequence[Mapping[str, Any]] | None = None,
+    resamples: int = bootstrap.RESAMPLES,
 ) -> dict[str, Any]:
     """The card of all patches or of ``ids``, under the evidence's specification or another.
 
-    ``seconds`` is the time the scoring took, recorded as it is given.
+    ``seconds`` is the time the scoring took, recorded as it is given. ``resamples`` is that of
+    the bootstrap, 0 leaves the intervals out.
     """
     spec = spec or evidence.spec
     zones = evidence.zone_matrices(spec=spec, ids=ids)
@@ -50,7 +52,7 @@ def build(
         "predicted_frequencies": [float(v) / pixels if pixels else 0.0 for v in total.sum(axis=0)],
         "domains": _domains(zones, spec=spec),
         "zones": _zones(zones, spec=spec),
-        "intervals": {"miou": None, "classes": [None] * spec.n_classes},
+        "intervals": _intervals(zones, spec=spec, resamples=resamples),
         "seconds": seconds,
         "notes": [dict(n) for n in (evidence.notes if notes is None else notes)],
     }
@@ -103,6 +105,16 @@ def _zones(zones: ZoneMatrices, *, spec: TaskSpec) -> dict[str, Any]:
             "confusion": zones.matrices[i].tolist(),
         }
         for i, name in enumerate(zones.names)
+    }
+
+
+def _intervals(zones: ZoneMatrices, *, spec: TaskSpec, resamples: int) -> dict[str, Any]:
+    if resamples == 0 or len(zones.names) < 2:
+        return {"miou": None, "classes": [None] * spec.n_classes}
+    found = bootstrap.intervals(zones.matrices, spec=spec, resamples=resamples)
+    return {
+        "miou": found.miou and list(found.miou),
+        "classes": [interval and list(interval) for interval in found.classes],
     }
 
 

@@ -20,8 +20,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.engine.tables import SpecError as SpecError
+from scoring.engine import tables
 from scoring.engine.tables import Table
+
+SpecError = tables.SpecError
 
 ILLEGAL_LABEL = 255
 MAX_CLASSES = 32
