@@ -1,0 +1,133 @@
+"""``manage.py load_challenge``: creates, updates, repeats without a change, and never half."""
+
+from __future__ import annotations
+
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from challenge.models import Announcement, AuditEvent, Challenge, Page, Phase, TaskSpec
+from challenge.services import challenges
+from tests.challenges import folders
+
+pytestmark = pytest.mark.django_db
+
+
+def load(path: Path, **options: bool) -> str:
+    out = StringIO()
+    call_command("load_challenge", str(path), stdout=out, no_color=True, **options)
+    return out.getvalue()
+
+
+def test_it_works(tmp_path: Path) -> None:
+    said = load(folders.write(tmp_path))
+
+    assert said.startswith("tiny: created (7 rows)")
+    challenge = Challenge.objects.get(slug="tiny")
+    phase = challenge.phases.get()
+    assert phase.task_spec == challenge.task_specs.get(version=1)
+    assert phase.public_patches == [
+        ["000001", "D002_2021", "Z1_UU"],
+        ["000002", "D002_2021", "Z1_UU"],
+    ]
+    assert challenge.pages.count() == 2
+    assert challenge.published_results.get().class_ious == {"land": 0.6, "water": 0.4}
+    assert challenge.announcements.get().key == "hello"
+    assert AuditEvent.objects.get().action == "challenge.load"
+
+
+def test_the_task_is_stored_without_the_ids(tmp_path: Path) -> None:
+    load(folders.write(tmp_path))
+    assert TaskSpec.objects.get().data["expected"] == []
+
+
+def test_a_second_time_changes_nothing(tmp_path: Path) -> None:
+    load(folders.write(tmp_path))
+    before = Challenge.objects.values().get()
+    assert load(tmp_path).startswith("tiny: is up to date\n")
+    assert Challenge.objects.values().get() == before
+    assert AuditEvent.objects.count() == 1
+
+
+def test_shipped_challenges_load_twice() -> None:
+    root = Path(__file__).resolve().parents[2] / "challenges"
+    for folder in sorted(p.parent for p in root.glob("*/challenge.toml")):
+        assert challenges.load(folder).created
+        assert challenges.load(folder).changes == []
+
+
+def test_a_change_is_written_and_said(tmp_path: Path) -> None:
+    load(folders.write(tmp_path))
+    said = load(folders.write(tmp_path, replacing="daily_limit = 5", by="daily_limit = 7"))
+    assert "tiny: updated\n  phase test: daily_limit 5 → 7\n" in said
+    assert Phase.objects.get().daily_limit == 7
+
+
+def test_a_dry_run_says_the_change_and_writes_nothing(tmp_path: Path) -> None:
+    load(folders.write(tmp_path))
+    folders.write(tmp_path, replacing="daily_limit = 5", by="daily_limit = 7")
+    said = load(tmp_path, dry_run=True)
+    assert "tiny: would change\n  phase test: daily_limit 5 → 7\n" in said
+    assert Phase.objects.get().daily_limit == 5
+    assert AuditEvent.objects.count() == 1
+
+
+def test_an_edit_in_the_browser_is_overwritten_and_named(tmp_path: Path) -> None:
+    load(folders.write(tmp_path))
+    Phase.objects.update(total_limit=3)
+    assert "phase test: total_limit 3 → 50" in load(tmp_path)
+
+
+def test_a_mistake_names_its_line_and_nothing_is_written(tmp_path: Path) -> None:
+    load(folders.write(tmp_path))
+    folders.write(tmp_path, replacing='detail = "domains"', by='detail = "all"')
+    with pytest.raises(CommandError) as caught:
+        load(tmp_path)
+    line = folders.line_of('detail = "domains"')
+    assert f"  challenge.toml:{line}: phases[0].detail: is 'all'; allowed are full" in str(
+        caught.value
+    )
+    assert Phase.objects.get().detail == "domains"
+
+
+def test_what_can_change_a_score_makes_a_new_task_version(tmp_path: Path) -> None:
+    load(folders.write(tmp_path))
+    said = load(folders.write(tmp_path, replacing='"skip"', by='"zero"'))
+    assert "task v2: created" in said
+    assert Phase.objects.get().task_spec == TaskSpec.objects.get(version=2)
+
+    load(folders.write(tmp_path))
+    assert Phase.objects.get().task_spec == TaskSpec.objects.get(version=1)
+    assert TaskSpec.objects.count() == 2
+
+
+def test_a_colour_makes_no_new_task_version(tmp_path: Path) -> None:
+    load(folders.write(tmp_path))
+    assert "task v1: data: changed" in load(
+        folders.write(tmp_path, replacing='color = "#1553ae"', by='color = "#1553af"')
+    )
+    assert TaskSpec.objects.get().data["classes"][1]["color"] == "#1553af"
+
+
+def test_pages_follow_the_file_and_other_announcements_stay(tmp_path: Path) -> None:
+    load(folders.write(tmp_path))
+    challenge = Challenge.objects.get()
+    Announcement.objects.create(challenge=challenge, title={"en": "By hand"}, body={})
+    Page.objects.create(challenge=challenge, slug="old", language="en", title="Old", markdown="x")
+
+    said = load(folders.write(tmp_path, replacing='key = "hello"', by='key = "again"'))
+
+    assert "page tiny/old.en: removed" in said
+    assert "announcement Hello: removed" in said
+    assert sorted(challenge.announcements.values_list("key", flat=True)) == ["", "again"]
+
+
+def test_a_phase_that_left_the_file_stays_and_is_named(tmp_path: Path) -> None:
+    load(folders.write(tmp_path))
+    folders.write(tmp_path, replacing='slug = "test"', by='slug = "final"')
+    path = tmp_path / "challenge.toml"
+    path.write_text(path.read_text().replace("[[results]]\n", '[[results]]\nphase = "final"\n'))
+    assert "phase test: is not in the file; it stays as it is" in load(tmp_path)
+    assert Phase.objects.count() == 2
