@@ -37,13 +37,16 @@ QUEUES: dict[Bell, str] = {
 
 def ring(bell: Bell) -> None:
     """Ring once the current transaction is committed (at once where there is none)."""
-    transaction.on_commit(partial(_send, bell))
+    transaction.on_commit(partial(send, bell))
 
 
-def _send(bell: Bell) -> None:
+def send(bell: Bell) -> bool:
+    """Send the message now; False (and a line in the log) when the broker cannot be reached."""
     try:
         current_app.send_task(
             bell.value, queue=QUEUES[bell], ignore_result=True, retry=False, expires=3600
         )
     except (OperationalError, OSError) as error:
         log.warning("broker unreachable, ring %s is lost until the sweep: %s", bell.value, error)
+        return False
+    return True

@@ -38,7 +38,6 @@ from challenge.services import audit, dispatch, mails, quota, ranks, webhooks
 log = logging.getLogger(__name__)
 
 CLAIM_LOCK = 0x666C6169_72  # serialises claims, so that fairness sees the claims before it
-LEASE_S = 120
 WORKER_LOST = "worker-lost"
 
 
@@ -235,6 +234,12 @@ def complete_broken(
             evaluation, State.FAILED, entry=entry, now=now, reason=code, stage="", error_code=code
         )
         _tell(evaluation, now=now)
+
+
+def ring_again() -> bool:
+    """Ring where something still waits; False when nothing does or the ring was lost."""
+    waiting = Evaluation.objects.filter(state=State.QUEUED.value).exists()
+    return waiting and dispatch.send(dispatch.Bell.SCORE)
 
 
 def release(evaluation_id: int, *, attempt: int, reason: str, now: datetime | None = None) -> bool:
@@ -473,7 +478,7 @@ def sweep(*, now: datetime | None = None) -> SweepReport:
 
 
 def _lease() -> timedelta:
-    return timedelta(seconds=getattr(settings, "SCORING_LEASE_S", LEASE_S))
+    return timedelta(seconds=settings.LEASE_S)
 
 
 def _lock_entry(entry_id: int) -> Entry:
