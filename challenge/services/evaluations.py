@@ -184,7 +184,7 @@ def complete_scored(
         score = _write_score(evaluation, card=card, evidence_name=evidence_name, now=now)
         _move(evaluation, State.SCORED, entry=entry, now=now, stage="")
         _tell(evaluation, now=now)
-    ranks.recompute(phase=entry.phase, now=now)
+    ranks.recompute(phase=entry.phase, compare=True, now=now)
     return score
 
 
@@ -468,7 +468,7 @@ def sweep(*, now: datetime | None = None) -> SweepReport:
     if report.waiting:
         dispatch.ring(dispatch.Bell.SCORE)
     for phase in ranks.stale_phases(now=now):
-        ranks.recompute(phase=phase, now=now)
+        ranks.recompute(phase=phase, compare=True, now=now)
         report.phases_ranked.append(phase.pk)
     if mails.is_due():
         dispatch.ring(dispatch.Bell.SEND_MAIL)

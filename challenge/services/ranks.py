@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,8 +10,9 @@ from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
+import numpy as np
 from django.db import transaction
-from django.db.models import F
+from django.db.models import Count, F
 from django.utils import timezone
 
 from challenge.models import Phase, RankLine, Score
@@ -20,14 +20,18 @@ from challenge.rules import ranking
 from challenge.rules.lifecycle import State
 from challenge.rules.ranking import Candidate
 from challenge.rules.windows import Window, place
+from scoring.engine import bootstrap
+from scoring.engine import spec as specs
 
-log = logging.getLogger(__name__)
+Leads = Mapping[tuple[int, int], float]
 
 # Neighbours are told apart at the level of the intervals.
 CONFIDENCE = 0.95
 # Pairs compared afresh in one recomputation; the others keep to the overlap of their intervals
 # until a later one. A new score makes two new pairs.
 NEW_PAIRS_AT_ONCE = 24
+RESAMPLES = 4_000
+UNDECIDED = 0.5
 # A score may be committed a little after the moment it is dated with.
 LATE_COMMIT = timedelta(minutes=2)
 
@@ -87,17 +91,19 @@ def standings(phase: Phase) -> list[Standing]:
     return [standing for standing in latest.values() if standing is not None]
 
 
-def recompute(*, phase: Phase, now: datetime | None = None) -> bool:
+def recompute(*, phase: Phase, compare: bool = False, now: datetime | None = None) -> bool:
     """Write the phase's rank lines anew; returns whether anything changed.
 
     ``ranks_version`` grows with each change (pages' ETag), ``ranked_at`` each time. Six queries
-    whatever the number of teams, and a few more for each pair of neighbours never compared before.
+    whatever the number of teams. ``compare`` (on a worker) also compares neighbours that never
+    were, before the lock is taken; until then they are told apart by their intervals.
     """
     now = now or timezone.now()
+    leads = _new_leads(phase) if compare else {}
     with transaction.atomic():
         phase = Phase.objects.select_for_update(of=("self",)).get(pk=phase.pk)
         old = list(RankLine.objects.filter(phase=phase).order_by("-miou", "pk"))
-        new = lines_of(phase, standings(phase), old=old, now=now)
+        new = lines_of(phase, standings(phase), leads={**_known_leads(old), **leads}, now=now)
         changed = [_key(line) for line in old] != [_key(line) for line in new]
         if changed:
             RankLine.objects.filter(phase=phase).delete()
@@ -108,25 +114,23 @@ def recompute(*, phase: Phase, now: datetime | None = None) -> bool:
 
 
 def lines_of(
-    phase: Phase, found: Sequence[Standing], *, old: Sequence[RankLine], now: datetime
+    phase: Phase, found: Sequence[Standing], *, leads: Leads, now: datetime
 ) -> list[RankLine]:
     """Return the phase's lines, best first, unsaved: ranked teams and unranked baselines.
 
-    ``old`` are the present lines, whose comparisons of neighbours are kept.
+    ``leads`` are the comparisons known so far.
     """
-    closed = place(now, opens_at=phase.opens_at, closes_at=phase.closes_at) is Window.CLOSED
     by_submission = {standing.submission_id: standing for standing in found}
     teams = [standing for standing in found if not standing.is_baseline]
-    best = ranking.best_per_entry(
-        [_candidate(standing, standing.entry_id) for standing in teams],
-        chosen_only=closed and phase.finals_limit is not None,
-    )
-    ranked = [by_submission[candidate.submission] for candidate in best]  # type: ignore[index]
+    ranked = _ranked(phase, teams, now=now)
     ranks = ranking.competition_ranks([standing.miou for standing in ranked])
-    leads = _leads(ranked, old=old)
+    known: list[float | None] = [
+        leads.get((above.score_id, below.score_id)) for above, below in pairwise(ranked)
+    ]
+    known += [None] * bool(ranked)
     groups = ranking.groups(
         list(range(len(ranked))),
-        differ=lambda above, below: _differ(ranked[above], ranked[below], leads[above]),
+        differ=lambda above, below: _differ(ranked[above], ranked[below], known[above]),
     )
     counts = Counter(standing.entry_id for standing in teams)
     lines = [
@@ -141,7 +145,7 @@ def lines_of(
             submission_count=counts[standing.entry_id],
             miou=standing.miou,
         )
-        for standing, rank, group, lead in zip(ranked, ranks, groups, leads, strict=True)
+        for standing, rank, group, lead in zip(ranked, ranks, groups, known, strict=True)
     ]
     references = ranking.best_per_entry(
         [
@@ -168,8 +172,15 @@ def lines_of(
 
 
 def stale_phases(*, now: datetime) -> list[Phase]:
-    """Return phases with scores newer than their ranks, or that closed since (for the sweep)."""
+    """Return what the sweep recomputes: scores newer than the ranks, a close since, new pairs."""
     dirty: list[Phase] = []
+    uncompared = set(
+        RankLine.objects.filter(rank__isnull=False, lead_probability__isnull=True)
+        .order_by()
+        .values_list("phase", flat=True)
+        .annotate(lines=Count("pk"))
+        .filter(lines__gt=1)
+    )
     for phase in Phase.objects.filter(ground_truth__isnull=False):
         since = phase.ranked_at
         scores = Score.objects.filter(evaluation__submission__entry__phase=phase)
@@ -178,7 +189,8 @@ def stale_phases(*, now: datetime) -> list[Phase]:
                 dirty.append(phase)
             continue
         closed_since = phase.closes_at is not None and since < phase.closes_at <= now
-        if closed_since or scores.filter(created_at__gt=since - LATE_COMMIT).exists():
+        late = scores.filter(created_at__gt=since - LATE_COMMIT).exists()
+        if closed_since or late or phase.pk in uncompared:
             dirty.append(phase)
     return dirty
 
@@ -193,23 +205,53 @@ def _candidate(standing: Standing, entry: object) -> Candidate:
     )
 
 
-def _leads(ranked: Sequence[Standing], *, old: Sequence[RankLine]) -> list[float | None]:
-    """Return for each line the probability that it is truly better than the next (None: last)."""
-    lines = [line for line in old if line.rank is not None]
-    known = {
+def _ranked(phase: Phase, teams: Sequence[Standing], *, now: datetime) -> list[Standing]:
+    closed = place(now, opens_at=phase.opens_at, closes_at=phase.closes_at) is Window.CLOSED
+    by_submission = {standing.submission_id: standing for standing in teams}
+    best = ranking.best_per_entry(
+        [_candidate(standing, standing.entry_id) for standing in teams],
+        chosen_only=closed and phase.finals_limit is not None,
+    )
+    return [by_submission[candidate.submission] for candidate in best]  # type: ignore[index]
+
+
+def _known_leads(lines: Sequence[RankLine]) -> Leads:
+    return {
         (above.score_id, below.score_id): above.lead_probability
-        for above, below in pairwise(lines)
+        for above, below in pairwise([line for line in lines if line.rank is not None])
         if above.lead_probability is not None
     }
-    pairs = [(above.score_id, below.score_id) for above, below in pairwise(ranked)]
-    fresh = [pair for pair in pairs if pair not in known][:NEW_PAIRS_AT_ONCE]
-    known.update(_compare(fresh))
-    return [known.get(pair) for pair in pairs] + [None] * bool(ranked)
 
 
-def _compare(pairs: Sequence[tuple[int, int]]) -> dict[tuple[int, int], float | None]:
-    """Compare pairs of scores by paired bootstrap over zones."""
-    return {}
+def _new_leads(phase: Phase) -> Leads:
+    """Compare neighbours that were never compared, by paired bootstrap over zones."""
+    phase = Phase.objects.select_related("task_spec").get(pk=phase.pk)
+    if phase.task_spec is None:
+        return {}
+    known = _known_leads(list(RankLine.objects.filter(phase=phase).order_by("-miou", "pk")))
+    teams = [standing for standing in standings(phase) if not standing.is_baseline]
+    ranked = _ranked(phase, teams, now=timezone.now())
+    pairs = [
+        pair
+        for pair in ((a.score_id, b.score_id) for a, b in pairwise(ranked))
+        if pair not in known
+    ][:NEW_PAIRS_AT_ONCE]
+    wanted = {score for pair in pairs for score in pair}
+    zones = dict(Score.objects.filter(pk__in=wanted).values_list("pk", "card__zones"))
+    spec = specs.from_json(phase.task_spec.data) if pairs else None
+    return {(a, b): _lead(zones.get(a), zones.get(b), spec=spec) for a, b in pairs}
+
+
+def _lead(a: Any, b: Any, *, spec: specs.TaskSpec | None) -> float:
+    """Return the probability that A is truly better than B; one half where nothing can be said."""
+    if spec is None or not a or not b or a.keys() != b.keys():
+        return UNDECIDED
+    matrices = [
+        np.array([zones[name]["confusion"] for name in a], dtype=np.int64) for zones in (a, b)
+    ]
+    found = bootstrap.compare(matrices[0], matrices[1], spec=spec, resamples=RESAMPLES)
+    better = found.miou.probability_a_better
+    return UNDECIDED if better is None else better
 
 
 def _differ(above: Standing, below: Standing, lead: float | None) -> bool:
