@@ -162,9 +162,9 @@ MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 
 # --- Scoring, and Celery which rings for it ------------------------------------------------------
 
-SCORING_TIMEOUT_S = env.integer("SCORING_TIMEOUT_S", default=1800, minimum=1)
-SCORING_WORKERS = env.integer("SCORING_WORKERS", default=0) or None
-SCORING_MEMORY_BYTES = env.size_bytes("SCORING_MEMORY", default=600 * MIB)
+SCORER_TIMEOUT_S = env.integer("SCORER_TIMEOUT_S", default=1800, minimum=1)
+SCORER_WORKERS = env.integer("SCORER_WORKERS", default=0) or None
+SCORER_MEMORY_BYTES = env.size_bytes("SCORER_MEMORY", default=600 * MIB)
 # Read by the scorer itself too: the layers of isolation that this machine may lack.
 SCORING_ALLOW_UNSANDBOXED = env.words("SCORING_ALLOW_UNSANDBOXED")
 LEASE_S = env.integer("LEASE_S", default=60, minimum=5)
@@ -180,7 +180,7 @@ CELERY_BROKER_URL = (
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     # Longer than any scoring task may last, or the task would run twice at once.
-    "visibility_timeout": SCORING_TIMEOUT_S + 600,
+    "visibility_timeout": SCORER_TIMEOUT_S + 600,
     "unacked_restore_interval": 2,
     "unacked_restore_throttle": 1,
     "socket_connect_timeout": 3,
