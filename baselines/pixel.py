@@ -9,7 +9,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from sklearn.ensemble import RandomForestClassifier
 from baselines.data import layout, rasters
 from baselines.data.nomenclature import N_CLASSES, reduce_labels
 
-Model = RandomForestClassifier
+Model: TypeAlias = RandomForestClassifier
 
 
 def features(image: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -57,7 +57,8 @@ def fit(
         raise ValueError("no training image")
     # Eight shallow trees: 0.1 s a patch of 512 px; boosting took 2 s for little more.
     model = RandomForestClassifier(trees, max_depth=12, random_state=seed)
-    return model.fit(np.concatenate(samples), np.concatenate(targets))
+    model.fit(np.concatenate(samples), np.concatenate(targets))
+    return model
 
 
 def predict(model: Model, image: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from baselines.networks.operators import segmentation_models
+from baselines.networks.utt import Utt
 
 WIDTHS = (64, 64, 128, 128)
 
@@ -68,8 +69,9 @@ class _Down(_PerFrame):
         self.second = _group(outside, outside)
 
     def block(self, frames: Tensor) -> Tensor:
-        out: Tensor = self.first(self.down(frames))
-        return out + self.second(out)
+        out = self.first(self.down(frames))
+        result: Tensor = out + self.second(out)
+        return result
 
 
 class _Up(nn.Module):
@@ -147,11 +149,12 @@ class ReferenceUtae(nn.Module):
         padding = (series == 0).flatten(2).all(dim=2)
         maps = [self.stem.smart(series)]
         for down in self.down:
+            assert isinstance(down, _PerFrame)
             maps.append(down.smart(maps[-1]))
         out, attention = self.attention(maps[-1], days, padding)
         for index, up in enumerate(self.up):
             skip = maps[-(index + 2)]
-            b, t, c, h, w = skip.shape
+            b, t, _, h, w = skip.shape
             resized = functional.interpolate(
                 attention.reshape(16 * b, t, *attention.shape[-2:]),
                 size=(h, w), mode="bilinear", align_corners=False,
@@ -211,7 +214,7 @@ class ReferenceUtt(nn.Module):
         return self.head(satellite), logits
 
 
-def copy_weights(reference: ReferenceUtt, ours: nn.Module) -> None:
+def copy_weights(reference: ReferenceUtt, ours: Utt) -> None:
     """Copy the reference's weights into our U-T&T, part by part in the order of the layers.
 
     Raises ValueError when two parts differ in more than names.
@@ -230,6 +233,8 @@ def copy_weights(reference: ReferenceUtt, ours: nn.Module) -> None:
     ]
     with torch.no_grad():
         for theirs, mine in pairs:
+            if mine is None:
+                raise ValueError("our network lacks a branch of the published one")
             source, target = theirs.state_dict(), mine.state_dict()
             if len(source) != len(target):
                 raise ValueError(f"{len(source)} tensors against {len(target)}")

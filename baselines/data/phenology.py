@@ -146,7 +146,8 @@ def _label_shares(world: World, *, side_cells: int, samples: int = 3) -> NDArray
     cell = np.arange(side) // samples
     index = (cell[:, None] * side_cells + cell[None, :]) * 20 + label
     counts = np.bincount(index.ravel(), minlength=side_cells * side_cells * 20)
-    shares: NDArray[np.float32] = counts.reshape(-1, 20).astype(np.float32) / samples**2
+    shares = counts.reshape(-1, 20).astype(np.float32)
+    shares /= samples**2
     return shares
 
 

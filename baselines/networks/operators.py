@@ -9,6 +9,7 @@ implementation: no network here calls them.
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import sys
 from functools import cache
@@ -30,12 +31,11 @@ def segmentation_models() -> ModuleType:
     if torch.version.cuda is None and _torchvision_wants_cuda():
         _define_operators()
     try:
-        import segmentation_models_pytorch
+        return importlib.import_module("segmentation_models_pytorch")
     except ModuleNotFoundError as missing:
         raise ModuleNotFoundError(
             f"{missing.name} is not installed; the networks need the extra `baselines`"
         ) from missing
-    return segmentation_models_pytorch
 
 
 def _torchvision_wants_cuda() -> bool:
@@ -51,6 +51,7 @@ def _define_operators() -> None:
     global _library
     if _library is not None or "torchvision" in sys.modules:
         return
-    _library = torch.library.Library("torchvision", "FRAGMENT")
+    _library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
     for name in _UNDEFINED:
-        _library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        signature = f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+        _library.define(signature)  # type: ignore[no-untyped-call]

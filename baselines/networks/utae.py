@@ -6,6 +6,7 @@ convolutional temporal attention networks" (2021), in the sizes of the second FL
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -47,8 +48,9 @@ class Down(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         """Turn [N, inside, h, w] into [N, outside, h/2, w/2]."""
-        out: Tensor = self.widen(self.down(frames))
-        return out + self.refine(out)
+        out = self.widen(self.down(frames))
+        refined: Tensor = out + self.refine(out)
+        return refined
 
 
 class Up(nn.Module):
@@ -68,8 +70,9 @@ class Up(nn.Module):
 
     def forward(self, coarse: Tensor, skip: Tensor) -> Tensor:
         """Turn [B, inside, h, w] and [B, skip, 2h, 2w] into [B, outside, 2h, 2w]."""
-        out: Tensor = self.join(torch.cat([self.up(coarse), self.skip(skip)], dim=1))
-        return out + self.refine(out)
+        out = self.join(torch.cat([self.up(coarse), self.skip(skip)], dim=1))
+        refined: Tensor = out + self.refine(out)
+        return refined
 
 
 class SeriesEncoder(nn.Module):
@@ -95,7 +98,7 @@ class SeriesEncoder(nn.Module):
             convolution(bands, widths[0], norm="group"),
             convolution(widths[0], widths[0], norm="group"),
         )
-        pairs = list(zip(widths[:-1], widths[1:], strict=True))
+        pairs = list(itertools.pairwise(widths))
         self.down = nn.ModuleList(Down(inside, outside) for inside, outside in pairs)
         self.attention = TemporalAttention(
             widths[-1], heads=heads, inner=heads * 16, padded_statistics=padded_statistics
@@ -127,7 +130,7 @@ class SeriesEncoder(nn.Module):
             spread = coarsest.new_zeros(batch * dates, *coarsest.shape[1:])
             coarsest = spread.index_copy(0, owner, coarsest)
         merged, attention = self.attention(
-            coarsest.unflatten(0, (batch, dates)), days=days, padding=padding
+            coarsest.view(batch, dates, *coarsest.shape[1:]), days=days, padding=padding
         )
         if addend is not None:
             merged = merged + addend
@@ -136,7 +139,7 @@ class SeriesEncoder(nn.Module):
             weights = weights[owner]
         sample = torch.arange(batch * dates, device=padding.device)
         sample = torch.div(sample if owner is None else sample[owner], dates, rounding_mode="floor")
-        out = merged
+        out: Tensor = merged
         for up, skip in zip(self.up, reversed(maps[:-1]), strict=True):
             out = up(out, _merge_dates(skip, weights, sample=sample, batch=batch))
         return out
@@ -151,7 +154,9 @@ def _merge_dates(maps: Tensor, weights: Tensor, *, sample: Tensor, batch: int) -
     resized = functional.interpolate(
         weights, size=(height, width), mode="bilinear", align_corners=False
     )
-    weighted = maps.unflatten(1, (resized.shape[1], -1)) * resized.unsqueeze(2).to(maps.dtype)
+    heads = resized.shape[1]
+    chunks = maps.reshape(count, heads, channels // heads, height, width)
+    weighted = chunks * resized.unsqueeze(2).to(maps.dtype)
     # A product with the membership matrix: index_add would not be deterministic on a GPU.
     member = functional.one_hot(sample, batch).t().to(weighted.dtype)  # [B, N]
     summed = member @ weighted.reshape(count, -1)

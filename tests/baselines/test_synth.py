@@ -39,7 +39,7 @@ def test_flair_2_layout_is_the_published_one(tree: Path) -> None:
     assert data.max() <= 10_000
     assert masks.shape == (len(products), 2, *data.shape[2:])
     assert masks.max() <= 100
-    assert all(dt.datetime.strptime(name[11:19], "%Y%m%d") for name in products)
+    assert all(dt.date.fromisoformat(name[11:19]) for name in products)
     assert (tree / "flair_2_aerial_test").is_dir()
     metadata = json.loads((tree / "flair_aerial_metadata.json").read_text())["IMG_000001"]
     assert set(metadata) == {

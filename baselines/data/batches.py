@@ -1,0 +1,164 @@
+"""From arrays to tensors on a device: order of an epoch, prefetching, augmentation, scaling.
+
+Bytes stay uint8 and int16 until they are on the device; flips and rotations are done there, on the
+whole batch. Order and flips of an epoch depend on (seed, epoch) alone, so a resumed run sees what
+an undisturbed one sees.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from baselines.data.samples import Batch
+from baselines.data.sentinel import REFLECTANCE_SCALE
+
+Moved = Literal["none", "together", "aerial-only"]
+Tensors = dict[str, Tensor]
+
+
+class Source(Protocol):
+    """Where batches come from: a cache or the files themselves."""
+
+    def __len__(self) -> int:
+        """Give the number of patches."""
+
+    def gather(self, index: Sequence[int]) -> Batch:
+        """Give the patches of some positions."""
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """The batches of one epoch on one of several processes.
+
+    With `shuffle`, batches are drawn anew for every epoch, incomplete ones dropped (a batch norm
+    needs company) unless there is no other; without, every patch comes exactly once.
+    """
+
+    source: Source
+    batch_size: int
+    seed: int = 0
+    epoch: int = 0
+    shuffle: bool = False
+    rank: int = 0
+    world: int = 1
+
+    def __len__(self) -> int:
+        return len(self.orders())
+
+    def orders(self) -> list[NDArray[np.int64]]:
+        """Give the positions of each batch."""
+        order = np.arange(len(self.source), dtype=np.int64)
+        if self.shuffle:
+            order = np.random.default_rng([self.seed, self.epoch]).permutation(order)
+            # Processes of one run must take equally many steps.
+            order = order[: max(len(order) // self.world, 1) * self.world]
+        mine = order[self.rank :: self.world]
+        batches = [
+            mine[start : start + self.batch_size] for start in range(0, len(mine), self.batch_size)
+        ]
+        if self.shuffle and len(batches) > 1 and len(batches[-1]) < self.batch_size:
+            batches.pop()
+        return batches
+
+    def turns(self) -> NDArray[np.int64]:
+        """Give each patch's element 0..7 of the square's symmetries in this epoch."""
+        return np.random.default_rng([self.seed, self.epoch, 1]).integers(0, 8, len(self.source))
+
+    def __iter__(self) -> Iterator[Tensors]:
+        """Yield CPU tensors; a thread gathers the next batches meanwhile."""
+        turns = self.turns()
+        for batch in _ahead(self.source, self.orders()):
+            tensors = {name: torch.from_numpy(array) for name, array in batch.arrays.items()}
+            tensors["index"] = torch.from_numpy(batch.index)
+            tensors["turn"] = torch.from_numpy(turns[batch.index])
+            yield tensors
+
+
+def _ahead(source: Source, orders: list[NDArray[np.int64]], *, depth: int = 2) -> Iterator[Batch]:
+    """Gather batches in a thread, at most `depth` ahead; errors reach the consumer."""
+    ready: queue.Queue[Batch | BaseException | None] = queue.Queue(depth)
+    stopped = threading.Event()
+
+    def put(item: Batch | BaseException | None) -> None:
+        while not stopped.is_set():
+            try:
+                ready.put(item, timeout=0.1)
+            except queue.Full:
+                continue
+            return
+
+    def gather() -> None:
+        try:
+            for order in orders:
+                if stopped.is_set():
+                    return
+                put(source.gather(order.tolist()))
+            put(None)
+        except Exception as wrong:  # noqa: BLE001 - raised again by the consumer below
+            put(wrong)
+
+    thread = threading.Thread(target=gather, name="batches", daemon=True)
+    thread.start()
+    try:
+        while (item := ready.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stopped.set()
+        thread.join()
+
+
+def to_inputs(
+    batch: Tensors,
+    *,
+    device: torch.device,
+    moved: Moved = "none",
+    memory_format: torch.memory_format,
+) -> Tensors:
+    """Move a batch to the device, turn it there, scale it to floats.
+
+    Gives the networks' inputs and, where the batch has masks, `target` [B, H, W] int64.
+    "aerial-only" leaves the series unturned as the published code does, for comparison.
+    """
+    here = {name: value.to(device, non_blocking=True) for name, value in batch.items()}
+    turn = here.pop("turn", None)
+    if moved != "none" and turn is not None:
+        for name in ("aerial", "mask") if moved == "aerial-only" else ("aerial", "mask", "series"):
+            if name in here:
+                here[name] = turn_squares(here[name], turn)
+    inputs: Tensors = {}
+    if "aerial" in here:
+        aerial = here["aerial"].to(torch.float32).div_(255)
+        inputs["aerial"] = aerial.contiguous(memory_format=memory_format)
+    if "series" in here:
+        inputs["sentinel"] = here["series"].to(torch.float32).div_(REFLECTANCE_SCALE)
+        inputs["days"], inputs["padding"] = here["days"], here["padding"]
+    if "metadata" in here:
+        inputs["metadata"] = here["metadata"]
+    if "mask" in here:
+        inputs["target"] = here["mask"].to(torch.int64)
+    return inputs
+
+
+def turn_squares(maps: Tensor, turn: Tensor) -> Tensor:
+    """Apply to each of [B, ..., S, S] its symmetry: bit 0 mirrors columns, 1 rows, 2 swaps both.
+
+    All eight elements of the square's group are reached; equal numbers move images, masks and
+    series alike.
+    """
+    shape = (-1, *([1] * (maps.dim() - 1)))
+    for bit in range(3):
+        chosen = (turn >> bit & 1).bool().view(shape)
+        moved = maps.mT if bit == 2 else maps.flip(-1 - bit)
+        maps = torch.where(chosen, moved, maps)
+    return maps
