@@ -1,0 +1,157 @@
+"""What can be wrong with an upload: one catalogue, in English and French, for everybody.
+
+A :class:`Problem` is a code, a file and a few simple parameters; its text is rendered from the
+catalogue in the reader's language. The page, the API, the browser's own check and the participant's
+command all speak from this table (``export()``), so the same fault reads the same everywhere.
+Nothing here depends on a label: only on the upload and on public ids.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from scoring.engine.catalogue import CATALOGUE, PHRASES
+
+LISTED_PROBLEMS = 20
+NAME_CHARACTERS = 120
+LANGUAGES = ("en", "fr")
+
+# Categories that change how a line reads or that a terminal may obey: control, format (bidi
+# overrides among them), surrogate, private, unassigned, line and paragraph separators.
+_UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+_PHRASED = frozenset({"what", "kind"})
+PARAM_CHARACTERS = 500
+
+
+def safe_name(name: str, *, limit: int = NAME_CHARACTERS) -> str:
+    """`name` with everything unprintable escaped and the middle cut out beyond `limit`.
+
+    >>> safe_name("PRED_1\\u202eFIT.tif")
+    'PRED_1\\\\u202eFIT.tif'
+    """
+    if len(name) <= limit and name.isascii() and name.isprintable():
+        return name
+    half = limit // 2 - 1
+    if len(name) <= limit:
+        escaped = _escaped(name)
+        if len(escaped) <= limit:
+            return escaped
+    return f"{_escaped(name[:half])[:half]}…{_escaped(name[-half:])[-half:]}"
+
+
+def render(
+    code: str, lang: str = "en", *, file: str | None = None, **params: str | int | None
+) -> str:
+    """The catalogue's text for `code`, preceded by the file's name where there is one.
+
+    Raises KeyError for a code or language that the catalogue does not have.
+    """
+    if lang == "fr":
+        for key in _PHRASED & params.keys():
+            params[key] = PHRASES.get(str(params[key]), params[key])
+    text = CATALOGUE[code][lang].format_map(params)
+    return f"{file}: {text}" if file else text
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One finding, refused or (as a note) only mentioned. Names in it are already escaped."""
+
+    code: str
+    file: str | None = None
+    params: Mapping[str, str | int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, code: str, *, file: str | None = None, **params: str | int) -> Problem:
+        """Build one, escaping every name; raises KeyError for what the catalogue does not have."""
+        clean = {
+            k: v if isinstance(v, int) else safe_name(v, limit=PARAM_CHARACTERS)
+            for k, v in params.items()
+        }
+        for key in _PHRASED & clean.keys():
+            PHRASES[str(clean[key])]
+        CATALOGUE[code]["en"].format_map(clean)
+        return cls(code, None if file is None else safe_name(file), clean)
+
+    @property
+    def message(self) -> str:
+        """The English text."""
+        return self.text("en")
+
+    def text(self, lang: str) -> str:
+        """The text in `lang` ("en" or "fr")."""
+        return render(self.code, lang, file=self.file, **self.params)
+
+    def to_json(self) -> dict[str, object]:
+        """``{"code", "message", "file", "params"}``."""
+        return {
+            "code": self.code,
+            "message": self.message,
+            "file": self.file,
+            "params": dict(self.params),
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, object]) -> Problem:
+        """Inverse of :meth:`to_json`; raises KeyError or TypeError when it is not one."""
+        file, params = value.get("file"), value.get("params") or {}
+        if not isinstance(params, Mapping) or not (file is None or isinstance(file, str)):
+            raise TypeError("a problem has a file name or none, and a table of parameters")
+        return cls.of(str(value["code"]), file=file, **params)
+
+
+@dataclass
+class Findings:
+    """Problems of one upload: the first twenty are kept, the rest counted."""
+
+    listed: list[Problem] = field(default_factory=list)
+    more: int = 0
+
+    def add(self, problem: Problem) -> None:
+        """Keep or count one."""
+        if len(self.listed) < LISTED_PROBLEMS:
+            self.listed.append(problem)
+        else:
+            self.more += 1
+
+    def extend(self, problems: Iterable[Problem]) -> None:
+        """Keep or count several."""
+        for problem in problems:
+            self.add(problem)
+
+    def put_first(self, problem: Problem) -> None:
+        """Keep one that explains the others, before them."""
+        self.listed.insert(0, problem)
+        if len(self.listed) > LISTED_PROBLEMS:
+            self.listed.pop()
+            self.more += 1
+
+    def __bool__(self) -> bool:
+        return bool(self.listed)
+
+    def __iter__(self) -> Iterator[Problem]:
+        return iter(self.listed)
+
+
+class Refused(Exception):
+    """The upload cannot be looked at further: carries the one problem that says why."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.message)
+        self.problem = problem
+
+    @classmethod
+    def of(cls, code: str, *, file: str | None = None, **params: str | int) -> Refused:
+        """Shorthand for ``Refused(Problem.of(...))``."""
+        return cls(Problem.of(code, file=file, **params))
+
+
+def _escaped(text: str) -> str:
+    return "".join(f"\\u{ord(c):04x}" if unicodedata.category(c) in _UNSAFE else c for c in text)
+
+
+def export() -> dict[str, dict[str, str]]:
+    """``{code: {"en": template, "fr": template}}``, the whole catalogue, for scripts and pages."""
+    return {code: dict(texts) for code, texts in sorted(CATALOGUE.items())}
