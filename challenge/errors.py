@@ -242,6 +242,8 @@ CATALOGUE: dict[str, Kind] = {
     "request-invalid": Kind(
         Refusal, _("The request cannot be understood; “errors” says where and why.")
     ),
+    "score-not-ready": Kind(Conflict, _("There is no score; the submission is %(state)s.")),
+    "score-hidden": Kind(NotAllowed, _("The organisers show the scores of this phase later.")),
     "body-unreadable": Kind(Refusal, _("The request's body is no valid JSON."), 400),
     "request-refused": Kind(Refusal, _("The request was refused as it stands."), 400),
     "server-error": Kind(

@@ -1,0 +1,58 @@
+"""The one NinjaAPI object: its routers, its answers to errors, its OpenAPI document."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ninja import NinjaAPI
+from ninja.openapi.schema import OpenAPISchema
+
+from challenge.api import challenges, organise, people, phases, problems, service, teams
+from challenge.api import submissions as submissions_room
+from challenge.api import webhooks as webhooks_room
+from challenge.api.describe import complete
+
+DESCRIPTION = """\
+The HTTP API of the challenge platform, the same for participants' scripts, the `flair` command
+and organisers.
+
+* **Authentication**: `Authorization: Bearer flair_…` with a token made on the account page. Each
+  operation names the scope that it needs.
+* **Refusals** are `application/problem+json` with a stable `code`, a sentence in the language of
+  `Accept-Language` (English, French) and plain `params`; `GET /api/v1/problems` lists every code.
+* **Lists** come in pages: pass `next_cursor` back as `cursor`.
+* **ETag**: send it back as `If-None-Match` and get 304 while nothing changed.
+* **Limits**: above the rate, 429 with `Retry-After`.
+* **Figures** about hidden labels are rounded to four decimals while a phase is open.
+"""
+
+
+class Api(NinjaAPI):
+    """NinjaAPI with our OpenAPI document."""
+
+    def get_openapi_schema(self, **kwargs: Any) -> OpenAPISchema:
+        """The document, completed with what ninja cannot know (errors, uploads, security)."""
+        return complete(super().get_openapi_schema(**kwargs), self)
+
+    def get_openapi_operation_id(self, operation: Any) -> str:
+        """The function's name: what a generated client calls its method."""
+        return str(operation.view_func.__name__)
+
+
+api = Api(
+    title="FLAIR challenges",
+    version="1.0.0",
+    description=DESCRIPTION,
+    urls_namespace="api",
+    docs_url=None,
+    openapi_url="/openapi.json",
+)
+problems.install(api)
+api.add_router("", service.router)
+api.add_router("", people.router)
+api.add_router("", challenges.router)
+api.add_router("", phases.router)
+api.add_router("", teams.router)
+api.add_router("", submissions_room.router)
+api.add_router("", webhooks_room.router)
+api.add_router("", organise.router)

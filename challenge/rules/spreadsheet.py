@@ -1,0 +1,33 @@
+"""Text for spreadsheets: a cell that a program would run as a formula is made plain. Pure."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+
+STARTERS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def safe_cell(value: object) -> object:
+    """A cell as it may be written: numbers as they are, text never a formula.
+
+    >>> safe_cell("=HYPERLINK(1)"), safe_cell(-0.5), safe_cell(None)
+    ("'=HYPERLINK(1)", -0.5, '')
+    """
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        shown = "".join(" " if c in "\r\n\0" else c for c in value)
+        return f"'{shown}" if value.lstrip().startswith(STARTERS) else shown
+    return value
+
+
+def write_csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A CSV text (RFC 4180) of safe cells."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(header)
+    for row in rows:
+        writer.writerow([safe_cell(value) for value in row])
+    return text.getvalue()

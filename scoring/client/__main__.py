@@ -1,0 +1,5 @@
+"""``python -m scoring.client`` is ``flair``."""
+
+from scoring.client import main
+
+main()
