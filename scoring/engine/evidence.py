@@ -9,11 +9,9 @@ FLAIR submission of 15,700 patches takes about 2.5 MB.
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
-import os
-import tempfile
+import secrets
 import zipfile
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -185,9 +183,9 @@ def save(evidence: Evidence, path: str | Path) -> int:
     text = json.dumps(document, ensure_ascii=False).encode()
     counts = np.bincount(evidence.patch, minlength=len(evidence.ids)).astype(np.uint16)
     out = Path(path)
-    handle, name = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.")
+    part = out.with_name(f".{out.name}.{secrets.token_hex(8)}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with part.open("xb") as file:
             np.savez_compressed(
                 file,
                 document=np.frombuffer(text, dtype=np.uint8),
@@ -195,11 +193,9 @@ def save(evidence: Evidence, path: str | Path) -> int:
                 cell=evidence.cell,
                 pixels=evidence.pixels,
             )
-        Path(name).replace(out)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            Path(name).unlink()
-        raise
+        part.replace(out)
+    finally:
+        part.unlink(missing_ok=True)
     return out.stat().st_size
 
 

@@ -14,13 +14,14 @@ import contextlib
 import hashlib
 import json
 import os
+import secrets
 import struct
-import tempfile
+import warnings
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -125,6 +126,18 @@ class PackedTruth:
         )
 
 
+def check_fits(truth: PackedTruth, *, spec: TaskSpec) -> None:
+    """Raises `StoreError` if the packed masks are not of this task's shape and labels."""
+    shape = (spec.patch_height_px, spec.patch_width_px)
+    if truth.shape != shape:
+        raise StoreError(
+            truth.path.name, f"holds patches of {truth.shape} pixels; {spec.id} wants {shape}"
+        )
+    foreign = sorted(set(truth.label_values) - set(spec.label_values))
+    if foreign:
+        raise StoreError(truth.path.name, f"was packed with labels {spec.id} has not: {foreign}")
+
+
 def pack(
     labels_dir: str | Path,
     out_path: str | Path,
@@ -181,10 +194,14 @@ def find_masks(labels_dir: str | Path, *, spec: TaskSpec) -> dict[str, Path]:
 def read_mask(path: Path, *, spec: TaskSpec) -> NDArray[np.uint8]:
     """uint8[H, W] of the mask's own values, checked. Raises `StoreError` naming the file."""
     import rasterio  # takes half a second, which those who only read a pack need not pay
+    from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
     shape = (spec.patch_height_px, spec.patch_width_px)
     try:
-        with rasterio.open(path, driver="GTiff") as source:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            source = rasterio.open(path, driver="GTiff")
+        with source:
             if source.count != 1 or source.dtypes[0] != "uint8":
                 raise StoreError(
                     path.name,
@@ -196,7 +213,7 @@ def read_mask(path: Path, *, spec: TaskSpec) -> NDArray[np.uint8]:
                     f"is {source.shape} pixels (rows, columns); wanted are {shape}",
                 )
             mask: NDArray[np.uint8] = source.read(1)
-    except rasterio.errors.RasterioError as error:
+    except RasterioError as error:
         raise StoreError(path.name, f"cannot be read as a GeoTIFF: {error}") from error
     illegal = spec.label_table[mask] == ILLEGAL_LABEL
     if illegal.any():
@@ -224,7 +241,7 @@ def from_arrays(
 
 
 class _Writer:
-    def __init__(self, file: Any, *, spec: TaskSpec) -> None:
+    def __init__(self, file: IO[bytes], *, spec: TaskSpec) -> None:
         self._file = file
         self._spec = spec
         self._index_of = np.full(256, ILLEGAL_LABEL, dtype=np.uint8)
@@ -356,15 +373,14 @@ def _check_complete(files: Mapping[str, Path], wanted: list[str], *, labels_dir:
 
 
 @contextlib.contextmanager
-def _temporary(out: Path) -> Any:
+def _temporary(out: Path) -> Iterator[IO[bytes]]:
     """A file that becomes ``out`` only if all went well."""
-    handle, name = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.")
+    part = out.with_name(f".{out.name}.{secrets.token_hex(8)}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with part.open("xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        Path(name).replace(out)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+        part.replace(out)
+    finally:
+        part.unlink(missing_ok=True)

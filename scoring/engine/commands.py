@@ -1,0 +1,267 @@
+"""What the commands of ``python -m scoring`` do. Each returns its exit status."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+from scoring.engine import child, report, store
+from scoring.engine import compare as comparing
+from scoring.engine import evidence as evidences
+from scoring.engine import spec as specs
+from scoring.engine.spec import SpecError, TaskSpec
+from scoring.engine.verdicts import Broken, Progress, Rejected
+
+DONE, REFUSED = 0, 1
+TIMEOUT_S = 24 * 3600.0  # a person at a terminal has Ctrl-C
+
+
+class Failed(Exception):
+    """Wrong usage or our own fault; the message is for the person at the terminal."""
+
+
+def score(
+    *,
+    labels: Path,
+    predictions: Path,
+    spec: str,
+    evidence: Path | None,
+    workers: int | None,
+    no_isolation: bool,
+    as_json: bool,
+) -> int:
+    """Score a zip or folder; the ids found in the labels are the expected set."""
+    started_s = time.monotonic()
+    task = _spec(spec)
+    _must_exist(labels, predictions)
+    with _errors_told(), _packed(labels, spec=task) as truth_path:
+        result = child.run(
+            spec=task,
+            truth_path=truth_path.resolve(),
+            archive_path=predictions.resolve(),
+            evidence_path=None if evidence is None else evidence.resolve(),
+            timeout_s=TIMEOUT_S,
+            on_progress=_progress(as_json),
+            workers=workers,
+            isolate=not no_isolation,
+        )
+    if isinstance(result, Broken):
+        raise Failed(_broken(result))
+    if isinstance(result, Rejected):
+        return _refuse(result, as_json=as_json)
+    card = {**result.card, "seconds": round(time.monotonic() - started_s, 3)}
+    print(json.dumps(card, ensure_ascii=False) if as_json else report.score(card))
+    return DONE
+
+
+def validate(
+    *,
+    ids: Path | None,
+    predictions: Path,
+    spec: str,
+    workers: int | None,
+    no_isolation: bool,
+    as_json: bool,
+) -> int:
+    """Everything that needs no label."""
+    task = _spec(spec)
+    _must_exist(predictions)
+    expected = None if ids is None else read_ids(ids, spec=task)
+    if expected is None and not task.expected:
+        raise Failed(f"{task.id} has no list of patches of its own: give --ids")
+    with _errors_told():
+        result = child.validate(
+            spec=task,
+            archive_path=predictions.resolve(),
+            expected_ids=expected,
+            timeout_s=TIMEOUT_S,
+            on_progress=_progress(as_json),
+            workers=workers,
+            isolate=not no_isolation,
+        )
+    if isinstance(result, Broken):
+        raise Failed(_broken(result))
+    if isinstance(result, Rejected):
+        return _refuse(result, as_json=as_json)
+    print(
+        json.dumps({"errors": [], **result.report}, ensure_ascii=False)
+        if as_json
+        else report.valid(result.report)
+    )
+    return DONE
+
+
+def pack(*, labels: Path, out: Path, ids: Path | None, spec: str, as_json: bool) -> int:
+    """Check masks and pack them; with ``ids``, exactly these must be there."""
+    task = _spec(spec)
+    _must_exist(labels)
+    with _errors_told():
+        wanted = (
+            sorted(store.find_masks(labels, spec=task)) if ids is None else read_ids(ids, spec=task)
+        )
+        info = store.pack(labels, out, spec=task, ids=wanted, on_progress=_packing(as_json))
+    facts = {
+        "digest": info.digest,
+        "patches": len(info.patch_ids),
+        "domains": len(set(info.domains.values())),
+        "zones": len(set(info.zones.values())),
+        "file_bytes": info.file_bytes,
+        "raw_bytes": info.raw_bytes,
+    }
+    print(json.dumps(facts) if as_json else report.packed(facts, out=out))
+    return DONE
+
+
+def compare(*, a: Path, b: Path, spec: str | None, as_json: bool) -> int:
+    """The paired bootstrap over zones of two scores."""
+    task = None if spec is None else _spec(spec)
+    _must_exist(a, b)
+    with _errors_told():
+        zones_a, zones_b = comparing.read(a, spec=task), comparing.read(b, spec=task)
+        result = comparing.compare(zones_a, zones_b)
+    document = comparing.to_json(result, spec=zones_a.spec)
+    print(
+        json.dumps(document, ensure_ascii=False)
+        if as_json
+        else report.comparison(document, a=a.name, b=b.name)
+    )
+    return DONE
+
+
+def rescore(*, evidence: Path, ids: Path | None, spec: str | None, as_json: bool) -> int:
+    """Score again from the counts of an earlier score."""
+    _must_exist(evidence)
+    with _errors_told():
+        task = None if spec is None else _spec(spec)
+        chosen = None if ids is None else read_ids(ids, spec=task or evidences.load(evidence).spec)
+        card = evidences.rescore(evidence, spec=task, ids=chosen)
+    print(json.dumps(card, ensure_ascii=False) if as_json else report.score(card))
+    return DONE
+
+
+def bench(*, patches: int, uncompressed: bool, as_json: bool) -> int:
+    """Measure the engine against its floor and the reference method."""
+    from scoring.engine import bench as benchmark  # needs the development extras
+
+    if patches < 1:
+        raise Failed(f"--patches is {patches}; at least 1 is needed")
+    with _errors_told():
+        figures = benchmark.run(patches=patches, uncompressed=uncompressed)
+    print(json.dumps(figures) if as_json else benchmark.table(figures))
+    return DONE
+
+
+def read_ids(path: Path, *, spec: TaskSpec) -> list[str]:
+    """Patch ids of a CSV file, or of the file names in a folder or zip. Raises `Failed`."""
+    if not path.exists():
+        raise Failed(f"{path} does not exist")
+    if path.is_dir():
+        stems = [p.stem for p in path.rglob("*") if p.is_file()]
+    elif zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            stems = [PurePosixPath(name).stem for name in archive.namelist()]
+    else:
+        try:
+            return [patch.id for patch in specs.read_ids_csv(path)]
+        except SpecError as error:
+            raise Failed(str(error)) from error
+    ids = sorted({found for stem in stems if (found := _id_of(stem, spec=spec))})
+    if not ids:
+        raise Failed(f"{path} holds no file that is named by a patch, such as {_example(spec)}")
+    return ids
+
+
+def _id_of(stem: str, *, spec: TaskSpec) -> str | None:
+    """The patch of a mask, a prediction or anything else that ends like them (IMG_077413)."""
+    found = spec.truth_id(stem) or spec.prediction_id(stem)
+    if found is None and "_" in stem:
+        bare = Path(spec.prediction_name.replace("{id}", stem.split("_", 1)[1])).stem
+        found = spec.prediction_id(bare)
+    return found
+
+
+def _example(spec: TaskSpec) -> str:
+    patch_id = spec.expected[0].id if spec.expected else "ID"
+    return spec.prediction_name.replace("{id}", patch_id)
+
+
+def _spec(name_or_path: str) -> TaskSpec:
+    try:
+        return specs.load(name_or_path)
+    except SpecError as error:
+        raise Failed(str(error)) from error
+
+
+def _must_exist(*paths: Path) -> None:
+    for path in paths:
+        if not path.exists():
+            raise Failed(f"{path} does not exist")
+
+
+@contextmanager
+def _packed(labels: Path, *, spec: TaskSpec) -> Iterator[Path]:
+    """The packed file itself, or a folder packed for the while."""
+    if labels.is_file():
+        with store.PackedTruth.open(labels) as truth:
+            store.check_fits(truth, spec=spec)
+        yield labels
+        return
+    with tempfile.TemporaryDirectory(prefix="scoring-") as folder:
+        packed = Path(folder) / "truth.pack"
+        found = sorted(store.find_masks(labels, spec=spec))
+        store.pack(labels, packed, spec=spec, ids=found)
+        yield packed
+
+
+@contextmanager
+def _errors_told() -> Iterator[None]:
+    """Our own errors as one line; anything else is a defect and shows its trace."""
+    try:
+        yield
+    except (
+        store.StoreError,
+        SpecError,
+        evidences.EvidenceError,
+        comparing.CompareError,
+        OSError,
+    ) as error:
+        raise Failed(str(error)) from error
+
+
+def _broken(result: Broken) -> str:
+    if result.code == "isolation-unavailable":
+        return f"{result.code}: {result.detail} (--no-isolation decodes your own files without it)"
+    return f"{result.code}: {result.detail}"
+
+
+def _refuse(result: Rejected, *, as_json: bool) -> int:
+    if as_json:
+        errors = [{"code": p.code, "message": p.message, "file": p.file} for p in result.problems]
+        print(json.dumps({"errors": errors, "more": result.more}, ensure_ascii=False))
+    else:
+        print(report.refused([p.message for p in result.problems], more=result.more))
+    return REFUSED
+
+
+def _progress(as_json: bool) -> Callable[[Progress], None] | None:
+    if as_json or not sys.stderr.isatty():
+        return None
+
+    def tell(progress: Progress) -> None:
+        done, total = progress.patches_done, progress.patches_total
+        print(f"\r{progress.stage} {done}/{total} ", end="", file=sys.stderr, flush=True)
+
+    return tell
+
+
+def _packing(as_json: bool) -> Callable[[int, int], None] | None:
+    told = _progress(as_json)
+    if told is None:
+        return None
+    return lambda done, total: told(Progress("packing", done, total))
