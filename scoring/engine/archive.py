@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from scoring.engine import zipdir
+from scoring.engine import zipdir, zipend
 from scoring.engine.problems import Findings, Problem, Refused
 from scoring.engine.spec import TaskSpec
 
@@ -117,7 +117,7 @@ def example_name(spec: TaskSpec, expected: tuple[str, ...] = ()) -> str:
 def _read_at(fd: int, target: memoryview, offset: int) -> int:
     if hasattr(os, "preadv"):
         return os.preadv(fd, [target], offset)
-    data = zipdir.pread(fd, len(target), offset)
+    data = zipend.pread(fd, len(target), offset)
     target[: len(data)] = data
     return len(data)
 

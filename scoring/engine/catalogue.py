@@ -58,7 +58,7 @@ _TABLE: dict[str, tuple[str, str]] = {
         "L'archive liste {count} entrées ; {limit} au plus. Un raster par imagette.",
     ),
     "archive-directory-too-large": (
-        "The archive's directory has {size_bytes} bytes for {count} entries; {limit_bytes} at most. "
+        "Its directory has {size_bytes} bytes for {count} entries; {limit_bytes} at most. "
         f"{_ZIP_AGAIN_EN}",
         "Le répertoire de l'archive fait {size_bytes} octets pour {count} entrées ; {limit_bytes} "
         f"au plus. {_ZIP_AGAIN_FR}",

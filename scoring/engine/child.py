@@ -4,8 +4,6 @@
 session, give it a job as JSON on stdin, read JSON lines of progress, and come back with a verdict
 whatever happens: death by signal, lack of memory, time, a closed pipe. The caller's own process
 opens no uploaded byte.
-
-`prepare` starts a scorer ahead, imports done and waiting, so that the next job loses no time.
 """
 
 from __future__ import annotations
@@ -20,7 +18,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -31,7 +28,7 @@ from scoring.engine.problems import Problem
 from scoring.engine.spec import TaskSpec
 from scoring.engine.verdicts import Broken, Progress, Rejected, Scored, Valid
 
-__all__ = ["Broken", "Progress", "Rejected", "Scored", "Valid", "prepare", "run", "validate"]
+__all__ = ["Broken", "Progress", "Rejected", "Scored", "Valid", "run", "validate"]
 
 MEMORY_BYTES = 2 * 2**30
 POLL_S = 0.2
@@ -43,7 +40,6 @@ _PASSED_ON = ("PATH", "TMPDIR", "NUMBA_CACHE_DIR", "PROJ_DATA", "GDAL_DATA", "LD
 _FIXED = {
     "LANG": "C.UTF-8",
     "PYTHONUTF8": "1",
-    "PYTHONDONTWRITEBYTECODE": "1",
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
@@ -55,8 +51,6 @@ _FIXED = {
     "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".none",
 }
 _log = logging.getLogger(__name__)
-_spare: subprocess.Popen[bytes] | None = None
-_spare_lock = threading.Lock()
 
 OnProgress = Callable[[Progress], None]
 
@@ -119,14 +113,6 @@ def validate(
     return verdict
 
 
-def prepare() -> None:
-    """Start a scorer ahead, for the next `run` of this process. Cheap to call again."""
-    global _spare
-    with _spare_lock:
-        if _spare is None or _spare.poll() is not None:
-            _spare = _start()
-
-
 def _run(
     spec: TaskSpec,
     job: dict[str, Any],
@@ -137,7 +123,7 @@ def _run(
 ) -> Scored | Valid | Rejected | Broken:
     deadline_s = time.monotonic() + timeout_s
     job |= {"spec": spec.to_json(), "memory_bytes": memory_bytes or MEMORY_BYTES}
-    process = _take_spare() or _start()
+    process = _start()
     assert process.stdin is not None
     try:
         with contextlib.suppress(BrokenPipeError), process.stdin as stdin:
@@ -145,13 +131,6 @@ def _run(
         return _listen(process, deadline_s, on_progress, should_stop)
     finally:
         _end(process)
-
-
-def _take_spare() -> subprocess.Popen[bytes] | None:
-    global _spare
-    with _spare_lock:
-        process, _spare = _spare, None
-    return process if process is not None and process.poll() is None else None
 
 
 def _start() -> subprocess.Popen[bytes]:
@@ -297,18 +276,16 @@ def main() -> int:
     if sys.platform.startswith("linux"):
         sandbox.die_with_parent(int(os.environ["SCORER_PARENT"]))
 
-    from scoring.engine import pipeline  # the slow imports, done while a spare waits
+    # The caller's process never needs the engine itself, so the imports are the scorer's own.
+    from scoring.engine import feeding, pipeline
 
-    text = sys.stdin.buffer.read()
-    if not text:
-        return 0  # a spare that was never needed
     try:
-        _tell(out, _job(json.loads(text), out, pipeline))
+        _tell(out, _job(json.load(sys.stdin.buffer), out, pipeline))
     except MemoryError:
         return _EXIT_OUT_OF_MEMORY
     except sandbox.IsolationUnavailable as error:
         _tell(out, {"broken": "isolation-unavailable", "detail": str(error)})
-    except pipeline.DecodersLost as error:
+    except feeding.DecodersLost as error:
         _tell(out, {"broken": "scorer-killed", "detail": str(error)})
     except OSError as error:
         if error.errno == errno.ENOMEM:

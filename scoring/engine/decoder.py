@@ -57,8 +57,8 @@ class Decoder:
     def __init__(self, *, height_px: int, width_px: int, member_bytes: int) -> None:
         self._height, self._width = height_px, width_px
         self._raw = np.zeros(member_bytes + PADDING_BYTES, dtype=np.uint8)
-        self._starts = np.zeros(4096, dtype=np.int32)
-        self._lengths = np.zeros(4096, dtype=np.int32)
+        self._table = np.zeros(strips.TABLE_ENTRIES, dtype=np.uint64)
+        self._lzw, self._undo_predictor = strips.load()
         self._block = np.zeros(0, dtype=np.uint8)
 
     def decode(
@@ -124,7 +124,7 @@ class Decoder:
             if not self._block_into(padded, offset, size, out, i * strip, stop, layout):
                 return False
         if layout.predictor == 2:
-            strips.undo_predictor(out, 0, total, self._width)
+            self._undo_predictor(out.ctypes.data, 0, total, self._width)
         return True
 
     def _plain_tiles(
@@ -140,7 +140,7 @@ class Decoder:
             if not self._block_into(padded, offset, size, block, 0, area, layout):
                 return False
             if layout.predictor == 2:
-                strips.undo_predictor(block, 0, area, columns)
+                self._undo_predictor(block.ctypes.data, 0, area, columns)
             top, left = i // across * rows, i % across * columns
             target = image[top : top + rows, left : left + columns]
             tile = block[:area].reshape(rows, columns)
@@ -161,11 +161,9 @@ class Decoder:
             out[first:stop] = padded[offset : offset + stop - first]
             return True
         if layout.compression == tiff.LZW:
-            return bool(
-                strips.lzw(
-                    padded, offset, offset + size, out, first, stop, self._starts, self._lengths
-                )
-            )
+            addresses = padded.ctypes.data, out.ctypes.data, self._table.ctypes.data
+            source, target, table = addresses
+            return self._lzw(source, offset, offset + size, target, first, stop, table) == 1
         try:
             data = isal_zlib.decompressobj(15).decompress(
                 padded[offset : offset + size].data, stop - first

@@ -12,7 +12,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from scoring.engine import zipdir
+from scoring.engine import formats
 from scoring.engine.problems import Refused
 
 MAX_BLOCK_SIDE_PX = 1024
@@ -261,7 +261,7 @@ def _one(tags: Tags, tag: int, *, default: int | None = None) -> int:
 
 
 def _format(head: bytes) -> str:
-    name = zipdir.format_name(head)
+    name = formats.format_name(head)
     return "empty" if not head else name
 
 

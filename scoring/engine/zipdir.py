@@ -16,19 +16,17 @@ import struct
 import zlib
 from dataclasses import dataclass
 
+from scoring.engine import zipend
 from scoring.engine.problems import Problem, Refused
+from scoring.engine.zipend import damaged, pread
 
 MAX_NAME_BYTES = 1024
 DIRECTORY_BYTES_PER_ENTRY = 1024
 MAX_DEFLATE_RATIO = 1032  # deflate's own limit: 258 bytes for a little less than 2 bits
 STORED, DEFLATED = 0, 8
 
-_EOCD = struct.Struct("<4s4H2LH")
-_EOCD64 = struct.Struct("<4sQ2H2L4Q")
-_LOCATOR64 = struct.Struct("<4sLQL")
 _CENTRAL = struct.Struct("<4s4B4HL2L5H2L")
 _LOCAL = struct.Struct("<4s2B4HL2L2H")
-_MAX_COMMENT_BYTES = 65_535
 _FLAG_ENCRYPTED, _FLAG_DESCRIPTOR, _FLAG_UTF8 = 0x0001, 0x0008, 0x0800
 _FLAG_STRONG_OR_MASKED = 0x0040 | 0x2000
 _FLAGS_KNOWN = 0x0006 | _FLAG_DESCRIPTOR | _FLAG_UTF8 | _FLAG_ENCRYPTED | _FLAG_STRONG_OR_MASKED
@@ -39,40 +37,6 @@ _METHODS = {
 }  # fmt: skip
 _DRIVE = re.compile(r"[A-Za-z]:")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-
-_FORMATS: tuple[tuple[int, bytes, str], ...] = (
-    (0, b"7z\xbc\xaf\x27\x1c", "7z"),
-    (0, b"Rar!\x1a\x07", "RAR"),
-    (0, b"\x1f\x8b", "gzip (tar.gz)"),
-    (0, b"BZh", "bzip2"),
-    (0, b"\xfd7zXZ\x00", "xz"),
-    (0, b"\x28\xb5\x2f\xfd", "zstd"),
-    (0, b"\x04\x22\x4d\x18", "lz4"),
-    (257, b"ustar", "tar"),
-    (0, b"II*\x00", "TIFF"),
-    (0, b"MM\x00*", "TIFF"),
-    (0, b"II+\x00", "BigTIFF"),
-    (0, b"MM\x00+", "BigTIFF"),
-    (0, b"\x89PNG", "PNG"),
-    (0, b"\xff\xd8\xff", "JPEG"),
-    (0, b"GIF8", "GIF"),
-    (0, b"BM", "BMP"),
-    (0, b"\x93NUMPY", "NumPy"),
-    (0, b"\x89HDF", "HDF5"),
-    (0, b"CDF", "NetCDF"),
-    (0, b"%PDF", "PDF"),
-    (0, b"PK\x07\x08", "split zip"),
-    (0, b"PK\x03\x04", "zip"),
-    (0, b"\x00\x00\x00\x0cjP", "JPEG 2000"),
-    (0, b"\xff\x4f\xff\x51", "JPEG 2000"),
-    (0, b"<VRTDataset", "VRT"),
-    (0, b"<?xml", "XML"),
-    (0, b"<", "XML or HTML"),
-    (0, b"{", "JSON"),
-    (0, b"MZ", "Windows program"),
-    (0, b"\x7fELF", "program"),
-    (0, b"\x00\x00\x00\x00", "unknown (starts with zeros)"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,27 +65,6 @@ class _Central:
     name: str
 
 
-def pread(fd: int, size: int, offset: int) -> bytes:
-    """``os.pread``, also where the system has none."""
-    if hasattr(os, "pread"):
-        return os.pread(fd, size, offset)
-    os.lseek(fd, offset, os.SEEK_SET)
-    return os.read(fd, size)
-
-
-def format_name(head: bytes) -> str:
-    """What a file is, judged by its first 512 bytes: "7z", "PNG", "text", … or "unknown"."""
-    for offset, magic, name in _FORMATS:
-        if head[offset : offset + len(magic)] == magic:
-            return name
-    stripped = head.lstrip(b" \t\r\n\xef\xbb\xbf")
-    if stripped.startswith(b"<"):
-        return "XML or HTML"
-    if head and all(32 <= c < 127 or c in b"\t\r\n" for c in head):
-        return "text"
-    return "unknown"
-
-
 def read(fd: int, *, max_entries: int, example: str) -> tuple[list[Entry], list[Problem]]:
     """Entries of the zip open as `fd`, in file order, and the problems of single entries.
 
@@ -131,10 +74,7 @@ def read(fd: int, *, max_entries: int, example: str) -> tuple[list[Entry], list[
     size = os.fstat(fd).st_size
     if size == 0:
         raise Refused.of("archive-empty-file")
-    head = pread(fd, 512, 0)
-    if head[:4] == b"PK\x07\x08" or head[:4] == b"PK00":
-        raise Refused.of("archive-multi-disk")
-    count, directory_offset, directory_bytes = _end(fd, size, head)
+    count, directory_offset, directory_bytes = zipend.read(fd, size)
     if count > max_entries:
         raise Refused.of("archive-too-many-entries", count=count, limit=max_entries)
     limit = count * DIRECTORY_BYTES_PER_ENTRY + 65_536
@@ -145,7 +85,7 @@ def read(fd: int, *, max_entries: int, example: str) -> tuple[list[Entry], list[
         )  # fmt: skip
     if count == 0:
         if directory_offset or directory_bytes:
-            raise _damaged("the directory is not where the end record says")
+            raise damaged("the directory is not where the end record says")
         raise Refused.of("archive-no-entries")
     directory = pread(fd, directory_bytes, directory_offset)
     if len(directory) != directory_bytes:
@@ -156,82 +96,6 @@ def read(fd: int, *, max_entries: int, example: str) -> tuple[list[Entry], list[
     return entries, problems
 
 
-def _end(fd: int, size: int, head: bytes) -> tuple[int, int, int]:
-    """(entries, directory offset, directory bytes) from the end record, zip64 or not."""
-    tail_bytes = min(size, _EOCD.size + _MAX_COMMENT_BYTES)
-    tail = pread(fd, tail_bytes, size - tail_bytes)
-    candidates = [m.start() for m in re.finditer(b"PK\x05\x06", tail)]
-    ends = [
-        at
-        for at in candidates
-        if at + _EOCD.size <= len(tail)
-        and at + _EOCD.size + int.from_bytes(tail[at + 20 : at + 22], "little") == len(tail)
-    ]
-    starts_as_zip = head[:4] in (b"PK\x03\x04", b"PK\x05\x06", b"PK\x06\x06")
-    if not ends:
-        if not starts_as_zip:
-            raise Refused.of("archive-not-zip", format=format_name(head))
-        complete = [at for at in candidates if at + _EOCD.size <= len(tail)]
-        if complete:
-            at = complete[-1]
-            wanted = at + _EOCD.size + int.from_bytes(tail[at + 20 : at + 22], "little")
-            if wanted < len(tail):
-                raise Refused.of("archive-suffix-bytes", count=len(tail) - wanted)
-        raise Refused.of("archive-truncated")
-    if len(ends) > 1:
-        raise _damaged("two end records are possible")
-    at = ends[0]
-    end_offset = size - tail_bytes + at
-    (_, disk, directory_disk, here, total, directory_bytes, directory_offset, _) = (
-        _EOCD.unpack_from(tail, at)
-    )
-    values: tuple[int, ...] = (
-        disk, directory_disk, here, total, directory_bytes, directory_offset,
-    )  # fmt: skip
-    boundary = end_offset
-    locator = pread(fd, _LOCATOR64.size, end_offset - 20) if end_offset >= 20 else b""
-    if locator[:4] == b"PK\x06\x07":
-        values, boundary = _end64(fd, end_offset, locator, values)
-    elif 0xFFFF in values[:4] or 0xFFFFFFFF in values[4:]:
-        raise _damaged("the zip64 end record is missing or misplaced")
-    disk, directory_disk, here, total, directory_bytes, directory_offset = values
-    if disk or directory_disk or here != total:
-        raise Refused.of("archive-multi-disk")
-    gap = boundary - (directory_offset + directory_bytes)
-    if gap > 0 and _has_directory(fd, boundary - directory_bytes, directory_bytes):
-        raise Refused.of("archive-prefix-bytes", count=gap)
-    if gap:
-        raise _damaged("the directory is not where the end record says")
-    return total, directory_offset, directory_bytes
-
-
-def _end64(
-    fd: int, end_offset: int, locator: bytes, short: tuple[int, ...]
-) -> tuple[tuple[int, ...], int]:
-    _, record_disk, record_offset, disks = _LOCATOR64.unpack(locator)
-    if record_disk or disks > 1:
-        raise Refused.of("archive-multi-disk")
-    record_bytes = end_offset - _LOCATOR64.size - record_offset
-    record = pread(fd, _EOCD64.size, record_offset) if record_bytes >= _EOCD64.size else b""
-    if len(record) != _EOCD64.size or record[:4] != b"PK\x06\x06":
-        raise _damaged("the zip64 end record is missing or misplaced")
-    (_, rest_bytes, _, _, disk, directory_disk, here, total, directory_bytes, offset) = (
-        _EOCD64.unpack(record)
-    )
-    if rest_bytes + 12 != record_bytes:
-        raise _damaged("the zip64 end record is missing or misplaced")
-    long = (disk, directory_disk, here, total, directory_bytes, offset)
-    sentinels = (0xFFFF,) * 4 + (0xFFFFFFFF,) * 2
-    for a, b, sentinel in zip(short, long, sentinels, strict=True):
-        if a not in (b, sentinel):
-            raise _damaged("the end record and its zip64 form differ")
-    return long, record_offset
-
-
-def _has_directory(fd: int, offset: int, size: int) -> bool:
-    return size >= 4 and offset >= 0 and pread(fd, 4, offset) == b"PK\x01\x02"
-
-
 def _directory(
     directory: bytes, count: int, problems: list[Problem], example: str
 ) -> list[_Central]:
@@ -239,18 +103,18 @@ def _directory(
     at = 0
     for _ in range(count):
         if at + _CENTRAL.size > len(directory):
-            raise _damaged("the directory is cut off")
+            raise damaged("the directory is cut off")
         (
             signature, _, system, _, _, flags, method, _, _, crc32, compressed, size,
             name_bytes, extra_bytes, comment_bytes, disk, _, attributes, offset,
         ) = _CENTRAL.unpack_from(directory, at)  # fmt: skip
         if signature != b"PK\x01\x02":
-            raise _damaged("the directory is cut off")
+            raise damaged("the directory is cut off")
         name_at = at + _CENTRAL.size
         extra_at = name_at + name_bytes
         at = extra_at + extra_bytes + comment_bytes
         if at > len(directory):
-            raise _damaged("the directory is cut off")
+            raise damaged("the directory is cut off")
         raw = directory[name_at:extra_at]
         shown = raw.decode("utf-8" if flags & _FLAG_UTF8 else "cp437", "replace")
         unicode_name = None
@@ -280,7 +144,7 @@ def _directory(
             problems.append(problem)
         found.append(central)
     if at != len(directory):
-        raise _damaged("the directory has bytes left over")
+        raise damaged("the directory has bytes left over")
     return found
 
 
@@ -484,7 +348,3 @@ def _descriptor(fd: int, central: _Central, at: int, after: int) -> tuple[int, s
     ):
         return at, "data descriptor"
     return after, None
-
-
-def _damaged(what: str) -> Refused:
-    return Refused.of("archive-damaged", what=what)

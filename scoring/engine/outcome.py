@@ -1,0 +1,100 @@
+"""What one pass over an upload found: gathered patch by patch, told at the end."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scoring.engine import archive, decoder
+from scoring.engine.problems import LISTED_PROBLEMS, Findings, Problem
+from scoring.engine.spec import TaskSpec
+
+LISTED_VALUES = 8
+
+
+@dataclass
+class Outcome:
+    """What one pass over an upload found, file by file."""
+
+    spec: TaskSpec
+    problems: Findings = field(default_factory=Findings)
+    notes: list[Problem] = field(default_factory=list)
+    digests: dict[str, bytes] = field(default_factory=dict)
+    class_pixels: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    _foreign_values: list[tuple[str, Mapping[int, int]]] = field(default_factory=list)
+    _files_with_foreign_values: int = 0
+    _value_pixels: dict[int, int] = field(default_factory=dict)
+    _constant: list[str] = field(default_factory=list)
+    _hinted: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.class_pixels = np.zeros(self.spec.n_classes, dtype=np.int64)
+
+    def add(
+        self,
+        member: archive.Member,
+        decoded: decoder.Decoded,
+        class_pixels: NDArray[np.int64],
+        foreign_values: Mapping[int, int],
+    ) -> None:
+        """Take in one decoded patch."""
+        self.digests[member.id] = decoded.digest
+        self.class_pixels += class_pixels
+        if decoded.has_display_hint:
+            self._hinted.append(member.id)
+        if foreign_values:
+            self._files_with_foreign_values += 1
+            for value, pixels in foreign_values.items():
+                self._value_pixels[value] = self._value_pixels.get(value, 0) + pixels
+            if len(self._foreign_values) < LISTED_PROBLEMS:
+                self._foreign_values.append((member.name, dict(foreign_values)))
+        elif np.count_nonzero(class_pixels) == 1:
+            self._constant.append(member.id)
+
+    def finish(self) -> None:
+        """Turn what was gathered into problems and notes."""
+        highest = self.spec.n_classes - 1
+        one_based = not self.class_pixels[0] and set(self._value_pixels) == {highest + 1}
+        for name, values in self._foreign_values:
+            self.problems.add(_value_problem(name, values, highest=highest, one_based=one_based))
+        self.problems.more += self._files_with_foreign_values - len(self._foreign_values)
+        if self._constant:
+            self.notes.append(
+                Problem.of(
+                    "note-constant-predictions", count=len(self._constant), id=min(self._constant)
+                )
+            )
+        if self._hinted:
+            self.notes.append(
+                Problem.of("note-stored-values", count=len(self._hinted), id=min(self._hinted))
+            )
+        if self.digests and not self.problems and not self.class_pixels[0]:
+            self.notes.append(Problem.of("note-class-zero-absent"))
+
+    @property
+    def content_digest(self) -> str:
+        """sha256 over (id, blake3 of the pixels) in id order: the same pixels, the same digest."""
+        whole = hashlib.sha256()
+        for patch_id in sorted(self.digests):
+            whole.update(patch_id.encode() + b"\0" + self.digests[patch_id])
+        return whole.hexdigest()
+
+
+def _value_problem(
+    name: str, values: Mapping[int, int], *, highest: int, one_based: bool
+) -> Problem:
+    pixels = sum(values.values())
+    if one_based:
+        return Problem.of(
+            "values-one-based", file=name, pixels=pixels, value=highest + 1, highest=highest
+        )
+    common = sorted(values, key=lambda v: (-values[v], v))
+    listed = ", ".join(f"{v}: {values[v]} px" for v in common[:LISTED_VALUES])
+    more = ", …" if len(common) > LISTED_VALUES else ""
+    return Problem.of(
+        "values-out-of-range", file=name, pixels=pixels, values=listed + more, highest=highest
+    )
