@@ -52,8 +52,8 @@ def install(labels: Path, *words: str) -> str:
 
 
 def stored() -> list[Path]:
-    folder: Path = settings.LABELS_DIR
-    return sorted(folder.iterdir()) if folder.exists() else []
+    folder = settings.LABELS_DIR
+    return sorted(folder.iterdir()) if folder and folder.exists() else []
 
 
 def test_it_works(labels: Path) -> None:

@@ -1,0 +1,131 @@
+"""What the demo submits: a synthetic world, a pixel classifier's predictions, three made ones.
+
+The world and the classifier come from ``python -m baselines``, run as the separate program that
+it is. The made predictions are the truth, bent: borders wander and patches of ground are taken
+for a class that looks like it, more of both for a weaker method.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rasterio.io import MemoryFile
+
+from scoring.engine import store
+from scoring.engine.spec import SHIPPED, TaskSpec
+
+SEED = 2022
+TRAIN_PATCHES = 12
+CELL_PX = 32
+# class id → what it is mistaken for, in the order of FLAIR's thirteen classes
+LOOKALIKE = np.array([2, 3, 1, 1, 2, 6, 5, 9, 10, 7, 9, 3, 12], dtype=np.uint8)
+
+
+class WorldError(Exception):
+    """The synthetic world could not be made; the message holds what the program said."""
+
+
+@dataclass(frozen=True)
+class Bend:
+    """How a made prediction differs from the truth.
+
+    ``wander_px`` is how far borders stray, ``confused`` the share of ground taken for a
+    look-alike, ``one_based`` the classical mistake of keeping the masks' own numbers.
+    """
+
+    wander_px: float
+    confused: float
+    one_based: bool = False
+
+
+@dataclass(frozen=True)
+class World:
+    """A synthetic test set: its masks and the pixel classifier's predictions of it."""
+
+    labels: Path
+    pixel_zip: Path
+
+
+def make_world(folder: Path, *, layout: str, ids_csv: Path) -> World:
+    """Make aerial patches and masks of the ids in ``ids_csv``, and classify them pixel by pixel.
+
+    Takes some ten seconds. Raises `WorldError`.
+    """
+    root = folder / "world"
+    options = ["--layout", layout, "--ids-csv", str(ids_csv), "--train", str(TRAIN_PATCHES)]
+    _baselines("synth", str(root), "--aerial-only", "--seed", str(SEED), *options)
+    _baselines("pixel", str(root), "--out", str(folder / "pixel.zip"))
+    (labels,) = root.glob("*labels_test")
+    return World(labels, folder / "pixel.zip")
+
+
+def make_predictions(
+    labels: Path,
+    out: Path,
+    *,
+    spec: TaskSpec,
+    bend: Bend,
+) -> Path:
+    """Write a zip of predictions, one LZW TIFF per mask below ``labels``."""
+    masks = store.find_masks(labels, spec=spec)
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for patch_id, path in sorted(masks.items()):
+            random = np.random.default_rng([SEED, int(patch_id), round(1000 * bend.confused)])
+            truth = spec.label_table[store.read_mask(path, spec=spec)]
+            classes = _bent(truth, random, bend)
+            name = spec.prediction_name.replace("{id}", patch_id)
+            archive.writestr(name, _tiff(classes + np.uint8(bend.one_based)))
+    return out
+
+
+def _bent(truth: NDArray[np.uint8], random: np.random.Generator, bend: Bend) -> NDArray[np.uint8]:
+    """uint8[H, W] of class ids, bent."""
+    height, width = truth.shape
+    rows, columns = (
+        np.clip(np.rint(where + bend.wander_px * _waves(random, height, width)), 0, side - 1)
+        for where, side in zip(np.indices(truth.shape), truth.shape, strict=True)
+    )
+    strayed = truth[rows.astype(int), columns.astype(int)]
+    field = _waves(random, height, width)
+    mistaken = field < np.quantile(field, bend.confused)
+    bent: NDArray[np.uint8] = np.where(mistaken, LOOKALIKE[strayed], strayed)
+    return bent
+
+
+def _waves(random: np.random.Generator, height: int, width: int) -> NDArray[np.float64]:
+    """float64[height, width], a smooth field of mean 0 and deviation near 1."""
+    knots = random.standard_normal((height // CELL_PX + 2, width // CELL_PX + 2))
+    down = np.linspace(0, knots.shape[0] - 1, height)
+    across = np.linspace(0, knots.shape[1] - 1, width)
+    tall = np.stack([np.interp(down, range(len(c)), c) for c in knots.T], axis=1)
+    return np.stack([np.interp(across, range(len(r)), r) for r in tall])
+
+
+def _tiff(classes: NDArray[np.uint8]) -> bytes:
+    height, width = classes.shape
+    with MemoryFile() as file:
+        with file.open(
+            driver="GTiff", height=height, width=width, count=1, dtype="uint8", compress="lzw"
+        ) as raster:
+            raster.write(classes, 1)
+        return bytes(file.read())
+
+
+def _baselines(*words: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "baselines", *words],
+        cwd=SHIPPED.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise WorldError(
+            f"python -m baselines {words[0]} ended with {done.returncode}:\n{done.stderr}"
+        )
