@@ -10,9 +10,9 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import beat_init, setup_logging, worker_init
+from celery.signals import beat_init, heartbeat_sent, setup_logging, worker_init
 
-from challenge.config import engines
+from challenge.config import engines, liveness
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "challenge.config.settings")
 
@@ -26,10 +26,15 @@ def hold_engines(**_: Any) -> None:
     engines.hold_if_unset()
 
 
+def sign_life(**_: Any) -> None:
+    liveness.sign("worker")
+
+
 def keep_our_logging(**_: Any) -> None:
     """Connected, so that Celery leaves logging to ``settings.LOGGING``."""
 
 
 worker_init.connect(hold_engines)
 beat_init.connect(hold_engines)
+heartbeat_sent.connect(sign_life)
 setup_logging.connect(keep_our_logging)

@@ -6,6 +6,7 @@ Every variable read here has a heading in docs/settings.md (a test compares the 
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import secrets
 from pathlib import Path
@@ -76,6 +77,8 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "challenge.api.problems.ProblemMiddleware",
+    "challenge.api.etags.EtagMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -197,16 +200,20 @@ CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
 CELERY_WORKER_SEND_TASK_EVENTS = False
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TIMEZONE = "UTC"
-CELERY_IMPORTS = ("scoring.tasks", "baselines.tasks")
+# Machine learning may be left out of an image, and its tasks with it.
+CELERY_IMPORTS = [
+    name for name in ("scoring.tasks", "baselines.tasks") if importlib.util.find_spec(name)
+]
 CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_TASK_ROUTES = {
     "scoring.score": {"queue": "scoring"},
     "baselines.*": {"queue": "gpu"},
 }
 # Kept in memory: nothing here minds being rung once more after a restart.
-CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"
+CELERY_BEAT_SCHEDULER = "challenge.config.beat:Scheduler"
 CELERY_BEAT_SCHEDULE = {
     "sweep": {"task": "scoring.sweep", "schedule": SWEEP_S, "options": {"expires": SWEEP_S}},
+    "sweep files": {"task": "challenge.sweep_files", "schedule": 600, "options": {"expires": 600}},
 }
 
 # --- Files --------------------------------------------------------------------------------------
