@@ -6,11 +6,19 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from django.core.cache import cache
-from django.db.models import Prefetch, QuerySet
+from django.db.models import Exists, OuterRef, Prefetch, QuerySet, Subquery
 from django.utils import timezone
 
 from challenge.errors import NotFound, refuse
-from challenge.models import Announcement, Challenge, Page, Phase, PublishedResult, RankLine
+from challenge.models import (
+    Announcement,
+    Challenge,
+    Membership,
+    Page,
+    Phase,
+    PublishedResult,
+    RankLine,
+)
 from challenge.rules import disclosure
 from challenge.rules.disclosure import Viewer
 from challenge.rules.windows import Window, place
@@ -93,7 +101,7 @@ def phase_lines(
     """Return a challenge's phases in order with where they stand (two queries at most)."""
     now = now or timezone.now()
     phases = visible_phases(challenge, organiser=people.is_organiser(user, challenge))
-    return [_line(phase, now) for phase in phases]
+    return [phase_line(phase, now) for phase in phases]
 
 
 def challenge_by_slug(slug: str, *, user: Person) -> Challenge:
@@ -108,17 +116,31 @@ def challenge_by_slug(slug: str, *, user: Person) -> Challenge:
 
 
 def phase_by_slug(challenge_slug: str, phase_slug: str, *, user: Person) -> Phase:
-    """Return a phase with its challenge, spec and truth (two queries at most).
+    """Return a phase with its challenge, its task and who ``user`` is to it (one query).
 
-    Raises NotFound ``not-found`` for one that is missing, not published or of a hidden challenge.
+    ``phase.my_team_id`` is the viewer's team in the challenge, or None; whether the viewer is an
+    organiser is remembered where ``people.is_organiser`` looks. Raises NotFound ``not-found`` for
+    one that is missing, not published or of a hidden challenge.
     """
-    phase = (
-        Phase.objects.select_related("challenge", "task_spec")
-        .filter(challenge__slug=challenge_slug, slug=phase_slug)
-        .first()
+    found = Phase.objects.select_related("challenge", "task_spec").filter(
+        challenge__slug=challenge_slug, slug=phase_slug
     )
+    known = user is not None and user.is_authenticated
+    if known and user is not None:
+        mine = Membership.objects.filter(challenge=OuterRef("challenge"), user=user.pk)
+        organised = Challenge.organisers.through.objects.filter(
+            challenge=OuterRef("challenge"), user=user.pk
+        )
+        found = found.annotate(
+            my_team_id=Subquery(mine.values("team")[:1]), is_organised=Exists(organised)
+        )
+    phase = found.first()
     if phase is None:
         raise refuse("not-found")
+    if known and user is not None:
+        user.__dict__.setdefault("_organises", {})[phase.challenge_id] = phase.is_organised
+    else:
+        phase.my_team_id = None
     if not (phase.is_published and phase.challenge.is_published) and not people.is_organiser(
         user, phase.challenge
     ):
@@ -135,7 +157,7 @@ def home(*, user: Person, now: datetime | None = None) -> list[HomeLine]:
     )
     lines = []
     for challenge in challenges:
-        phases = [_line(phase, now) for phase in challenge.phases.all()]
+        phases = [phase_line(phase, now) for phase in challenge.phases.all()]
         top_phase = next(
             (line.phase for line in reversed(phases) if line.phase.ranks_version > 0), None
         )
@@ -159,7 +181,14 @@ def leaders(phase: Phase, *, user: Person, now: datetime) -> list[TopLine]:
 
 
 def tab_pages(challenge: Challenge, *, language: str) -> list[tuple[str, str]]:
-    """Return (slug, title) of a challenge's pages, each in ``language`` or English (one query)."""
+    """Return (slug, title) of a challenge's pages, each in ``language`` or English.
+
+    One query, then none for ten seconds.
+    """
+    key = f"tabs-{challenge.pk}-{language}"
+    kept: list[tuple[str, str]] | None = cache.get(key)
+    if kept is not None:
+        return kept
     rows = Page.objects.filter(challenge=challenge, language__in={language, "en"}).values_list(
         "slug", "language", "title"
     )
@@ -167,7 +196,19 @@ def tab_pages(challenge: Challenge, *, language: str) -> list[tuple[str, str]]:
     for slug, page_language, title in rows:
         if slug not in titles or page_language == language:
             titles[slug] = title
-    return list(titles.items())
+    tabs = list(titles.items())
+    cache.set(key, tabs, MENU_KEPT_S)
+    return tabs
+
+
+def phase_menu(challenge: Challenge) -> list[Phase]:
+    """Return the published phases for a challenge's tabs (no query for ten seconds)."""
+    key = f"phases-{challenge.pk}"
+    kept: list[Phase] | None = cache.get(key)
+    if kept is None:
+        kept = list(challenge.phases.filter(is_published=True).defer("public_patches"))
+        cache.set(key, kept, MENU_KEPT_S)
+    return kept
 
 
 def page(challenge: Challenge, *, slug: str, language: str) -> Page:
@@ -197,7 +238,8 @@ def published_results(challenge: Challenge) -> QuerySet[PublishedResult]:
     return challenge.published_results.order_by("kind", "-miou", "sort_order")
 
 
-def _line(phase: Phase, now: datetime) -> PhaseLine:
+def phase_line(phase: Phase, now: datetime) -> PhaseLine:
+    """Return a phase with where it stands at ``now``. No query."""
     return PhaseLine(phase, place(now, opens_at=phase.opens_at, closes_at=phase.closes_at))
 
 
@@ -214,6 +256,8 @@ __all__ = [
     "news",
     "page",
     "phase_by_slug",
+    "phase_menu",
+    "phase_line",
     "phase_lines",
     "published_results",
     "tab_pages",

@@ -264,7 +264,7 @@ def whisker(
         )
     return mark_safe(  # noqa: S308  (numbers alone)
         '<svg class="whisker" viewBox="0 0 100 18" aria-hidden="true">'
-        f'{line}<circle cx="{place(value)}" cy="9" r="3.4"/></svg>'
+        f'{line}<circle cx="{place(value)}" cy="9" r="3"/></svg>'
     )
 
 
@@ -276,3 +276,30 @@ def query(context: dict[str, Any], **changes: Any) -> str:
     values.update(changes)
     kept = {key: value for key, value in values.items() if value not in (None, "")}
     return "?" + urlencode(kept) if kept else "?"
+
+
+@register.inclusion_tag("web/parts/sort.html", takes_context=True)
+def sort_head(
+    context: dict[str, Any],
+    key: str,
+    label: str,
+    css: str,
+    *,
+    title: str = "",
+    up: bool = False,
+) -> dict[str, Any]:
+    """Print a column's head: a link that sorts by it, or turns its order around.
+
+    ``up`` says that its first order is ascending.
+    """
+    choice = context["choice"]
+    current = choice.sort == key
+    ascending = not choice.ascending if current else up
+    return {
+        "key": key,
+        "label": label,
+        "css": css,
+        "title": title,
+        "url": query(context, sort=key, up=int(ascending) if ascending != up else None, page=None),
+        "direction": ("ascending" if choice.ascending else "descending") if current else "",
+    }

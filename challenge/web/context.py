@@ -19,10 +19,10 @@ PALETTE = (
 )  # fmt: skip
 
 
-def site(request: HttpRequest) -> dict[str, Any]:
-    """Return ``site`` for the base template."""
+def shell(request: HttpRequest) -> dict[str, Any]:
+    """Return ``shell`` for the base template (``site`` is a name that allauth uses)."""
     return {
-        "site": {
+        "shell": {
             "challenges": SimpleLazyObject(lambda: pages.menu()),
             "languages": settings.LANGUAGES,
             "language": (get_language() or "en").split("-")[0],

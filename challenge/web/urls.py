@@ -46,6 +46,11 @@ urlpatterns = [
         leaderboards.as_json,
         name="leaderboard-json",
     ),
+    path(
+        "challenges/<slug:slug>/<slug:phase_slug>/progress/",
+        leaderboards.over_time,
+        name="progress",
+    ),
     path("challenges/<slug:slug>/<slug:phase_slug>/submit/", submitting.submit, name="submit"),
     path(
         "challenges/<slug:slug>/<slug:phase_slug>/check.json",

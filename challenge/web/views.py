@@ -9,6 +9,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import get_language, gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -70,11 +71,19 @@ def frame(
 ) -> dict[str, Any]:
     """Return what every page of a challenge shows around its content.
 
+    ``phase`` comes from ``pages.phase_by_slug``, which knows the viewer: then no query is needed
+    that was not made in the last ten seconds. ``membership`` is true for who takes part.
     ``current`` names the tab: a page's slug, "leaderboard", "submit", "mine", "team" or "news".
     """
-    user = request.user
-    membership = people.membership_of(user, challenge)  # type: ignore[arg-type]
-    lines = pages.phase_lines(challenge, user=user)  # type: ignore[arg-type]
+    user: Any = request.user
+    membership: Any
+    if phase is None:
+        membership = people.membership_of(user, challenge)
+        lines = pages.phase_lines(challenge, user=user)
+    else:
+        membership = phase.my_team_id  # type: ignore[attr-defined]
+        now = timezone.now()
+        lines = [pages.phase_line(one, now) for one in pages.phase_menu(challenge)]
     main = main_phase([line.phase for line in lines], preferred=phase)
     tabs = [
         {

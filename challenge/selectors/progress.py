@@ -1,0 +1,63 @@
+"""How a phase's scores moved over time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import F
+from django.utils import timezone
+
+from challenge.models import Phase, Score
+from challenge.rules import disclosure
+from challenge.rules.lifecycle import State
+from challenge.selectors import leaderboard, people
+from challenge.selectors.people import Person
+
+
+@dataclass(frozen=True)
+class Point:
+    """A scored submission: ``best`` says that it was the phase's best at its time."""
+
+    at: datetime
+    team: str
+    miou: float
+    best: bool
+
+
+def of_phase(phase: Phase, *, user: Person = None, now: datetime | None = None) -> list[Point]:
+    """Return a phase's scores in order of time, as they may leave (two queries at most).
+
+    Empty where the board is hidden. Baselines and disqualified submissions are left out.
+    """
+    now = now or timezone.now()
+    viewer = people.viewer_of_phase(user, phase)
+    if not leaderboard.is_visible(phase, viewer=viewer, now=now):
+        return []
+    terms = leaderboard.terms_for(phase, viewer=viewer, now=now)
+    rows = (
+        Score.objects.filter(
+            evaluation__state=State.SCORED.value,
+            evaluation__ground_truth=phase.ground_truth_id,
+            evaluation__task_spec=phase.task_spec_id,
+            evaluation__submission__entry__phase=phase,
+            evaluation__submission__disqualified_at__isnull=True,
+            evaluation__submission__is_baseline=False,
+            miou__isnull=False,
+        )
+        .order_by("evaluation__submission__created_at")
+        .values_list(
+            F("evaluation__submission__created_at"),
+            F("evaluation__submission__entry__team__name"),
+            "miou",
+        )
+    )
+    points: list[Point] = []
+    best = -1.0
+    for at, team, miou in rows:
+        shown = disclosure.figure(miou, terms=terms)
+        if shown is None:
+            continue
+        points.append(Point(at, team, shown, miou > best))
+        best = max(best, miou)
+    return points

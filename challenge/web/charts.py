@@ -1,0 +1,119 @@
+"""Geometry of the charts: numbers in, SVG coordinates out. No HTML, no query."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.utils import formats, timezone
+
+from challenge.models import Phase
+from challenge.selectors.progress import Point
+from challenge.templatetags.flair import SHORT_DAY_FORMAT, percent
+
+WIDTH, HEIGHT = 760, 300
+LEFT, RIGHT, TOP, BOTTOM = 52, 14, 14, 34
+MAX_DOTS = 400
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A mark of an axis: where, and what it says."""
+
+    at: float
+    label: str
+
+
+@dataclass(frozen=True)
+class ProgressChart:
+    """Best score over time: a step line, the submissions as dots, axes."""
+
+    width: int = WIDTH
+    height: int = HEIGHT
+    left: int = LEFT
+    right: int = WIDTH - RIGHT
+    top: int = TOP
+    bottom: int = HEIGHT - BOTTOM
+    line: str = ""
+    dots: list[dict[str, Any]] = field(default_factory=list)
+    x_ticks: list[Tick] = field(default_factory=list)
+    y_ticks: list[Tick] = field(default_factory=list)
+    records: list[Point] = field(default_factory=list)
+
+
+def progress(points: Sequence[Point], *, phase: Phase) -> ProgressChart | None:
+    """Return the chart of a phase's scores, or None without any."""
+    if not points:
+        return None
+    first, last = points[0].at, max(points[-1].at, points[0].at + timedelta(minutes=1))
+    low, high = nice_range([point.miou for point in points])
+
+    def x(at: datetime) -> float:
+        share = (at - first) / (last - first)
+        return round(LEFT + 8 + share * (WIDTH - LEFT - RIGHT - 16), 1)
+
+    def y(miou: float) -> float:
+        return round(HEIGHT - BOTTOM - (miou - low) / (high - low) * (HEIGHT - TOP - BOTTOM), 1)
+
+    records = [point for point in points if point.best]
+    steps = [f"M{x(records[0].at)} {y(records[0].miou)}"]
+    steps += [f"H{x(point.at)}V{y(point.miou)}" for point in records[1:]]
+    steps.append(f"H{WIDTH - RIGHT}")
+    others = [point for point in points if not point.best][-MAX_DOTS:]
+    dots = [
+        {"x": x(point.at), "y": y(point.miou), "best": point.best, "title": _title(point)}
+        for point in (*others, *records)
+    ]
+    span = last - first
+    return ProgressChart(
+        line="".join(steps),
+        dots=dots,
+        x_ticks=[
+            Tick(x(first + span * share), _day(first + span * share, span)) for share in (0, 0.5, 1)
+        ],
+        y_ticks=[Tick(y(value), percent(value, 0)) for value in ticks(low, high)],
+        records=records[::-1],
+    )
+
+
+def nice_range(values: Sequence[float]) -> tuple[float, float]:
+    """Return a range of whole points around ``values`` (fractions), at least four points wide.
+
+    >>> nice_range([0.513, 0.526])
+    (0.5, 0.54)
+    """
+    low = int(min(values) * 100 - 0.5) / 100
+    high = int(max(values) * 100 + 1.5) / 100
+    if high - low < 0.04:
+        high = low + 0.04
+    return max(0.0, low), min(1.0, round(high, 2))
+
+
+def ticks(low: float, high: float) -> list[float]:
+    """Return four to six round values between ``low`` and ``high``.
+
+    >>> ticks(0.5, 0.54)
+    [0.5, 0.51, 0.52, 0.53, 0.54]
+    """
+    span = high - low
+    step = next(step for step in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5) if span / step <= 6)
+    first = -(-round(low / step, 6) // 1) * step
+    values = []
+    while first <= high + 1e-9:
+        values.append(round(first, 4))
+        first += step
+    return values
+
+
+def _title(point: Point) -> str:
+    day = formats.date_format(timezone.localtime(point.at), SHORT_DAY_FORMAT)
+    return f"{point.team}: {percent(point.miou)} ({day})"
+
+
+def _day(at: datetime, span: timedelta) -> str:
+    local = timezone.localtime(at)
+    if span < timedelta(days=2):
+        return local.strftime("%H:%M")
+    return formats.date_format(local, SHORT_DAY_FORMAT)
