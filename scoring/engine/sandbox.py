@@ -22,6 +22,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+if sys.platform != "win32":
+    import resource  # here and not where it is used: a locked-down process can load nothing
+
 ALLOW_VARIABLE = "SCORING_ALLOW_UNSANDBOXED"
 MEMORY_HEADROOM_BYTES = 512 * 2**20
 
@@ -137,8 +140,6 @@ def lock_down(*, memory_headroom_bytes: int = MEMORY_HEADROOM_BYTES) -> Status:
 
 def limit_memory(headroom_bytes: int) -> None:
     """Let this process take at most `headroom_bytes` of address space beyond what it has now."""
-    import resource
-
     limit = _memory_bytes() + headroom_bytes
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -157,8 +158,6 @@ def _memory_bytes() -> int:
 
 
 def _limit_resources(memory_bytes: int) -> None:
-    import resource
-
     for name, value in (
         (resource.RLIMIT_AS, memory_bytes),
         (resource.RLIMIT_FSIZE, 0),
