@@ -130,10 +130,7 @@ def receive(
     """
     now = now or timezone.now()
     if upload.archive:
-        _check_offset(upload.length_bytes, offset_bytes)
-        if length_bytes:
-            raise _longer_than_declared(upload)
-        return upload.length_bytes
+        return _receive_nothing(upload, offset_bytes=offset_bytes, length_bytes=length_bytes)
     try:
         with upload_parts.locked(upload.id, wait_s=LOCK_WAIT_S) as part:
             _check_offset(part.offset_bytes, offset_bytes)
@@ -146,7 +143,11 @@ def receive(
     except upload_parts.Busy as error:
         raise refuse("upload-locked", retry_after_s=1) from error
     except upload_parts.Gone as error:
-        raise refuse("upload-expired") from error
+        upload.refresh_from_db()
+        if not upload.archive:
+            raise refuse("upload-expired") from error
+        # Another request brought the last bytes while this one was on its way.
+        return _receive_nothing(upload, offset_bytes=offset_bytes, length_bytes=length_bytes)
     except upload_parts.ChecksumMismatch as error:
         raise refuse("upload-checksum") from error
     except upload_parts.DiskFull as error:
@@ -160,6 +161,14 @@ def receive(
     for name, value in changes.items():
         setattr(upload, name, value)
     return received.offset_bytes
+
+
+def _receive_nothing(upload: Upload, *, offset_bytes: int, length_bytes: int) -> int:
+    """Answer a request for an upload that is in storage already: only its very end is right."""
+    _check_offset(upload.length_bytes, offset_bytes)
+    if length_bytes:
+        raise _longer_than_declared(upload)
+    return upload.length_bytes
 
 
 def _check_offset(found: int, given: int) -> None:
