@@ -150,14 +150,23 @@ def to_inputs(
     return inputs
 
 
+def turn_back(maps: Tensor, turn: Tensor) -> Tensor:
+    """Undo `turn_squares`: the same moves in the other order."""
+    return _moved(maps, turn, bits=(2, 1, 0))
+
+
 def turn_squares(maps: Tensor, turn: Tensor) -> Tensor:
     """Apply to each of [B, ..., S, S] its symmetry: bit 0 mirrors columns, 1 rows, 2 swaps both.
 
     All eight elements of the square's group are reached; equal numbers move images, masks and
     series alike.
     """
+    return _moved(maps, turn, bits=(0, 1, 2))
+
+
+def _moved(maps: Tensor, turn: Tensor, *, bits: tuple[int, ...]) -> Tensor:
     shape = (-1, *([1] * (maps.dim() - 1)))
-    for bit in range(3):
+    for bit in bits:
         chosen = (turn >> bit & 1).bool().view(shape)
         moved = maps.mT if bit == 2 else maps.flip(-1 - bit)
         maps = torch.where(chosen, moved, maps)

@@ -45,6 +45,16 @@ def read(path: Path, *, bands: Sequence[int] | None = None) -> NDArray[np.uint8]
             return pixels
 
 
+def side_px(path: Path) -> int:
+    """Read the side of a square raster. Raises ValueError when it is not square."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.open(path, driver="GTiff") as source:
+            if source.width != source.height:
+                raise ValueError(f"{path.name}: {source.height} × {source.width}; must be square")
+            return int(source.width)
+
+
 def georeference(path: Path) -> Georeference:
     """Read only the CRS and the transform of a raster."""
     with warnings.catch_warnings():

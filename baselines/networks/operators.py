@@ -1,4 +1,4 @@
-"""Import segmentation-models-pytorch where torchvision's compiled operators don't load.
+"""Import segmentation-models-pytorch and Lightning where torchvision's operators don't load.
 
 The registry's torchvision is linked against CUDA. Beside a torch built for the CPU its extension
 does not load and importing it trips over two operators that are then undefined. Defining just
@@ -24,17 +24,30 @@ _library: torch.library.Library | None = None
 
 @cache
 def segmentation_models() -> ModuleType:
-    """Give the module segmentation_models_pytorch, defining torchvision's operators if needed.
+    """Give the module segmentation_models_pytorch.
 
     Raises ModuleNotFoundError with what to install.
     """
+    return _imported("segmentation_models_pytorch")
+
+
+@cache
+def lightning() -> ModuleType:
+    """Give the module lightning, which imports torchvision, too.
+
+    Raises ModuleNotFoundError with what to install.
+    """
+    return _imported("lightning")
+
+
+def _imported(name: str) -> ModuleType:
     if torch.version.cuda is None and _torchvision_wants_cuda():
         _define_operators()
     try:
-        return importlib.import_module("segmentation_models_pytorch")
+        return importlib.import_module(name)
     except ModuleNotFoundError as missing:
         raise ModuleNotFoundError(
-            f"{missing.name} is not installed; the networks need the extra `baselines`"
+            f"{missing.name} is not installed; networks and training need the extra `baselines`"
         ) from missing
 
 

@@ -1,0 +1,163 @@
+"""Predict a part of a data set with a run's best epoch: every patch exactly once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from baselines.data import batches, layout, rasters
+from baselines.data.samples import Files
+from baselines.train import Event, state
+from baselines.train.recipe import Recipe
+
+PROBABILITY_SCALE = 255
+
+
+class Predictor:
+    """A trained network on a device: inputs in, class probabilities out."""
+
+    def __init__(self, run_dir: Path, *, device: str = "auto") -> None:
+        """Load a run's best epoch.
+
+        Raises FileNotFoundError when there is none.
+        """
+        from baselines.train import task
+
+        self.recipe: Recipe
+        self.recipe, saved = state.load_best(run_dir)
+        self.patch_px: int = saved["patch_px"]
+        self.device = torch.device(_choose(device))
+        self.memory_format = task.memory_format(self.recipe)
+        network = task.build_network(_without_downloads(self.recipe), patch_px=self.patch_px)
+        network.load_state_dict(saved["network"])
+        self.network: nn.Module = network.to(self.device).eval()
+
+    def probabilities(self, batch: batches.Tensors, *, flips: bool = False) -> Tensor:
+        """Give float32[B, classes, H, W], the mean over the square's symmetries with `flips`."""
+        codes = range(8) if flips else range(1)
+        summed: Tensor | None = None
+        with torch.inference_mode(), self._autocast():
+            for code in codes:
+                turn = torch.full((len(batch["index"]),), code)
+                inputs = batches.to_inputs(
+                    {**batch, "turn": turn},
+                    device=self.device,
+                    moved="together" if code else "none",
+                    memory_format=self.memory_format,
+                )
+                logits = self.network(**inputs).logits.float()
+                one = batches.turn_back(logits.softmax(dim=1), turn.to(self.device))
+                summed = one if summed is None else summed + one
+        assert summed is not None
+        return summed / len(codes)
+
+    @contextmanager
+    def _autocast(self) -> Iterator[None]:
+        with torch.autocast(
+            self.device.type,
+            dtype=torch.bfloat16,
+            enabled=self.recipe.training.precision == "bf16",
+        ):
+            yield
+
+
+def run(
+    run_dir: Path,
+    *,
+    data_root: Path,
+    out_dir: Path,
+    part: str = "test",
+    batch_size: int | None = None,
+    flips: bool = False,
+    probabilities: bool = False,
+    georeferenced: bool = False,
+    device: str = "auto",
+    on_event: Callable[[Event], None] = lambda event: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> dict[str, Any]:
+    """Write `PRED_<id>.tif` (uint8 class ids, LZW) for every patch of a part into `out_dir`.
+
+    `flips` averages over the eight symmetries of the square; `probabilities` also writes
+    `PROB_<id>.tif`, one band a class, probability × 255; `georeferenced` copies the image's place.
+    Files that are there already are written anew. Events: "predicted" with `done` and `total`.
+
+    Gives `state` ("finished" or "stopped"), `patches`, `seconds`, `patches_per_s`.
+    Raises FileNotFoundError without a trained epoch or data, ValueError when patches lack an input.
+    """
+    predictor = Predictor(run_dir, device=device)
+    patches = layout.index(data_root, part=part).patches
+    if not patches:
+        raise FileNotFoundError(f"{data_root} holds no {part} patch")
+    source = Files(patches, options=predictor.recipe.options(masks=False))
+    size = batch_size or predictor.recipe.training.batch_size
+    out_dir.mkdir(parents=True, exist_ok=True)
+    begun = time.perf_counter()
+    done = 0
+    written: list[Future[None]] = []
+    with ThreadPoolExecutor(4) as pool:
+        for batch in batches.Epoch(source, size):
+            if should_stop():
+                break
+            shares = predictor.probabilities(batch, flips=flips)
+            classes = classes_of(shares)
+            scaled = (
+                (shares * PROBABILITY_SCALE).round().to(torch.uint8).cpu().numpy()
+                if probabilities
+                else None
+            )
+            for row, position in enumerate(batch["index"].tolist()):
+                patch = patches[position]
+                place = rasters.georeference(patch.image) if georeferenced else None
+                target = out_dir / f"PRED_{patch.id}.tif"
+                written.append(pool.submit(rasters.write, target, classes[row], place=place))
+                if scaled is not None:
+                    target = out_dir / f"PROB_{patch.id}.tif"
+                    written.append(pool.submit(rasters.write, target, scaled[row], place=place))
+            done += len(batch["index"])
+            on_event({"event": "predicted", "done": done, "total": len(patches)})
+            written = _raise_or_wait(written, limit=4 * size)
+        _raise_or_wait(written, limit=0)
+    seconds = time.perf_counter() - begun
+    return {
+        "state": "finished" if done == len(patches) else "stopped",
+        "patches": done,
+        "seconds": seconds,
+        "patches_per_s": done / seconds,
+    }
+
+
+def classes_of(shares: Tensor) -> NDArray[np.uint8]:
+    """Give the likeliest classes uint8[B, H, W] of probabilities [B, classes, H, W]."""
+    classes: NDArray[np.uint8] = shares.argmax(dim=1).to(torch.uint8).cpu().numpy()
+    return classes
+
+
+def _raise_or_wait(written: list[Future[None]], *, limit: int) -> list[Future[None]]:
+    """Raise what a writer raised; wait while more than `limit` files are unwritten."""
+    while len(written) > limit or (written and written[0].done()):
+        written.pop(0).result()
+    return written
+
+
+def _choose(device: str) -> str:
+    if device != "auto":
+        return device
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _without_downloads(recipe: Recipe) -> Recipe:
+    """Drop the encoder's pretrained weights: the run's own replace them at once."""
+    document = recipe.to_json()
+    document["network"]["options"].pop("encoder_weights", None)
+    from baselines.train import recipe as recipes
+
+    return recipes.parse(document)

@@ -1,0 +1,55 @@
+"""Train a recipe: `run` makes or resumes a run in its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from baselines.train.recipe import Recipe
+
+Event = dict[str, Any]
+
+
+def run(
+    recipe: Recipe | str | Path,
+    *,
+    data_root: Path,
+    out_dir: Path,
+    seed: int = 2022,
+    on_event: Callable[[Event], None] = lambda event: None,
+    should_stop: Callable[[], bool] = lambda: False,
+    resume: bool = True,
+    cache_dir: Path | None = None,
+    accelerator: str = "auto",
+    devices: int | str = "auto",
+    progress_bar: bool = False,
+) -> dict[str, Any]:
+    """Train into `out_dir`, or go on from its last whole epoch, and tell how it ended.
+
+    Events are JSON objects with a key "event": "start", "note", "step" (at most one a second),
+    "epoch" (losses, mIoU, IoU of each class, samples per second, GPU memory) and "end".
+    `should_stop` is asked after every step. A run that was killed and resumed ends with the same
+    weights as an undisturbed one on the same machine.
+
+    Gives `state` ("finished" or "stopped"), `epochs`, `best_epoch`, `best_miou`, `seconds`.
+    Raises RecipeError, ValueError (data that don't fit the recipe, another run in the folder, a
+    loss that is no number) or FileNotFoundError.
+    """
+    # Lightning takes seconds to import; whoever only reads recipes does without.
+    from baselines.train import loop
+
+    return loop.run(
+        recipe,
+        data_root=data_root,
+        out_dir=out_dir,
+        seed=seed,
+        on_event=on_event,
+        should_stop=should_stop,
+        resume=resume,
+        cache_dir=cache_dir,
+        accelerator=accelerator,
+        devices=devices,
+        progress_bar=progress_bar,
+    )

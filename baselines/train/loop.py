@@ -1,0 +1,134 @@
+"""The run of a recipe from first start or last checkpoint to its end."""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from baselines.data import layout
+from baselines.networks import operators
+from baselines.train import Event, state
+from baselines.train import recipe as recipes
+from baselines.train.recipe import Recipe
+from baselines.train.task import Stopped, Task
+from scoring.engine import spec as specs
+
+
+def run(
+    recipe: Recipe | str | Path,
+    *,
+    data_root: Path,
+    out_dir: Path,
+    seed: int = 2022,
+    on_event: Callable[[Event], None] = lambda event: None,
+    should_stop: Callable[[], bool] = lambda: False,
+    resume: bool = True,
+    cache_dir: Path | None = None,
+    accelerator: str = "auto",
+    devices: int | str = "auto",
+    progress_bar: bool = False,
+) -> dict[str, Any]:
+    """Train; see `baselines.train.run`."""
+    if not isinstance(recipe, Recipe):
+        recipe = recipes.load(recipe)
+    begun = time.perf_counter()
+    index = layout.index(data_root, part="train")
+    patches = recipe.split(index)
+    resumed = state.open_folder(out_dir, recipe=recipe, seed=seed, resume=resume)
+    precision: Any = {"32": "32-true", "bf16": "bf16-mixed"}[recipe.training.precision]
+    _quieten()
+    with warnings.catch_warnings():
+        _ignore_known_warnings()
+        trainer = operators.lightning().Trainer(
+            accelerator=accelerator,
+            devices=devices,
+            strategy="auto" if _single(devices) else "ddp",
+            precision=precision,
+            max_epochs=-1,
+            gradient_clip_val=recipe.training.clip_norm,
+            logger=False,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            enable_progress_bar=progress_bar,
+            num_sanity_val_steps=0,
+            reload_dataloaders_every_n_epochs=1,
+            use_distributed_sampler=False,
+            default_root_dir=out_dir,
+        )
+        accumulate = _accumulate(recipe, world=trainer.world_size)
+        trainer.accumulate_grad_batches = accumulate
+        task = Task(
+            recipe,
+            spec=specs.load(recipe.task),
+            folder=out_dir,
+            seed=seed,
+            patches=patches,
+            cache_root=cache_dir or out_dir / "cache",
+            accumulate=accumulate,
+            resumed=resumed,
+            on_event=on_event,
+            should_stop=should_stop,
+        )
+        done = task.progress.epochs_done
+        on_event(
+            {
+                "event": "start", "recipe": recipe.name, "seed": seed,
+                "epochs": recipe.training.epochs, "epochs_done": done,
+                "train_patches": len(patches[0]), "val_patches": len(patches[1]),
+                "device": str(trainer.strategy.root_device), "processes": trainer.world_size,
+                "accumulate": accumulate,
+            }
+        )  # fmt: skip
+        for note in (*index.missing, getattr(task.network, "weights_note", "")):
+            if note:
+                on_event({"event": "note", "message": note})
+        ended = "finished"
+        exhausted = task.progress.epochs_without_gain >= recipe.training.patience
+        if done < recipe.training.epochs and not exhausted:
+            trainer.fit_loop.max_epochs = recipe.training.epochs - done
+            try:
+                trainer.fit(task)
+            except Stopped:
+                ended = "stopped"
+    result = {
+        "state": ended,
+        "epochs": task.progress.epochs_done,
+        "best_epoch": task.progress.best_epoch,
+        "best_miou": task.progress.best_miou,
+        "seconds": time.perf_counter() - begun,
+    }
+    on_event({"event": "end", **result})
+    return result
+
+
+def _accumulate(recipe: Recipe, *, world: int) -> int:
+    """Tell over how many batches gradients are summed to reach the global batch."""
+    wanted = recipe.training.global_batch_size
+    return 1 if wanted is None else max(1, round(wanted / (recipe.training.batch_size * world)))
+
+
+def _single(devices: int | str) -> bool:
+    if devices == "auto":
+        return not torch.cuda.is_available() or torch.cuda.device_count() == 1
+    return devices in (1, "1")
+
+
+def _quieten() -> None:
+    """Lightning's greetings are not for our log."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _ignore_known_warnings() -> None:
+    # Our batches come from a thread and mapped files; there is no worker process to add.
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    # Lightning with this torch.
+    warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
+    # We keep the rate's state ourselves and step it with the epoch's own loss.
+    warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*")
