@@ -254,17 +254,12 @@ class Part:
 def _read(stream: Stream, size: int) -> tuple[bytes, bool]:
     """Read up to ``size`` bytes; the flag says that the connection broke.
 
-    A server that buffers may raise although it holds bytes that did arrive: asking for ever
-    smaller pieces gets them out, so that a cut costs nothing that was received.
+    A server that buffers may raise although it holds bytes that did arrive; asked once more, it
+    meets the end of the stream and hands them out, so that a cut costs nothing received.
     """
     try:
         return stream.read(size), False
     except OSError:
-        pieces = []
-        while size:
-            with suppress(OSError):
-                if piece := stream.read(size):
-                    pieces.append(piece)
-                    continue
-            size //= 2
-        return b"".join(pieces), True
+        with suppress(OSError):
+            return stream.read(size), True
+        return b"", True

@@ -10,7 +10,7 @@ import socket
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import cast
 
 from django.conf import settings
@@ -47,7 +47,7 @@ class Body:
     """A request's body that gives up on a silent client.
 
     gunicorn reads without a time limit; its socket gets one here. After the first failure the
-    socket does not wait any more, so that bytes it already holds can still be fetched.
+    socket is at its end for reading, so that bytes the server holds can still be fetched.
     """
 
     def __init__(self, request: HttpRequest) -> None:
@@ -62,7 +62,8 @@ class Body:
             return self._request.read(size)
         except OSError:
             if self._socket is not None:
-                self._socket.setblocking(False)
+                with suppress(OSError):  # it is closed already
+                    self._socket.shutdown(socket.SHUT_RD)
             raise
 
     def drain(self) -> None:
