@@ -86,8 +86,7 @@ def _labels(spec: TaskSpec, rng: np.random.Generator) -> NDArray[np.uint8]:
 def _smooth(rng: np.random.Generator, size: tuple[int, int], *, cells: int) -> NDArray[np.float32]:
     """float32[H, W]: normal values on a grid of cells × cells, smoothly interpolated."""
     grid = rng.standard_normal((cells, cells), dtype=np.float32)
-    field: NDArray[np.float32] = _weights(size[0], cells) @ grid @ _weights(size[1], cells).T
-    return field
+    return np.asarray(_weights(size[0], cells) @ grid @ _weights(size[1], cells).T, np.float32)
 
 
 @lru_cache(maxsize=16)

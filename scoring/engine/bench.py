@@ -1,0 +1,293 @@
+"""How fast is the engine? Measures it against its floor and the reference method, in one run.
+
+Data are made: up to 150 distinct patches, used in turn for as many patches as are asked for, with
+the first real ids of FLAIR #1. Each method runs in a process of its own, pinned to its cores,
+imports and compilation done before its clock starts; the best of three runs counts below 2,000
+patches. Memory is sampled over the scorer and its decoders together.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import warnings
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scoring.engine import child, store, synthetic
+from scoring.engine import spec as specs
+from scoring.engine.spec import Patch, TaskSpec
+from scoring.engine.verdicts import Progress, Scored
+
+DISTINCT_PATCHES = 150
+REFERENCE_PATCHES = 60
+SAMPLE_EVERY_S = 0.02
+STRIP_ROWS = 128
+_ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "GDAL_NUM_THREADS")
+TARGETS = {
+    "one core / floor": ("at most", 1.25),
+    "reference / one core": ("at least", 20.0),
+    "one core / all cores": ("at least", 1.8),
+    "peak memory, MB": ("at most", 400.0),
+    "start to first patch, s": ("at most", 1.0),
+}
+
+
+def run(
+    *, patches: int, uncompressed: bool = False, spec: TaskSpec | None = None
+) -> dict[str, Any]:
+    """Make the data, measure, and return all figures as a JSON document."""
+    task = spec or specs.load("flair-1")
+    with tempfile.TemporaryDirectory(prefix="scoring-bench-") as name:
+        folder = Path(name)
+        _say(f"making {patches:,} patches")
+        listed = synthetic.patches(task, count=patches)
+        sizes = _make(folder, listed, spec=task, uncompressed=uncompressed)
+        ids = [patch.id for patch in listed]
+        job = {
+            "zip": str(folder / "predictions.zip"),
+            "truth": str(folder / "truth.pack"),
+            "masks": str(folder / "masks"),
+            "spec": task.to_json(),
+        }
+        return _measure(job, ids, spec=task) | {"data": sizes}
+
+
+def table(figures: Mapping[str, Any]) -> str:
+    """The figures as text."""
+    data = figures["data"]
+    lines = [
+        f"{data['patches']:,} patches, {figures['cores']} cores",
+        f"rasters {data['codec']}, {data['raster_bytes_mean'] / 1000:.1f} KB on average",
+        f"archive {data['zip_bytes'] / 1e6:,.0f} MB",
+        "",
+        f"{'method':<44} {'s':>8} {'ms/patch':>9} {'/ floor':>8} {'CPU, ms':>8}",
+    ]
+    floor = figures["methods"]["floor, the engine's own decoder"]["ms_per_patch"]
+    for name, row in figures["methods"].items():
+        ratio = row["ms_per_patch"] / floor
+        lines.append(
+            f"{name:<44} {row['seconds']:8.2f} {row['ms_per_patch']:9.3f} {ratio:8.2f} "
+            f"{row['cpu_ms_per_patch']:8.3f}"
+        )
+    lines += ["", f"{'target':<44} {'found':>8}"]
+    for name, (bound, wanted) in TARGETS.items():
+        found = figures["targets"][name]
+        met = "-" if found is None else ("met" if _is_met(found, bound, wanted) else "MISSED")
+        shown = "-" if found is None else f"{found:.2f}"
+        lines.append(f"{name:<44} {shown:>8}   {bound} {wanted:g}: {met}")
+    lines += ["", "where one patch's time goes, ms (one process, steps one after the other)"]
+    lines += [f"  {name:<42} {value:8.3f}" for name, value in figures["profile_ms"].items()]
+    lines += ["", *(f"{name:<44} {value:>8}" for name, value in figures["sizes"].items())]
+    return "\n".join(lines)
+
+
+def _measure(job: dict[str, Any], ids: Sequence[str], *, spec: TaskSpec) -> dict[str, Any]:
+    cores = sorted(os.sched_getaffinity(0))
+    repeats = 3 if len(ids) < 2_000 else 1
+    whole = {**job, "ids": list(ids)}
+    sample = {**job, "ids": list(ids)[:REFERENCE_PATCHES]}
+    methods: dict[str, dict[str, float]] = {}
+
+    def measure(name: str, method: str, on: Sequence[int], given: dict[str, Any]) -> None:
+        _say(name)
+        given = {**given, "method": method, "workers": len(on)}
+        found = min((_start(given, on) for _ in range(repeats)), key=lambda f: f["seconds"])
+        found["ms_per_patch"] = 1000 * found["seconds"] / found["patches"]
+        found["cpu_ms_per_patch"] = 1000 * found["cpu_s"] / found["patches"]
+        if found["patches"] < len(ids):
+            found["seconds"] *= len(ids) / found["patches"]
+        methods[name] = found
+
+    one = cores[:1]
+    measure("floor, zipfile and GDAL", "floor-common", one, whole)
+    measure("floor, the engine's own decoder", "floor-own", one, whole)
+    measure("engine, one core, isolated", "ours", one, whole)
+    if len(cores) > 1:
+        measure(f"engine, {len(cores)} cores, isolated", "ours", cores, whole)
+    measure("reference (Pillow, scikit-learn), scaled", "reference", one, sample)
+    _say("parts of the time, memory, start")
+    profile = _start({**whole, "method": "profile", "workers": 1}, one)
+    del profile["cpu_s"]
+    start_s, peak_bytes = _child(job, spec=spec)
+    rows = list(methods.values())
+    ours, reference = rows[2], rows[-1]
+    both = rows[3] if len(cores) > 1 else None
+    return {
+        "cores": len(cores),
+        "methods": methods,
+        "targets": {
+            "one core / floor": ours["ms_per_patch"] / rows[1]["ms_per_patch"],
+            "reference / one core": reference["ms_per_patch"] / ours["ms_per_patch"],
+            "one core / all cores": both and ours["ms_per_patch"] / both["ms_per_patch"],
+            "peak memory, MB": peak_bytes / 1e6,
+            "start to first patch, s": start_s,
+        },
+        "profile_ms": profile,
+        "sizes": {"evidence, bytes": int(ours["evidence_bytes"])},
+    }
+
+
+def _start(job: dict[str, Any], cores: Sequence[int]) -> dict[str, float]:
+    """Run one method in its own process on these cores; its figures."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "scoring.engine.bench_methods"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, **dict.fromkeys(_ONE_THREAD, "1")},
+        text=True,
+    )
+    with process:
+        os.sched_setaffinity(process.pid, cores)  # it waits for its job meanwhile
+        out, _ = process.communicate(json.dumps(job))
+    if process.returncode:
+        raise RuntimeError(f"the method {job['method']} failed")
+    figures: dict[str, float] = json.loads(out)
+    return figures
+
+
+def _child(job: dict[str, Any], *, spec: TaskSpec) -> tuple[float, int]:
+    """The real child process: seconds from its start to the first patch, peak bytes of it all."""
+    first_s: list[float] = []
+    started_s = time.monotonic()
+
+    def on_progress(progress: Progress) -> None:
+        if progress.patches_done and not first_s:
+            first_s.append(time.monotonic() - started_s)
+
+    with _Sampler() as sampler:
+        result = child.run(
+            spec=spec,
+            truth_path=job["truth"],
+            archive_path=job["zip"],
+            evidence_path=None,
+            timeout_s=3600,
+            on_progress=on_progress,
+        )
+    if not isinstance(result, Scored):
+        raise RuntimeError(f"the benchmark's own data were refused: {result}")
+    return first_s[0] if first_s else time.monotonic() - started_s, sampler.peak_bytes
+
+
+class _Sampler:
+    """The peak of the proportional set sizes (shared pages once) of all our descendants."""
+
+    def __init__(self) -> None:
+        self.peak_bytes = 0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> _Sampler:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.wait(SAMPLE_EVERY_S):
+            total = sum(_pss_bytes(pid) for pid in _descendants(os.getpid()))
+            self.peak_bytes = max(self.peak_bytes, total)
+
+
+def _descendants(pid: int) -> list[int]:
+    found = []
+    for task in Path(f"/proc/{pid}/task").glob("*"):
+        for text in _read(task / "children").split():
+            found += [int(text), *_descendants(int(text))]
+    return found
+
+
+def _pss_bytes(pid: int) -> int:
+    for line in _read(Path(f"/proc/{pid}/smaps_rollup")).splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return ""  # the process has ended meanwhile
+
+
+def _make(
+    folder: Path, listed: Sequence[Patch], *, spec: TaskSpec, uncompressed: bool
+) -> dict[str, Any]:
+    """Write the zip, the packed truth and the first masks as files."""
+    distinct = min(len(listed), DISTINCT_PATCHES)
+    pairs = [synthetic.pair(spec, seed=i) for i in range(distinct)]
+    encode = _uncompressed if uncompressed else _lzw
+    rasters = [encode(pair.prediction) for pair in pairs]
+    # An archive of uncompressed rasters is stored here, so that it has the full size.
+    method = zipfile.ZIP_STORED if uncompressed else zipfile.ZIP_DEFLATED
+    with zipfile.ZipFile(folder / "predictions.zip", "w", method) as zipped:
+        for i, patch in enumerate(listed):
+            name = spec.prediction_name.replace("{id}", patch.id)
+            zipped.writestr(name, rasters[i % distinct])
+    masks = folder / "masks"
+    masks.mkdir()
+    for patch, pair in zip(listed[:REFERENCE_PATCHES], pairs, strict=False):
+        (masks / f"MSK_{patch.id}.tif").write_bytes(_lzw(pair.mask))
+    info = store.from_arrays(
+        ((patch, pairs[i % distinct].mask) for i, patch in enumerate(listed)),
+        folder / "truth.pack",
+        spec=spec,
+    )
+    return {
+        "patches": len(listed),
+        "distinct_patches": distinct,
+        "codec": "uncompressed, stored" if uncompressed else "LZW, deflated",
+        "raster_bytes_mean": sum(map(len, rasters)) / distinct,
+        "zip_bytes": (folder / "predictions.zip").stat().st_size,
+        "truth_bytes_per_raw_byte": info.file_bytes / info.raw_bytes,
+    }
+
+
+def _lzw(pixels: NDArray[np.uint8]) -> bytes:
+    return _tiff(pixels, compress="lzw")
+
+
+def _uncompressed(pixels: NDArray[np.uint8]) -> bytes:
+    return _tiff(pixels)
+
+
+def _tiff(pixels: NDArray[np.uint8], **options: str) -> bytes:
+    from rasterio.errors import NotGeoreferencedWarning
+    from rasterio.io import MemoryFile
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with MemoryFile() as memory:
+            with memory.open(
+                driver="GTiff",
+                height=pixels.shape[0],
+                width=pixels.shape[1],
+                count=1,
+                dtype="uint8",
+                blockysize=STRIP_ROWS,
+                **options,
+            ) as raster:
+                raster.write(pixels, 1)
+            data: bytes = memory.read()
+            return data
+
+
+def _is_met(found: float, bound: str, wanted: float) -> bool:
+    return found <= wanted if bound == "at most" else found >= wanted
+
+
+def _say(text: str) -> None:
+    print(f"bench: {text} …", file=sys.stderr, flush=True)

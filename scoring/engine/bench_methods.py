@@ -1,0 +1,184 @@
+"""One measurement of the benchmark, in a process of its own.
+
+The job comes as JSON on stdin: the method, the zip, the packed truth, the specification, the ids.
+Imports and compilation are over before the clock starts, for every method alike. The answer is
+JSON on stdout: seconds and patches, or the parts of one patch's time.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from blake3 import blake3
+from numpy.typing import NDArray
+
+from scoring.engine import archive, counting, decoder, evidence, metrics, pipeline, store
+from scoring.engine import spec as specs
+from scoring.engine.spec import TaskSpec
+from scoring.engine.verdicts import Scored
+
+PROFILED_PATCHES = 200
+
+
+def floor_common(job: dict[str, Any], spec: TaskSpec) -> dict[str, float]:
+    """Unzip and decode as anyone would: zipfile and rasterio."""
+    import warnings
+
+    from rasterio.io import MemoryFile
+
+    warnings.simplefilter("ignore")
+    with zipfile.ZipFile(job["zip"]) as zipped:
+
+        def decode(name: str) -> NDArray[np.uint8]:
+            with MemoryFile(zipped.read(name)) as memory, memory.open(driver="GTiff") as raster:
+                pixels: NDArray[np.uint8] = raster.read(1)
+                return pixels
+
+        return _timed(decode, [f"PRED_{i}.tif" for i in job["ids"]])
+
+
+def floor_own(job: dict[str, Any], spec: TaskSpec) -> dict[str, float]:
+    """Unzip and decode with the engine's own inflater and LZW, nothing checked or counted."""
+    listing = archive.open_upload(job["zip"], spec=spec, expected_ids=job["ids"])
+    read = _PlainReader(listing, spec)
+    figures = _timed(read, listing.members)
+    listing.close()
+    return figures
+
+
+def ours(job: dict[str, Any], spec: TaskSpec) -> dict[str, float]:
+    """The engine: everything checked, isolated, counted, the card built, the evidence saved."""
+    folder = Path(job["zip"]).parent
+    started_s = time.perf_counter()
+    result = pipeline.score(
+        spec=spec,
+        truth_path=job["truth"],
+        upload_path=job["zip"],
+        evidence_path=folder / "evidence",
+        workers=job["workers"],
+    )
+    seconds = time.perf_counter() - started_s
+    if not isinstance(result, Scored):
+        raise SystemExit(f"the benchmark's own data were refused: {result}")
+    return {
+        "seconds": seconds,
+        "patches": result.card["patches"],
+        "miou": result.card["miou"],
+        "evidence_bytes": (folder / "evidence").stat().st_size,
+    }
+
+
+def reference(job: dict[str, Any], spec: TaskSpec) -> dict[str, float]:
+    """As the organisers' code does it: Pillow and scikit-learn's confusion_matrix per patch."""
+    from PIL import Image
+    from sklearn.metrics import confusion_matrix
+
+    labels = list(range(spec.n_classes))
+    total = np.zeros((spec.n_classes, spec.n_classes), dtype=np.int64)
+    with zipfile.ZipFile(job["zip"]) as zipped:
+
+        def score(patch_id: str) -> None:
+            mask = np.array(Image.open(Path(job["masks"]) / f"MSK_{patch_id}.tif"))
+            target = np.minimum(mask - 1, spec.n_classes - 1)
+            raster = zipped.read(f"PRED_{patch_id}.tif")
+            prediction = np.array(Image.open(io.BytesIO(raster)))
+            np.add(
+                total,
+                confusion_matrix(target.flatten(), prediction.flatten(), labels=labels),
+                out=total,
+            )
+
+        figures = _timed(score, job["ids"])
+    return figures | {"miou": float(metrics.measure(total, spec=spec).miou)}
+
+
+def profile(job: dict[str, Any], spec: TaskSpec) -> dict[str, float]:
+    """Milliseconds a patch of each part, one after the other in one process."""
+    listing = archive.open_upload(job["zip"], spec=spec, expected_ids=job["ids"])
+    members = listing.members[:PROFILED_PATCHES]
+    read = _PlainReader(listing, spec)
+    raw = {m.id: listing.read(m) for m in members}
+    with store.PackedTruth.open(job["truth"]) as truth:
+        counter = counting.PatchCounter(truth, n_classes=spec.n_classes)
+        pixels = {m.id: read(m).copy() for m in members}
+        counts = {m.id: counter.count(m.id, pixels[m.id]).counts for m in members}
+        steps: dict[str, Callable[[archive.Member], object]] = {
+            "read from the archive": listing.read,
+            "inflate, check, decode, digest": lambda m: read.decode(m, raw[m.id]),
+            "of these: digest": lambda m: blake3(pixels[m.id].data).digest(),
+            "read the truth and count": lambda m: counter.count(m.id, pixels[m.id]),
+            "of these: read the truth": lambda m: truth.read_record(m.id),
+            "keep as evidence": lambda m: evidence.Gatherer(spec, truth).add(m.id, counts[m.id]),
+        }
+        figures = {
+            name: 1000 * _timed(step, members)["seconds"] / len(members)
+            for name, step in steps.items()
+        }
+    listing.close()
+    return figures
+
+
+class _PlainReader:
+    def __init__(self, listing: archive.Listing, spec: TaskSpec) -> None:
+        self._listing = listing
+        self._shape = (spec.patch_height_px, spec.patch_width_px)
+        self._decoder = decoder.Decoder(
+            height_px=self._shape[0],
+            width_px=self._shape[1],
+            member_bytes=spec.limits.member_bytes,
+        )
+        self._out = np.zeros(spec.patch_pixels + decoder.PADDING_BYTES, dtype=np.uint8)
+        self._pixels = self._out[: spec.patch_pixels].reshape(self._shape)
+
+    def __call__(self, member: archive.Member) -> NDArray[np.uint8]:
+        return self.decode(member, self._listing.read(member))
+
+    def decode(self, member: archive.Member, stored: bytes) -> NDArray[np.uint8]:
+        task = decoder.Task(member.method, member.compressed_bytes, member.size_bytes, member.crc32)
+        self._decoder.decode(task, stored, self._out)
+        return self._pixels
+
+
+def _timed(step: Callable[[Any], object], items: list[Any]) -> dict[str, float]:
+    """Seconds of a step over all items, after one that warms caches and compiles."""
+    step(items[0])
+    started_s = time.perf_counter()
+    for item in items:
+        step(item)
+    return {"seconds": time.perf_counter() - started_s, "patches": len(items)}
+
+
+METHODS = {
+    "floor-common": floor_common,
+    "floor-own": floor_own,
+    "ours": ours,
+    "reference": reference,
+    "profile": profile,
+}
+
+
+def main() -> None:
+    """Run the job on stdin."""
+    job = json.loads(sys.stdin.read())
+    spec = specs.from_json(job["spec"])
+    started_s = _cpu_s()
+    figures = METHODS[job["method"]](job, spec)
+    print(json.dumps({**figures, "cpu_s": _cpu_s() - started_s}))
+
+
+def _cpu_s() -> float:
+    """Of this process and of the decoders that it has waited for."""
+    return sum(os.times()[:4])
+
+
+if __name__ == "__main__":
+    main()
