@@ -21,7 +21,7 @@ import numpy as np
 from blake3 import blake3
 from numpy.typing import NDArray
 
-from scoring.engine import archive, counting, decoder, evidence, metrics, pipeline, store
+from scoring.engine import archive, counting, decoder, metrics, pipeline, store
 from scoring.engine import spec as specs
 from scoring.engine.spec import TaskSpec
 from scoring.engine.verdicts import Scored
@@ -110,14 +110,12 @@ def profile(job: dict[str, Any], spec: TaskSpec) -> dict[str, float]:
     with store.PackedTruth.open(job["truth"]) as truth:
         counter = counting.PatchCounter(truth, n_classes=spec.n_classes)
         pixels = {m.id: read(m).copy() for m in members}
-        counts = {m.id: counter.count(m.id, pixels[m.id]).counts for m in members}
         steps: dict[str, Callable[[archive.Member], object]] = {
             "read from the archive": listing.read,
             "inflate, check, decode, digest": lambda m: read.decode(m, raw[m.id]),
             "of these: digest": lambda m: blake3(pixels[m.id].data).digest(),
             "read the truth and count": lambda m: counter.count(m.id, pixels[m.id]),
             "of these: read the truth": lambda m: truth.read_record(m.id),
-            "keep as evidence": lambda m: evidence.Gatherer(spec, truth).add(m.id, counts[m.id]),
         }
         figures = {
             name: 1000 * _timed(step, members)["seconds"] / len(members)

@@ -64,7 +64,6 @@ class PatchCounter:
         self._kernel = kernel.load(self._lanes)
         self._table = np.zeros((2, len(truth.label_values), self._lanes), dtype=np.int64)
         self._table_at = self._table.ctypes.data
-        self._half_bytes = self._table.nbytes // 2
 
     def count(self, patch_id: str, prediction: NDArray[np.uint8]) -> PatchCounts:
         """``prediction`` is uint8[H, W], C-contiguous; another process may still write to it.
@@ -77,45 +76,41 @@ class PatchCounter:
             raise ValueError(
                 f"prediction is {prediction.dtype}{prediction.shape}, not uint8{shape}"
             )
-        lengths, labels = self._truth.read_record(patch_id)
-        if lengths is None:
-            table = _tabulate(labels, prediction, n_labels=len(self._truth.label_values))
+        record, n_runs = self._truth.read_record(patch_id)
+        if n_runs:
+            table = self._run(record, n_runs, prediction)
         else:
-            table = self._run(lengths, labels, prediction)
+            table = _tabulate(record, prediction, n_labels=len(self._truth.label_values))
         counts = table[:, : self._n_classes].copy()
         if int(counts.sum()) == prediction.size:
             return PatchCounts(counts, {})
         return PatchCounts(counts, _outside(prediction, n_classes=self._n_classes))
 
-    def _run(
-        self, lengths: NDArray[np.uint16], labels: NDArray[np.uint8], prediction: NDArray[np.uint8]
-    ) -> NDArray[np.int64]:
+    def _run(self, record: bytes, n_runs: int, prediction: NDArray[np.uint8]) -> NDArray[np.int64]:
         """int64[n_labels, lanes]."""
-        if int(labels.max()) >= self._table.shape[1]:
-            raise ValueError(f"label index {int(labels.max())} in the packed truth is too large")
         pixels = np.ascontiguousarray(prediction).reshape(-1)
         rest = -pixels.size % kernel.BLOCK_PX
         if rest:  # the runs end before the padding, which is loaded and never counted
             pixels = np.concatenate((pixels, np.zeros(rest, dtype=np.uint8)))
-        self._table.fill(0)
+        table = self._table
+        table.fill(0)
         self._kernel(
-            lengths.ctypes.data,
-            labels.ctypes.data,
-            len(labels),
+            record,
+            n_runs,
             pixels.ctypes.data,
             pixels.size,
             self._table_at,
-            self._half_bytes,
+            table.nbytes // 2,
+            table.shape[1] - 1,
         )
-        total: NDArray[np.int64] = self._table[0] + self._table[1]
+        total: NDArray[np.int64] = table[0] + table[1]
         return total
 
 
-def _tabulate(
-    labels: NDArray[np.uint8], prediction: NDArray[np.uint8], *, n_labels: int
-) -> NDArray[np.int64]:
+def _tabulate(record: bytes, prediction: NDArray[np.uint8], *, n_labels: int) -> NDArray[np.int64]:
     """int64[n_labels, 256], for masks that are stored pixel by pixel."""
-    joint = labels.astype(np.intp) * 256 + prediction.reshape(-1)
+    indices = np.frombuffer(record, dtype=np.uint8)
+    joint = indices.astype(np.intp) * 256 + prediction.reshape(-1)
     return np.bincount(joint, minlength=n_labels * 256).reshape(n_labels, 256)
 
 

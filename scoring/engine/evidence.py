@@ -27,6 +27,8 @@ from scoring.engine.spec import ILLEGAL_LABEL, TaskSpec
 from scoring.engine.store import PackedTruth
 
 FORMAT = "flair-evidence-1"
+_PACKED_AT_ONCE = 256
+_Columns = tuple[NDArray[np.int32], NDArray[np.uint16], NDArray[np.uint32]]
 
 
 class EvidenceError(ValueError):
@@ -134,26 +136,32 @@ class Gatherer:
     def __init__(self, spec: TaskSpec, truth: PackedTruth) -> None:
         self._spec = spec
         self._truth = truth
-        self._rows: dict[str, tuple[NDArray[np.uint16], NDArray[np.uint32]]] = {}
+        self._ids: dict[str, int] = {}
+        self._waiting: list[NDArray[np.int64]] = []
+        self._packed: list[_Columns] = []
 
     def add(self, patch_id: str, counts: NDArray[np.int64]) -> None:
         """``counts`` is int64[n_labels, n_classes] of `counting.PatchCounter.count`.
 
         Raises ValueError if the patch was added before.
         """
-        if patch_id in self._rows:
+        if self._ids.setdefault(patch_id, len(self._ids)) != len(self._ids) - 1:
             raise ValueError(f"patch {patch_id} was counted twice")
-        flat = counts.ravel()
-        cells = np.flatnonzero(flat)
-        self._rows[patch_id] = (cells.astype(np.uint16), flat[cells].astype(np.uint32))
+        self._waiting.append(counts)
+        if len(self._waiting) == _PACKED_AT_ONCE:
+            self._pack()
 
     def finish(self, *, content_digest: str, notes: Sequence[Mapping[str, Any]] = ()) -> Evidence:
         """All that was added, in order of ids. Raises ValueError if that is nothing."""
-        ids = tuple(sorted(self._rows))
-        if not ids:
+        if not self._ids:
             raise ValueError("no patch was counted")
-        rows = [self._rows[i] for i in ids]
-        lengths = [len(row[0]) for row in rows]
+        if self._waiting:
+            self._pack()
+        ids = tuple(sorted(self._ids))
+        rank = np.empty(len(ids), dtype=np.int32)
+        rank[[self._ids[i] for i in ids]] = np.arange(len(ids), dtype=np.int32)
+        patch, cell, pixels = (np.concatenate(parts) for parts in zip(*self._packed, strict=True))
+        order = np.argsort(rank[patch], kind="stable")
         return Evidence(
             spec=self._spec,
             truth_digest=self._truth.digest,
@@ -162,11 +170,25 @@ class Gatherer:
             ids=ids,
             domains=tuple(self._truth.domain_of[i] for i in ids),
             zones=tuple(self._truth.zone_of[i] for i in ids),
-            patch=np.repeat(np.arange(len(ids), dtype=np.int32), lengths),
-            cell=np.concatenate([row[0] for row in rows]),
-            pixels=np.concatenate([row[1] for row in rows]),
+            patch=rank[patch][order],
+            cell=cell[order],
+            pixels=pixels[order],
             notes=tuple(notes),
         )
+
+    def _pack(self) -> None:
+        """Keep the cells that are not 0: many patches at once, for numpy's cost is per call."""
+        first = len(self._ids) - len(self._waiting)
+        counts = np.stack(self._waiting).reshape(len(self._waiting), -1)
+        rows, cells = np.nonzero(counts)
+        self._packed.append(
+            (
+                (rows + first).astype(np.int32),
+                cells.astype(np.uint16),
+                counts[rows, cells].astype(np.uint32),
+            )
+        )
+        self._waiting.clear()
 
 
 def save(evidence: Evidence, path: str | Path) -> int:

@@ -23,19 +23,20 @@ import llvmlite.binding as llvm
 BLOCK_PX = 64
 LANES = (8, 16, 32)
 
-# count(lengths, labels, runs, pixels, size, table, half): lengths uint16[runs] and labels
-# uint8[runs] are the truth; pixels uint8[size], size a multiple of 64; table int64[2, n_labels,
-# LANES], of which each half is `half` bytes long: even and odd blocks add to different halves,
-# so that an addition need not wait for the one before it. Nothing is read beyond `runs` and
-# `size`, nothing written beyond the rows of `labels`.
+# count(record, runs, pixels, size, table, half, last): the record is uint16 lengths[runs], uint8
+# labels[runs]; pixels uint8[size], size a multiple of 64; table int64[2, n_labels, LANES], of
+# which each half is `half` bytes long: even and odd blocks add to different halves, so that an
+# addition need not wait for the one before it. Nothing is read beyond `runs` and `size`, nothing
+# written beyond row `last`, whatever the record and the pixels hold.
 _IR = """
 declare <{L} x i64> @llvm.ctpop.v{L}i64(<{L} x i64>)
 declare i64 @llvm.umin.i64(i64, i64)
 declare i64 @llvm.umax.i64(i64, i64)
 
-define void @count(ptr noalias %lengths, ptr noalias %labels, i64 %runs,
-                   ptr noalias %pixels, i64 %size, ptr noalias %table, i64 %half) {{
+define void @count(ptr noalias %lengths, i64 %runs, ptr noalias %pixels, i64 %size,
+                   ptr noalias %table, i64 %half, i64 %last) {{
 entry:
+  %labels = getelementptr i16, ptr %lengths, i64 %runs
   %no_runs = icmp eq i64 %runs, 0
   %no_pixels = icmp eq i64 %size, 0
   %nothing = or i1 %no_runs, %no_pixels
@@ -44,7 +45,8 @@ start:
   %length.0 = load i16, ptr %lengths
   %left.0 = zext i16 %length.0 to i64
   %label.0 = load i8, ptr %labels
-  %index.0 = zext i8 %label.0 to i64
+  %index.start = zext i8 %label.0 to i64
+  %index.0 = call i64 @llvm.umin.i64(i64 %index.start, i64 %last)
   br label %block
 
 block:
@@ -99,7 +101,8 @@ load:
   %left.load = zext i16 %length to i64
   %label.at = getelementptr i8, ptr %labels, i64 %run.turn
   %label = load i8, ptr %label.at
-  %index.load = zext i8 %label to i64
+  %index.wide = zext i8 %label to i64
+  %index.load = call i64 @llvm.umin.i64(i64 %index.wide, i64 %last)
   br label %next
 next:
   %run.next = phi i64 [ %run, %segment ], [ %run.turn, %load ]
@@ -127,7 +130,7 @@ _PLANE = """\
   %agree.{K} = xor <{L} x i64> %plane.{K}.v, <{FLIPS}>
   %class.{NEXT} = and <{L} x i64> %class.{K}, %agree.{K}"""
 
-Count = Callable[[int, int, int, int, int, int, int], None]
+Count = Callable[[bytes, int, int, int, int, int, int], None]
 
 
 def lanes_for(n_classes: int) -> int:
@@ -142,7 +145,8 @@ def lanes_for(n_classes: int) -> int:
 def load(lanes: int) -> Count:
     """The compiled kernel of 8, 16 or 32 classes; it releases the interpreter's lock.
 
-    Takes addresses and sizes as integers: (lengths, labels, runs, pixels, size, table, half).
+    Takes the record's bytes and, as integers, addresses and sizes: (record, runs, pixels, size,
+    table, half, last).
     """
     if sys.byteorder != "little":
         raise RuntimeError("the counting kernel needs a little-endian processor")
@@ -158,8 +162,8 @@ def load(lanes: int) -> Count:
     engine.finalize_object()
     prototype = ctypes.CFUNCTYPE(
         None,
-        *[ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64],
-        *[ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64],
+        *[ctypes.c_char_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64],
+        *[ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64],
     )
     function: Any = prototype(engine.get_function_address("count"))
     function.engine = engine  # the machine code lives as long as its engine

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import IO, Any, Self
 
 import numpy as np
+from isal import isal_zlib
 from numpy.typing import NDArray
 
 from scoring.engine.spec import ILLEGAL_LABEL, Patch, TaskSpec
@@ -72,7 +73,7 @@ class PackedTruth:
         self.ids: tuple[str, ...] = tuple(row[0] for row in footer["patches"])
         self.domain_of: dict[str, str] = {row[0]: row[1] for row in footer["patches"]}
         self.zone_of: dict[str, str] = {row[0]: row[2] for row in footer["patches"]}
-        self._at = {row[0]: (row[3], row[4], row[5], row[6]) for row in footer["patches"]}
+        self._at = {row[0]: (row[3], row[4], row[5]) for row in footer["patches"]}
         self._class_of_index = self.label_table[list(self.label_values)]
 
     @classmethod
@@ -102,28 +103,24 @@ class PackedTruth:
 
     def read_indices(self, patch_id: str) -> NDArray[np.uint8]:
         """uint8[H, W] of positions in ``label_values``."""
-        lengths, indices = self.read_record(patch_id)
-        if lengths is None:
-            return indices.reshape(self.shape)
+        data, n_runs = self.read_record(patch_id)
+        if not n_runs:
+            return np.frombuffer(data, dtype=np.uint8).reshape(self.shape)
+        lengths = np.frombuffer(data, dtype="<u2", count=n_runs)
+        indices = np.frombuffer(data, dtype=np.uint8, offset=2 * n_runs)
         return np.repeat(indices, lengths).reshape(self.shape)
 
-    def read_record(self, patch_id: str) -> tuple[NDArray[np.uint16] | None, NDArray[np.uint8]]:
-        """Run lengths and their label indices; (None, uint8[pixels]) of a mask without runs.
+    def read_record(self, patch_id: str) -> tuple[bytes, int]:
+        """The stored record and its number of runs, 0 where it holds an index for every pixel.
 
         Raises KeyError for an unknown id, `StoreError` for a damaged record.
         """
-        offset, n_runs, crc, _ = self._at[patch_id]
-        pixels = self.shape[0] * self.shape[1]
-        size = 3 * n_runs if n_runs else pixels
+        offset, n_runs, crc = self._at[patch_id]
+        size = 3 * n_runs if n_runs else self.shape[0] * self.shape[1]
         data = os.pread(self._file, size, offset)
-        if len(data) != size or zlib.crc32(data) != crc:
+        if len(data) != size or isal_zlib.crc32(data) != crc:
             raise StoreError(self.path.name, f"the record of patch {patch_id} is damaged")
-        if not n_runs:
-            return None, np.frombuffer(data, dtype=np.uint8)
-        return (
-            np.frombuffer(data, dtype="<u2", count=n_runs),
-            np.frombuffer(data, dtype=np.uint8, offset=2 * n_runs),
-        )
+        return data, n_runs
 
 
 def check_fits(truth: PackedTruth, *, spec: TaskSpec) -> None:
