@@ -9,7 +9,7 @@ from django.core.cache import cache
 from django.db.models import Exists, OuterRef, Prefetch, QuerySet, Subquery
 from django.utils import timezone
 
-from challenge.errors import NotFound, refuse
+from challenge.errors import refuse
 from challenge.models import (
     Announcement,
     Challenge,
@@ -22,7 +22,7 @@ from challenge.models import (
 from challenge.rules import disclosure
 from challenge.rules.disclosure import Viewer
 from challenge.rules.windows import Window, place
-from challenge.selectors import people
+from challenge.selectors import leaderboard, people
 from challenge.selectors.people import Person
 
 MENU_KEPT_S = 10
@@ -118,8 +118,8 @@ def challenge_by_slug(slug: str, *, user: Person) -> Challenge:
 def phase_by_slug(challenge_slug: str, phase_slug: str, *, user: Person) -> Phase:
     """Return a phase with its challenge, its task and who ``user`` is to it (one query).
 
-    ``phase.my_team_id`` is the viewer's team in the challenge, or None; whether the viewer is an
-    organiser is remembered where ``people.is_organiser`` looks. Raises NotFound ``not-found`` for
+    :func:`my_team_id` then knows the viewer's team; whether the viewer is an organiser is
+    remembered where ``people.is_organiser`` looks. Raises NotFound ``not-found`` for
     one that is missing, not published or of a hidden challenge.
     """
     found = Phase.objects.select_related("challenge", "task_spec").filter(
@@ -138,9 +138,8 @@ def phase_by_slug(challenge_slug: str, phase_slug: str, *, user: Person) -> Phas
     if phase is None:
         raise refuse("not-found")
     if known and user is not None:
-        user.__dict__.setdefault("_organises", {})[phase.challenge_id] = phase.is_organised
-    else:
-        phase.my_team_id = None
+        organised_here = getattr(phase, "is_organised", False)
+        user.__dict__.setdefault("_organises", {})[phase.challenge_id] = organised_here
     if not (phase.is_published and phase.challenge.is_published) and not people.is_organiser(
         user, phase.challenge
     ):
@@ -148,8 +147,14 @@ def phase_by_slug(challenge_slug: str, phase_slug: str, *, user: Person) -> Phas
     return phase
 
 
+def my_team_id(phase: Phase) -> int | None:
+    """Return the viewer's team of a phase that came from :func:`phase_by_slug`. No query."""
+    found: int | None = getattr(phase, "my_team_id", None)
+    return found
+
+
 def home(*, user: Person, now: datetime | None = None) -> list[HomeLine]:
-    """Return the published challenges with their phases and leaders (three queries and one each)."""
+    """Return the published challenges with their phases and leaders (two queries, one each)."""
     now = now or timezone.now()
     published = Phase.objects.filter(is_published=True)
     challenges = Challenge.objects.filter(is_published=True).prefetch_related(
@@ -168,10 +173,9 @@ def home(*, user: Person, now: datetime | None = None) -> list[HomeLine]:
 
 def leaders(phase: Phase, *, user: Person, now: datetime) -> list[TopLine]:
     """Return the first teams of a phase, or none where its board is hidden (one query)."""
-    window = {"opens_at": phase.opens_at, "closes_at": phase.closes_at, "now": now}
-    if not disclosure.board_visible(visibility=phase.visibility, viewer=Viewer.READER, **window):
+    if not leaderboard.is_visible(phase, viewer=Viewer.READER, now=now):
         return []
-    terms = disclosure.terms(viewer=Viewer.READER, detail=phase.detail, **window)
+    terms = leaderboard.terms_for(phase, viewer=Viewer.READER, now=now)
     rows = (
         RankLine.objects.filter(phase=phase, rank__isnull=False)
         .select_related("entry__team")
@@ -241,24 +245,3 @@ def published_results(challenge: Challenge) -> QuerySet[PublishedResult]:
 def phase_line(phase: Phase, now: datetime) -> PhaseLine:
     """Return a phase with where it stands at ``now``. No query."""
     return PhaseLine(phase, place(now, opens_at=phase.opens_at, closes_at=phase.closes_at))
-
-
-__all__ = [
-    "HomeLine",
-    "MenuLine",
-    "NotFound",
-    "PhaseLine",
-    "TopLine",
-    "challenge_by_slug",
-    "home",
-    "leaders",
-    "menu",
-    "news",
-    "page",
-    "phase_by_slug",
-    "phase_menu",
-    "phase_line",
-    "phase_lines",
-    "published_results",
-    "tab_pages",
-]

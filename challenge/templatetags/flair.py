@@ -21,6 +21,7 @@ from django.utils.translation import get_language, gettext
 from django.utils.translation import gettext_lazy as _
 
 from challenge.templatetags import markdown_html
+from scoring.engine.problems import Problem
 
 register = template.Library()
 
@@ -62,17 +63,17 @@ def decimal_text(value: float, digits: int) -> str:
 
 
 @register.filter
-def percent(value: float | None, digits: int = 2) -> str:
+def percent(value: object, digits: int = 2) -> str:
     """Return a fraction as a percentage without its sign: 0.5443 gives 54.43 (54,43 in French)."""
-    if value in (None, ""):
+    if not isinstance(value, int | float):
         return DASH
     return decimal_text(value * 100, int(digits))
 
 
 @register.filter
-def points(value: float | None) -> str:
+def points(value: object) -> str:
     """Return a difference of fractions in points with its sign: 0.021 gives +2.10."""
-    if value in (None, ""):
+    if not isinstance(value, int | float):
         return DASH
     number = decimal_text(abs(value) * 100, 2)
     if round(abs(value), 4) == 0:
@@ -89,17 +90,17 @@ def tone(value: float | None) -> str:
 
 
 @register.filter
-def number(value: float | None, digits: int = 0) -> str:
+def number(value: object, digits: int = 0) -> str:
     """Return a number with its thousands grouped as the language does."""
-    if value in (None, ""):
+    if not isinstance(value, int | float):
         return DASH
     return decimal_text(value, int(digits))
 
 
 @register.filter
-def filesize(value: int | None) -> str:
+def filesize(value: object) -> str:
     """Return a size in decimal units with the language's comma: 4.1 GB, 4,1 Go."""
-    if value in (None, ""):
+    if not isinstance(value, int | float):
         return DASH
     units = (gettext("B"), gettext("kB"), gettext("MB"), gettext("GB"), gettext("TB"))
     size, position = float(value), 0
@@ -136,9 +137,9 @@ def figure(row: Mapping[str, Any]) -> str:
 
 
 @register.filter
-def seconds(value: float | None) -> str:
+def seconds(value: object) -> str:
     """Return a duration no finer than a second."""
-    if value in (None, ""):
+    if not isinstance(value, int | float):
         return DASH
     minutes, rest = divmod(max(0, round(value)), 60)
     if minutes == 0:
@@ -155,7 +156,7 @@ def clock(value: datetime | None, style: str = "long") -> str:
 
     ``style`` is long (date and time with zone), day, or short (date and time).
     """
-    if value in (None, ""):
+    if not isinstance(value, int | float):
         return DASH
     local = timezone.localtime(value)
     if style == "day":
@@ -187,6 +188,12 @@ def state_tone(value: str) -> str:
 def stage_name(value: str) -> str:
     """Return a worker's stage in words."""
     return str(STAGES.get(value, value))
+
+
+@register.filter
+def finding(value: Mapping[str, Any]) -> str:
+    """Return an engine's note or problem in the page's language."""
+    return Problem.from_json(value).text((get_language() or "en").split("-")[0])
 
 
 @register.filter
@@ -262,7 +269,7 @@ def whisker(
             f'<line x1="{left}" x2="{left}" y1="5" y2="13"/>'
             f'<line x1="{right}" x2="{right}" y1="5" y2="13"/>'
         )
-    return mark_safe(  # noqa: S308  (numbers alone)
+    return mark_safe(
         '<svg class="whisker" viewBox="0 0 100 18" aria-hidden="true">'
         f'{line}<circle cx="{place(value)}" cy="9" r="3"/></svg>'
     )

@@ -66,4 +66,4 @@ def render(source: str) -> SafeString:
         link_rel="noopener nofollow",
     )
     # a table may be wider than a phone: it scrolls, so a keyboard must reach it
-    return mark_safe(clean.replace("<table>", '<table tabindex="0">'))  # noqa: S308
+    return mark_safe(clean.replace("<table>", '<table tabindex="0">'))

@@ -1,5 +1,140 @@
-from django.http import HttpResponse
+"""One's own account: profile, access tokens, one's data."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth import logout
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.translation import gettext
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from challenge.errors import Refusal, refuse
+from challenge.models import ApiToken
+from challenge.selectors import teams as team_selector
+from challenge.services import accounts
+from challenge.services import tokens as service
+from challenge.web.forms import DeleteForm, ProfileForm, TokenForm
+from challenge.web.middleware import THEME_COOKIE
+from challenge.web.views import refusals_as_pages
 
 
-def __getattr__(name):
-    return lambda request, **k: HttpResponse(name)
+@require_http_methods(["GET", "POST"])
+@login_required
+@refusals_as_pages
+def profile(request: HttpRequest) -> HttpResponse:
+    """Show and change what a person says of themselves."""
+    user: Any = request.user
+    form = ProfileForm(request.POST or None, instance=user)
+    if request.method == "POST" and form.is_valid():
+        form.save()
+        messages.success(request, gettext("Saved."))
+        response = redirect("web:profile")
+        # what the account says now holds on this device too
+        response.delete_cookie("django_language")
+        response.delete_cookie(THEME_COOKIE)
+        return response
+    return render(
+        request,
+        "web/profile.html",
+        {"form": form, "memberships": team_selector.of_user(user)},
+        status=422 if form.errors else 200,
+    )
+
+
+@never_cache
+@require_http_methods(["GET", "POST"])
+@login_required
+@refusals_as_pages
+def tokens(request: HttpRequest) -> HttpResponse:
+    """List access tokens; make one, whose text is shown this once."""
+    user: Any = request.user
+    form = TokenForm(request.POST or None)
+    plain = ""
+    if request.method == "POST" and form.is_valid():
+        data = form.cleaned_data
+        days = data["days"]
+        try:
+            _token, plain = service.create(
+                user=user,
+                name=data["name"],
+                scopes=data["scopes"],
+                expires_at=timezone.now() + timedelta(days=days) if days else None,
+            )
+            form = TokenForm()
+        except Refusal as refusal:
+            form.add_error(None, str(refusal))
+    return render(
+        request,
+        "web/tokens.html",
+        {
+            "form": form,
+            "plain": plain,
+            "tokens": user.api_tokens.filter(revoked_at__isnull=True),
+            "now": timezone.now(),
+        },
+        status=422 if form.errors else 200,
+    )
+
+
+@require_POST
+@login_required
+@refusals_as_pages
+def revoke_token(request: HttpRequest, pk: int) -> HttpResponse:
+    """End a token."""
+    user: Any = request.user
+    token = ApiToken.objects.filter(pk=pk, user=user).first()
+    if token is None:
+        raise refuse("not-found")
+    service.revoke(token=token, actor=user)
+    messages.success(request, gettext("The token is revoked."))
+    return redirect("web:tokens")
+
+
+@require_GET
+@login_required
+@refusals_as_pages
+def data(request: HttpRequest) -> HttpResponse:
+    """Offer the export and the deletion of one's data."""
+    return render(request, "web/data.html", {"form": DeleteForm()})
+
+
+@require_GET
+@login_required
+@refusals_as_pages
+def export(request: HttpRequest) -> HttpResponse:
+    """Answer all that is kept about a person, as a file."""
+    user: Any = request.user
+    response = JsonResponse(
+        accounts.export(user=user), json_dumps_params={"indent": 1, "ensure_ascii": False}
+    )
+    response["Content-Disposition"] = 'attachment; filename="flair-my-data.json"'
+    return response
+
+
+@require_POST
+@login_required
+@refusals_as_pages
+def delete(request: HttpRequest) -> HttpResponse:
+    """Delete the account for good, once the password was given."""
+    user: Any = request.user
+    form = DeleteForm(request.POST)
+    if form.is_valid():
+        if not user.check_password(form.cleaned_data["password"]):
+            form.add_error("password", gettext("This is not your password."))
+        else:
+            try:
+                accounts.delete(user=user, actor=user)
+            except Refusal as refusal:
+                form.add_error(None, str(refusal))
+            else:
+                logout(request)
+                messages.success(request, gettext("Your account is deleted. Farewell."))
+                return redirect("web:home")
+    return render(request, "web/data.html", {"form": form}, status=422)

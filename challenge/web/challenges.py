@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
@@ -21,7 +23,7 @@ from challenge.web.views import frame, language, page_url, refusals_as_pages
 @refusals_as_pages
 def overview(request: HttpRequest, slug: str) -> HttpResponse:
     """Answer a challenge's first page."""
-    challenge = pages.challenge_by_slug(slug, user=request.user)  # type: ignore[arg-type]
+    challenge = pages.challenge_by_slug(slug, user=request.user)
     context = frame(request, challenge, current="overview")
     page = pages.page(challenge, slug="overview", language=language())
     return render(
@@ -47,7 +49,7 @@ def overview(request: HttpRequest, slug: str) -> HttpResponse:
 @refusals_as_pages
 def page(request: HttpRequest, slug: str, page_slug: str) -> HttpResponse:
     """Answer one of the organiser's pages."""
-    challenge = pages.challenge_by_slug(slug, user=request.user)  # type: ignore[arg-type]
+    challenge = pages.challenge_by_slug(slug, user=request.user)
     if page_slug == "overview":
         return redirect("web:challenge", challenge.slug)
     found = pages.page(challenge, slug=page_slug, language=language())
@@ -72,7 +74,7 @@ def page(request: HttpRequest, slug: str, page_slug: str) -> HttpResponse:
 @refusals_as_pages
 def news(request: HttpRequest, slug: str) -> HttpResponse:
     """Answer everything that was announced."""
-    challenge = pages.challenge_by_slug(slug, user=request.user)  # type: ignore[arg-type]
+    challenge = pages.challenge_by_slug(slug, user=request.user)
     context = frame(request, challenge, current="news")
     return render(request, "web/news.html", context | {"announcements": pages.news(challenge)})
 
@@ -82,13 +84,14 @@ def news(request: HttpRequest, slug: str) -> HttpResponse:
 @refusals_as_pages
 def join(request: HttpRequest, slug: str) -> HttpResponse:
     """Show the rules; take part once they are accepted."""
-    challenge = pages.challenge_by_slug(slug, user=request.user)  # type: ignore[arg-type]
-    registration = people.registration_of(request.user, challenge)  # type: ignore[arg-type]
+    challenge = pages.challenge_by_slug(slug, user=request.user)
+    user: Any = request.user
+    registration = people.registration_of(user, challenge)
     form = forms.JoinForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         try:
             made = teams.register(
-                user=request.user,  # type: ignore[arg-type]
+                user=user,
                 challenge=challenge,
                 accept_terms_version=challenge.terms_version,
             )

@@ -9,8 +9,8 @@ from typing import Any
 
 from django.utils import formats, timezone
 
-from challenge.models import Phase
 from challenge.selectors.progress import Point
+from challenge.selectors.teams import Step
 from challenge.templatetags.flair import SHORT_DAY_FORMAT, percent
 
 WIDTH, HEIGHT = 760, 300
@@ -43,7 +43,7 @@ class ProgressChart:
     records: list[Point] = field(default_factory=list)
 
 
-def progress(points: Sequence[Point], *, phase: Phase) -> ProgressChart | None:
+def progress(points: Sequence[Point]) -> ProgressChart | None:
     """Return the chart of a phase's scores, or None without any."""
     if not points:
         return None
@@ -117,3 +117,14 @@ def _day(at: datetime, span: timedelta) -> str:
     if span < timedelta(days=2):
         return local.strftime("%H:%M")
     return formats.date_format(local, SHORT_DAY_FORMAT)
+
+
+def steps(found: Sequence[Step]) -> ProgressChart | None:
+    """Return the chart of one team's way up, or None below two scores."""
+    points: list[Point] = []
+    best = -1.0
+    for step in found:
+        if step.miou is not None:
+            points.append(Point(step.at, f"#{step.number}", step.miou, step.miou > best))
+            best = max(best, step.miou)
+    return progress(points) if len(points) > 1 else None

@@ -23,7 +23,7 @@ def shell(request: HttpRequest) -> dict[str, Any]:
     """Return ``shell`` for the base template (``site`` is a name that allauth uses)."""
     return {
         "shell": {
-            "challenges": SimpleLazyObject(lambda: pages.menu()),
+            "challenges": SimpleLazyObject(pages.menu),
             "languages": settings.LANGUAGES,
             "language": (get_language() or "en").split("-")[0],
             "themes": User.Theme.choices,

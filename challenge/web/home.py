@@ -20,7 +20,7 @@ YEAR_S = 365 * 24 * 3600
 @require_GET
 def home(request: HttpRequest) -> HttpResponse:
     """Answer the home page."""
-    return render(request, "web/home.html", {"lines": pages.home(user=request.user)})  # type: ignore[arg-type]
+    return render(request, "web/home.html", {"lines": pages.home(user=request.user)})
 
 
 @require_GET

@@ -60,7 +60,7 @@ def over_time(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
     """Answer how a phase's best score moved: a page of its own, or its chart for the board."""
     user: Any = request.user
     phase = pages.phase_by_slug(slug, phase_slug, user=user)
-    chart = charts.progress(progress.of_phase(phase, user=user), phase=phase)
+    chart = charts.progress(progress.of_phase(phase, user=user))
     if request.headers.get("HX-Request"):
         return render(request, "web/parts/progress.html", {"chart": chart, "phase": phase})
     return render(

@@ -25,7 +25,7 @@ class ViewerMiddleware:
         user = request.user if request.user.is_authenticated else None
         if user is not None and settings.LANGUAGE_COOKIE_NAME not in request.COOKIES:
             translation.activate(user.language)
-            request.LANGUAGE_CODE = translation.get_language()  # type: ignore[attr-defined]
+            request.LANGUAGE_CODE = translation.get_language()
         theme = request.COOKIES.get(THEME_COOKIE) or (user.theme if user else "auto")
         request.theme = theme if theme in THEMES else "auto"  # type: ignore[attr-defined]
         zone = (user.timezone if user else "") or request.COOKIES.get(TIMEZONE_COOKIE, "")

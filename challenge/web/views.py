@@ -81,7 +81,7 @@ def frame(
         membership = people.membership_of(user, challenge)
         lines = pages.phase_lines(challenge, user=user)
     else:
-        membership = phase.my_team_id  # type: ignore[attr-defined]
+        membership = pages.my_team_id(phase)
         now = timezone.now()
         lines = [pages.phase_line(one, now) for one in pages.phase_menu(challenge)]
     main = main_phase([line.phase for line in lines], preferred=phase)
@@ -127,7 +127,7 @@ def main_phase(phases: list[Phase], *, preferred: Phase | None = None) -> Phase 
     if preferred is not None:
         return preferred
     ranked = [phase for phase in phases if phase.ranks_version > 0]
-    return (ranked or phases or [None])[-1]
+    return next(reversed(ranked or phases), None)
 
 
 def phase_card(line: pages.PhaseLine) -> dict[str, Any]:
