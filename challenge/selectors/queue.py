@@ -9,13 +9,22 @@ from statistics import median
 from django.db.models import Count
 from django.utils import timezone
 
-from challenge.models import Evaluation, EvaluationEvent
+from challenge.models import Evaluation, EvaluationEvent, Score
 from challenge.rules import fairness
 from challenge.rules.fairness import Waiting
-from challenge.rules.lifecycle import State
+from challenge.rules.lifecycle import QuotaMove, State, may_move
 
 # Durations this long ago still tell how long scoring takes.
 RECENT = 50
+# What the ledger's last line says of a live submission in each state.
+LEDGER = {
+    State.QUEUED: QuotaMove.RESERVED,
+    State.SCORING: QuotaMove.RESERVED,
+    State.SCORED: QuotaMove.CONSUMED,
+    State.REJECTED: QuotaMove.REFUNDED,
+    State.FAILED: QuotaMove.REFUNDED,
+    State.CANCELLED: QuotaMove.REFUNDED,
+}
 
 
 @dataclass(frozen=True)
@@ -79,3 +88,49 @@ def typical_seconds() -> float | None:
 def events(evaluation: Evaluation) -> list[EvaluationEvent]:
     """Return an evaluation's moves, oldest first (one query)."""
     return list(evaluation.events.select_related("actor"))
+
+
+@dataclass(frozen=True)
+class Verified:
+    """How many evaluations were checked, and a line for each fault."""
+
+    checked: int
+    faults: list[str]
+
+
+def verify() -> Verified:
+    """Check that every evaluation's events, score and ledger lines agree with its state.
+
+    Reads evaluation by evaluation with their rows prefetched in batches; changes nothing.
+    """
+    faults: list[str] = []
+    checked = 0
+    evaluations = Evaluation.objects.prefetch_related("events", "submission__quota_lines").order_by(
+        "pk"
+    )
+    scored = set(Score.objects.values_list("evaluation", flat=True))
+    for evaluation in evaluations.iterator(chunk_size=500):
+        checked += 1
+        faults += [f"evaluation {evaluation.pk}: {fault}" for fault in _faults(evaluation, scored)]
+    return Verified(checked, faults)
+
+
+def _faults(evaluation: Evaluation, scored: set[int]) -> list[str]:
+    faults = []
+    at = ""
+    for event in sorted(evaluation.events.all(), key=lambda one: one.pk):
+        if event.from_state != at:
+            faults.append(f"an event starts from {event.from_state!r} while it was {at!r}")
+        if at and not may_move(State(event.from_state), State(event.to_state)):
+            faults.append(f"an illegal move {event.from_state} → {event.to_state}")
+        at = event.to_state
+    if at != evaluation.state:
+        faults.append(f"its events end at {at!r}, its state is {evaluation.state!r}")
+    if (evaluation.state == State.SCORED) != (evaluation.pk in scored):
+        faults.append(f"{evaluation.state}, and the score is not as that wants")
+    if evaluation.priority == Evaluation.Priority.LIVE:
+        lines = sorted(evaluation.submission.quota_lines.all(), key=lambda one: one.pk)
+        last = lines[-1].move if lines else "none"
+        if last != LEDGER[State(evaluation.state)]:
+            faults.append(f"{evaluation.state}, and its place in the quota is {last}")
+    return faults

@@ -125,10 +125,12 @@ def _phase(
         and phase.task_spec_id not in (None, spec.pk)
         and Evaluation.objects.filter(submission__entry__phase=phase).exists()
     ):
+        # A board never empties: the new task takes over once the submissions are scored with it.
         report.remarks.append(
-            f"{what}: its scores were made with another version of the task; "
-            f"re-score them: manage.py rescore_phase {challenge.slug} {file.slug}"
+            f"{what}: its scores were made with another version of the task, which stays in "
+            f"force; re-score them: manage.py rescore_phase {challenge.slug} {file.slug}"
         )
+        spec = phase.task_spec or spec
     phase = _put(
         phase or Phase(challenge=challenge, slug=file.slug),
         {

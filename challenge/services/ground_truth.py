@@ -32,7 +32,11 @@ class InstallError(Exception):
 
 @dataclass(frozen=True)
 class Installed:
-    """What `install` registered; ``created`` is False where these very labels were known."""
+    """What `install` registered; ``created`` is False where these very labels were known.
+
+    ``rescore`` counts submissions scored against earlier labels: above 0 the phase keeps those
+    until it is re-scored (``rescore_phase``).
+    """
 
     ground_truth: GroundTruth
     created: bool
@@ -178,13 +182,17 @@ def _register(
     # last before the commit: a crash in between leaves a file that nobody names, never a row
     # without its file
     packed.replace(folder / truth.store_name)
-    attached = phase.ground_truth_id != truth.pk
     rescore = 0
-    if attached:
+    attached = phase.ground_truth_id != truth.pk
+    if attached and phase.ground_truth_id is not None:
+        # A board never empties: new labels take over once the submissions are scored with them.
         scored = Evaluation.objects.filter(submission__entry__phase=phase)
         rescore = scored.values("submission").distinct().count()
+        attached = rescore == 0
+    if attached:
         phase.ground_truth = truth
         phase.save(update_fields=["ground_truth"])
+    if created or attached:
         audit.record(
             "ground_truth.install",
             actor=actor,
@@ -193,5 +201,6 @@ def _register(
             version=truth.version,
             digest=truth.digest,
             patches=truth.patch_count,
+            attached=attached,
         )
     return Installed(truth, created, attached, rescore, info.file_bytes, info.raw_bytes)

@@ -172,7 +172,10 @@ def lines_of(
 
 
 def stale_phases(*, now: datetime) -> list[Phase]:
-    """Return what the sweep recomputes: scores newer than the ranks, a close since, new pairs."""
+    """Return the phases whose ranks the sweep recomputes.
+
+    Scores newer than the ranks, a close since, neighbours never compared, another truth or task.
+    """
     dirty: list[Phase] = []
     uncompared = set(
         RankLine.objects.filter(rank__isnull=False, lead_probability__isnull=True)
@@ -180,6 +183,15 @@ def stale_phases(*, now: datetime) -> list[Phase]:
         .values_list("phase", flat=True)
         .annotate(lines=Count("pk"))
         .filter(lines__gt=1)
+    )
+    foreign = set(
+        RankLine.objects.exclude(
+            score__evaluation__task_spec=F("phase__task_spec"),
+            score__evaluation__ground_truth=F("phase__ground_truth"),
+        )
+        .order_by()
+        .values_list("phase", flat=True)
+        .distinct()
     )
     for phase in Phase.objects.filter(ground_truth__isnull=False):
         since = phase.ranked_at
@@ -190,7 +202,7 @@ def stale_phases(*, now: datetime) -> list[Phase]:
             continue
         closed_since = phase.closes_at is not None and since < phase.closes_at <= now
         late = scores.filter(created_at__gt=since - LATE_COMMIT).exists()
-        if closed_since or late or phase.pk in uncompared:
+        if closed_since or late or phase.pk in uncompared | foreign:
             dirty.append(phase)
     return dirty
 

@@ -66,15 +66,17 @@ class Command(BaseCommand):
             f"({done.store_bytes / done.raw_bytes:.1%} of the raw masks), "
             f"digest {truth.digest[:12]}"
         )
-        said = "now scored against it" if done.attached else "was scored against it already"
-        self.stdout.write(f"{challenge}/{phase}: {said}")
         if done.rescore:
             self.stdout.write(
                 self.style.WARNING(
-                    f"  note: {done.rescore} submissions were scored against earlier labels; "
-                    f"re-score them: manage.py rescore_phase {challenge} {phase}"
+                    f"{challenge}/{phase}: {done.rescore} submissions were scored against earlier "
+                    "labels, which stay in force until they are scored with these: "
+                    f"manage.py rescore_phase {challenge} {phase}"
                 )
             )
+            return
+        said = "now scored against it" if done.attached else "was scored against it already"
+        self.stdout.write(f"{challenge}/{phase}: {said}")
 
     def _progress(self, done: int, total: int) -> None:
         if done % 1000 == 0 and done < total:

@@ -1,0 +1,126 @@
+"""Score a phase's submissions again: through the queue, or in seconds from kept evidence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from challenge.errors import Refusal
+from challenge.models import GroundTruth, Phase, TaskSpec
+from challenge.services import evaluations, phases, rescoring
+
+
+class Command(BaseCommand):
+    help = (
+        "Score a phase's submissions again under the newest task and labels, and publish these. "
+        "Earlier scores stay recorded; nothing is charged to anybody's quota."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("challenge", help="slug, for instance flair-1")
+        parser.add_argument("phase", help="slug, for instance test")
+        parser.add_argument(
+            "--from-evidence",
+            action="store_true",
+            help="from the counts kept of each scored submission, without the archives",
+        )
+        parser.add_argument(
+            "--preview",
+            action="store_true",
+            help="with --from-evidence: say who would move and write nothing",
+        )
+        parser.add_argument("--task", type=int, help="version of the task (default: the newest)")
+        parser.add_argument(
+            "--labels", type=int, help="version of the ground truth (default: the newest)"
+        )
+        parser.add_argument(
+            "--force",
+            action="store_true",
+            help="also what is already scored under both (another engine)",
+        )
+
+    def handle(self, *, challenge: str, phase: str, **options: Any) -> None:
+        found = (
+            Phase.objects.select_related("challenge", "ground_truth", "task_spec")
+            .filter(challenge__slug=challenge, slug=phase)
+            .first()
+        )
+        if found is None:
+            known = ", ".join(str(one) for one in Phase.objects.select_related("challenge"))
+            raise CommandError(f"found no phase {challenge}/{phase}; there are: {known or 'none'}")
+        if options["preview"] and not options["from_evidence"]:
+            raise CommandError("--preview goes with --from-evidence")
+        try:
+            if options["from_evidence"]:
+                self._from_evidence(found, options)
+            else:
+                self._through_the_queue(found, options)
+        except (Refusal, FileNotFoundError) as error:
+            raise CommandError(str(error)) from error
+
+    def _from_evidence(self, phase: Phase, options: dict[str, Any]) -> None:
+        preview = rescoring.preview(phase=phase, task_spec=self._task(phase, options["task"]))
+        self.stdout.write(f"{phase} under {preview.task_spec}:")
+        for change in preview.changes:
+            mark = "→" if change.moves else "="
+            self.stdout.write(
+                f"  {_rank(change.rank_before)} {mark} {_rank(change.rank_after)}  "
+                f"{_figure(change.miou_before)} → {_figure(change.miou_after)}  {change.team}"
+            )
+        moving = sum(change.moves for change in preview.changes)
+        self.stdout.write(
+            f"{len(preview.cards)} submissions from evidence, {len(preview.missing)} without; "
+            f"{moving} of {len(preview.changes)} teams change their rank"
+        )
+        if options["preview"]:
+            self.stdout.write("A preview: nothing was written.")
+            return
+        rescoring.publish(preview, actor=None)
+        self.stdout.write(self.style.SUCCESS("Published."))
+
+    def _through_the_queue(self, phase: Phase, options: dict[str, Any]) -> None:
+        task = self._task(phase, options["task"])
+        truth = self._truth(phase, options["labels"])
+        queued = evaluations.enqueue_rescore(
+            phase=phase,
+            ground_truth=truth,
+            task_spec=task,
+            force=options["force"],
+            actor=None,
+        )
+        phases.publish_truth(phase=phase, actor=None, ground_truth=truth, task_spec=task)
+        self.stdout.write(
+            f"{phase}: {len(queued)} submissions queued under {phase.task_spec} and "
+            f"{phase.ground_truth}; they return to the board as they are scored"
+        )
+
+    def _task(self, phase: Phase, version: int | None) -> TaskSpec | None:
+        known = TaskSpec.objects.filter(challenge=phase.challenge)
+        if version is None:
+            return known.order_by("-version").first()
+        found = known.filter(version=version).first()
+        if found is None:
+            there = ", ".join(map(str, known.values_list("version", flat=True))) or "none"
+            raise CommandError(f"found no version {version} of the task; there are: {there}")
+        return found
+
+    def _truth(self, phase: Phase, version: int | None) -> GroundTruth | None:
+        known = GroundTruth.objects.filter(challenge=phase.challenge)
+        if phase.ground_truth is not None:
+            known = known.filter(name=phase.ground_truth.name)
+        if version is None:
+            return known.order_by("-version").first()
+        found = known.filter(version=version).first()
+        if found is None:
+            there = ", ".join(map(str, known.values_list("version", flat=True))) or "none"
+            raise CommandError(f"found no version {version} of the labels; there are: {there}")
+        return found
+
+
+def _rank(rank: int | None) -> str:
+    return "  –" if rank is None else f"{rank:3d}"
+
+
+def _figure(miou: float | None) -> str:
+    return "  –   " if miou is None else f"{miou:.4f}"
