@@ -92,8 +92,9 @@ def read(fd: int, *, max_entries: int, example: str) -> tuple[list[Entry], list[
         raise Refused.of("archive-truncated")
     problems: list[Problem] = []
     centrals = _directory(directory, count, problems, example)
-    entries = _located(fd, centrals, directory_offset, problems)
-    return entries, problems
+    if len(centrals) < count:
+        return [], problems  # without all of their places, none can be checked
+    return _located(fd, centrals, directory_offset, problems), problems
 
 
 def _directory(

@@ -75,7 +75,8 @@ def read(fd: int, size: int) -> tuple[int, int, int]:
     if disk or directory_disk or here != total:
         raise Refused.of("archive-multi-disk")
     gap = boundary - (directory_offset + directory_bytes)
-    if gap > 0 and _has_directory(fd, boundary - directory_bytes, directory_bytes):
+    shifted = gap > 0 and head[:2] != b"PK"
+    if shifted and _has_directory(fd, boundary - directory_bytes, directory_bytes):
         raise Refused.of("archive-prefix-bytes", count=gap)
     if gap:
         raise damaged("the directory is not where the end record says")

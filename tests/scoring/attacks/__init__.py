@@ -1,0 +1,1 @@
+"""Hostile, broken and merely unusual uploads, built by code: see `table` and `accepted`."""

@@ -1,0 +1,55 @@
+"""Scores uploads that lie in a folder, in one clean process, as the scorer would; JSON lines.
+
+Forking decoders needs a process with one thread, and peak memory is only honest in a process
+that did nothing else: hence not inside the test process, and not where the files are built.
+
+Usage: python -m tests.scoring.attacks.runner TRUTH < names of files, one a line
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from scoring.engine import pipeline
+from scoring.engine import spec as specs
+from scoring.engine.verdicts import Rejected, Scored
+
+
+def main() -> None:
+    """One line per upload: the verdict, seconds, peak memory of this process and its decoders."""
+    spec = specs.load("flair-1")
+    for name in sys.stdin.read().splitlines():
+        started_s = time.monotonic()
+        verdict = pipeline.score(spec=spec, truth_path=sys.argv[1], upload_path=name, workers=1)
+        result = _told(verdict) | {
+            "seconds": time.monotonic() - started_s,
+            "scorer_bytes": _own_peak_bytes(),
+            "decoder_bytes": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024,
+        }
+        sys.stdout.write(json.dumps(result) + "\n")
+
+
+def _told(verdict: Scored | Rejected) -> dict[str, Any]:
+    if isinstance(verdict, Scored):
+        return {
+            "verdict": "scored",
+            "content": verdict.card["content_digest"],
+            "confusion": verdict.card["confusion"],
+            "notes": [n["code"] for n in verdict.card["notes"]],
+        }
+    return {"verdict": "rejected"} | verdict.to_json()
+
+
+def _own_peak_bytes() -> int:
+    """Unlike getrusage's, this one starts anew with the program."""
+    text = Path("/proc/self/status").read_text()
+    return int(text.partition("VmHWM:")[2].split()[0]) * 1024
+
+
+if __name__ == "__main__":
+    main()
