@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import warnings
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import MemoryFile
 
 from scoring.engine import store
@@ -52,15 +55,17 @@ class World:
     pixel_zip: Path
 
 
-def make_world(folder: Path, *, layout: str, ids_csv: Path) -> World:
+def make_world(folder: Path, *, layout: str, ids_csv: Path, say: Callable[[str], None]) -> World:
     """Make aerial patches and masks of the ids in ``ids_csv``, and classify them pixel by pixel.
 
-    Takes some ten seconds. Raises `WorldError`.
+    Takes some ten seconds; ``say`` hears of each step done. Raises `WorldError`.
     """
     root = folder / "world"
     options = ["--layout", layout, "--ids-csv", str(ids_csv), "--train", str(TRAIN_PATCHES)]
     _baselines("synth", str(root), "--aerial-only", "--seed", str(SEED), *options)
+    say(f"{layout}: made aerial patches and masks; a pixel classifier is being fitted")
     _baselines("pixel", str(root), "--out", str(folder / "pixel.zip"))
+    say(f"{layout}: the pixel classifier has predicted every patch")
     (labels,) = root.glob("*labels_test")
     return World(labels, folder / "pixel.zip")
 
@@ -109,7 +114,8 @@ def _waves(random: np.random.Generator, height: int, width: int) -> NDArray[np.f
 
 def _tiff(classes: NDArray[np.uint8]) -> bytes:
     height, width = classes.shape
-    with MemoryFile() as file:
+    with warnings.catch_warnings(), MemoryFile() as file:
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # predictions need no place
         with file.open(
             driver="GTiff", height=height, width=width, count=1, dtype="uint8", compress="lzw"
         ) as raster:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 import time
 from argparse import ArgumentParser
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -106,11 +107,10 @@ class Command(BaseCommand):
             self._say("Labels and submissions are those of an earlier run")
             return [submission for rows in made.values() for submission in rows]
         with TemporaryDirectory(prefix="flair-demo-") as name, ThreadPoolExecutor() as pool:
-            self._say(
-                "Making a synthetic test set for each challenge and fitting a pixel classifier "
-                "to it (about 20 s)"
-            )
-            futures = {p.pk: pool.submit(_world, Path(name), p.challenge.slug) for p in missing}
+            self._say("Making a synthetic test set for each challenge (about 20 s)")
+            futures = {
+                p.pk: pool.submit(_world, Path(name), p.challenge.slug, self._say) for p in missing
+            }
             for phase in missing:
                 world = futures[phase.pk].result()
                 self._install(phase, world)
@@ -253,11 +253,11 @@ def _tries() -> int:
     return sum(len(player.tries) for player in PLAYERS)
 
 
-def _world(folder: Path, slug: str) -> World:
+def _world(folder: Path, slug: str, say: Callable[[str], None]) -> World:
     """Runs in a thread: no database in here."""
     (folder / slug).mkdir()
     return demo_data.make_world(
-        folder / slug, layout=slug, ids_csv=SHIPPED / slug / "practice-ids.csv"
+        folder / slug, layout=slug, ids_csv=SHIPPED / slug / "practice-ids.csv", say=say
     )
 
 
