@@ -146,7 +146,7 @@ ARCHIVES = [
 ]  # fmt: skip
 
 RASTERS = [
-    written("uncompressed", lambda p: tiffs.by_gdal(p)),
+    written("uncompressed", tiffs.by_gdal),
     written("georeferenced", lambda p: tiffs.by_gdal(p, **_GEO)),
     written("lzw predictor", lambda p: tiffs.by_gdal(p, compress="lzw", predictor=2)),
     written("deflate", lambda p: tiffs.by_gdal(p, compress="deflate")),

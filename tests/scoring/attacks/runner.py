@@ -24,10 +24,11 @@ def main() -> None:
     """One line per upload: the verdict, seconds, peak memory of this process and its decoders."""
     spec = specs.load("flair-1")
     for name in sys.stdin.read().splitlines():
-        started_s = time.monotonic()
+        started_s, before_s = time.monotonic(), _cpu_s()
         verdict = pipeline.score(spec=spec, truth_path=sys.argv[1], upload_path=name, workers=1)
         result = _told(verdict) | {
-            "seconds": time.monotonic() - started_s,
+            "wall_s": time.monotonic() - started_s,
+            "cpu_s": _cpu_s() - before_s,
             "scorer_bytes": _own_peak_bytes(),
             "decoder_bytes": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024,
         }
@@ -43,6 +44,12 @@ def _told(verdict: Scored | Rejected) -> dict[str, Any]:
             "notes": [n["code"] for n in verdict.card["notes"]],
         }
     return {"verdict": "rejected"} | verdict.to_json()
+
+
+def _cpu_s() -> float:
+    """Of this process and of the decoders that have ended."""
+    used = [resource.getrusage(w) for w in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(u.ru_utime + u.ru_stime for u in used)
 
 
 def _own_peak_bytes() -> int:

@@ -17,6 +17,7 @@ from tests.scoring.attacks.table import ATTACKS, Attack
 from tests.scoring.attacks.world import World
 
 SECONDS = 2.0
+BUSY_SECONDS = 20.0  # on the clock, where other work may share the processor
 MEGABYTES = 200
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -70,7 +71,8 @@ def test_is_rejected(attack: Attack, results: Results) -> None:
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda a: a.name)
 def test_costs_little(attack: Attack, results: Results) -> None:
     result = results[f"attack {attack.name}"]
-    assert result["seconds"] < SECONDS
+    assert result["cpu_s"] < SECONDS
+    assert result["wall_s"] < BUSY_SECONDS
     # Of each process; most of a decoder's pages are its parent's, so the sum is less than twice.
     assert max(result["scorer_bytes"], result["decoder_bytes"]) < MEGABYTES * 2**20
 
