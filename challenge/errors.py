@@ -108,7 +108,7 @@ CATALOGUE: dict[str, Kind] = {
         _("The organisers refused your registration to %(challenge)s: write to them."),
     ),
     "terms-outdated": Kind(
-        Refusal,
+        Conflict,
         _(
             "You accepted version %(accepted)s of the rules; version %(current)s is in "
             "force: read and accept it."

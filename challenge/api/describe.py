@@ -38,6 +38,7 @@ PHRASES = {
     "507": "The disk is full",
 }
 METHODS = ("get", "post", "put", "patch", "delete")
+BASE64 = "([A-Za-z0-9+/]{4}){1,64}"
 TUS = "https://tus.io/protocols/resumable-upload"
 
 
@@ -115,7 +116,10 @@ def _tus_paths() -> dict[str, Any]:
     )
     checksum = _header(
         "Upload-Checksum",
-        {"type": "string"},
+        {
+            "type": "string",
+            "pattern": f"^(sha1|sha256|md5|crc32) {BASE64}$",
+        },
         required=False,
         text="`sha256` (or sha1, md5, crc32), a space, the digest in base64",
     )
@@ -178,7 +182,7 @@ def _tus_paths() -> dict[str, Any]:
                     _header("Upload-Length", size, required=True, text="the file's size, bytes"),
                     _header(
                         "Upload-Metadata",
-                        {"type": "string"},
+                        {"type": "string", "pattern": f"^filename {BASE64}$"},
                         required=False,
                         text="`filename`, a space, the name in base64",
                     ),

@@ -13,7 +13,17 @@ from pydantic import Field
 from challenge.api import csv_answers, paging
 from challenge.api.access import ORGANISE, person
 from challenge.api.submissions import StateName, Submissions, line_out
-from challenge.api.types import LIMIT_DEFAULT, TEXT_PATTERN, Cursor, Done, Given, Limit, RowId, Slug
+from challenge.api.types import (
+    LIMIT_DEFAULT,
+    TEXT_PATTERN,
+    Cursor,
+    Done,
+    Flag,
+    Given,
+    Limit,
+    RowId,
+    Slug,
+)
 from challenge.errors import refuse
 from challenge.models import Challenge, Phase, Registration, Submission
 from challenge.rules.disclosure import Viewer
@@ -50,7 +60,7 @@ class Registrations(Schema):
 class Decision(Given):
     """Approve or refuse."""
 
-    approved: bool
+    approved: Flag
     note: Annotated[str, Field(max_length=2000, pattern=TEXT_PATTERN)] = ""
 
 
@@ -63,7 +73,7 @@ class ReasonIn(Given):
 class RescoreIn(Given):
     """``force``: score again even what is scored under the present labels and task."""
 
-    force: bool = False
+    force: Flag = False
 
 
 class Queued(Schema):

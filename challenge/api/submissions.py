@@ -19,6 +19,7 @@ from challenge.api.types import (
     TEXT_PATTERN,
     Cursor,
     Finding,
+    Flag,
     Given,
     Limit,
     PhaseName,
@@ -40,7 +41,7 @@ Short = Annotated[str, Field(max_length=120, pattern=TEXT_PATTERN)]
 Url = Annotated[
     str, Field(max_length=200, pattern=TEXT_PATTERN, examples=["https://example.org/code"])
 ]
-Seconds = Annotated[float, Field(gt=0, lt=1e9, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(gt=0, lt=1e9, allow_inf_nan=False, strict=True)]
 StateName = Literal["queued", "scoring", "scored", "rejected", "failed", "cancelled"]
 
 
@@ -57,13 +58,13 @@ class SubmissionIn(Given):
     baseline_seconds: Seconds | None = None
     method_seconds: Seconds | None = None
     hardware: Short = ""
-    mail_on_result: bool = False
+    mail_on_result: Flag = False
 
 
 class FinalIn(Given):
     """Whether this submission counts in the final ranking."""
 
-    chosen: bool
+    chosen: Flag
 
 
 class PlaceOut(Schema):

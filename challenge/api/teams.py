@@ -11,7 +11,7 @@ from ninja import Router, Schema
 from pydantic import Field
 
 from challenge.api.access import ANYONE, READ, SUBMIT, person
-from challenge.api.types import TEXT_PATTERN, Done, Given, RowId, Slug
+from challenge.api.types import TEXT_PATTERN, Done, Flag, Given, RowId, Slug
 from challenge.errors import refuse
 from challenge.models import Challenge, MergeRequest, Team, User
 from challenge.selectors import pages
@@ -111,13 +111,13 @@ class TokenIn(Given):
 class MergeIn(Given):
     """The team to merge with."""
 
-    team_id: RowId
+    team_id: Annotated[RowId, Field(strict=True)]
 
 
 class AnswerIn(Given):
     """Yes or no."""
 
-    accepted: bool
+    accepted: Flag
 
 
 def _mine(request: HttpRequest, slug: str) -> tuple[Challenge, Team]:

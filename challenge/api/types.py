@@ -21,6 +21,8 @@ PhaseName = Annotated[
     str, Field(pattern=PHASE_PATTERN, examples=["flair-1/test"], description="challenge/phase")
 ]
 RowId = Annotated[int, Field(ge=1, le=ID_MAX)]
+# In a body the number 1 is no true and the text "1" no number.
+Flag = Annotated[bool, Field(strict=True)]
 Cursor = Annotated[
     str,
     Field(pattern=CURSOR_PATTERN, description="`next_cursor` of the page before"),

@@ -30,6 +30,10 @@ class CannotCall(Exception):
     """The address may not or cannot be called; the message says why, in few words."""
 
 
+class _Unknown(CannotCall):
+    """The name leads nowhere, now."""
+
+
 @dataclass(frozen=True)
 class Target:
     """A URL taken apart, with the one address that will be called."""
@@ -82,7 +86,7 @@ def resolve(url: str) -> Target:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise CannotCall("its host is not known") from error
+        raise _Unknown("its host is not known") from error
     addresses = [str(one[4][0]).partition("%")[0] for one in found]
     if not settings.WEBHOOK_ALLOW_PRIVATE:
         for address in addresses:
@@ -90,6 +94,17 @@ def resolve(url: str) -> Target:
                 raise CannotCall("its host is in a private network")
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return Target(parts.scheme, host, port, path, addresses[0])
+
+
+def check(url: str) -> None:
+    """Raise ``CannotCall`` for an address that could never be called.
+
+    One whose host is not known at this moment passes: every call resolves it again.
+    """
+    try:
+        resolve(url)
+    except _Unknown:
+        return
 
 
 class _Pinned(http.client.HTTPConnection):

@@ -57,7 +57,7 @@ def create(
     if challenge is not None and not people.is_organiser(user, challenge):
         raise refuse("not-organiser", challenge=challenge.slug)
     try:
-        webhook_calls.resolve(url)
+        webhook_calls.check(url)
     except webhook_calls.CannotCall as error:
         raise refuse("webhook-url-invalid", url=url[:200], reason=str(error)) from error
     with transaction.atomic():
