@@ -156,7 +156,7 @@ def clock(value: datetime | None, style: str = "long") -> str:
 
     ``style`` is long (date and time with zone), day, or short (date and time).
     """
-    if not isinstance(value, int | float):
+    if not isinstance(value, datetime):
         return DASH
     local = timezone.localtime(value)
     if style == "day":

@@ -85,32 +85,31 @@ def frame(
         now = timezone.now()
         lines = [pages.phase_line(one, now) for one in pages.phase_menu(challenge)]
     main = main_phase([line.phase for line in lines], preferred=phase)
-    tabs = [
-        {
-            "url": page_url(challenge, slug),
-            "title": title,
-            "current": slug == current,
-        }
-        for slug, title in pages.tab_pages(challenge, language=language())
-    ]
+    acts = []
     if main is not None:
-        tabs.append(_tab("leaderboard", gettext("Leaderboard"), current, challenge, main))
+        acts.append(_tab("leaderboard", gettext("Leaderboard"), current, challenge, main))
     if membership is not None and main is not None:
-        tabs.append(_tab("submit", gettext("Submit"), current, challenge, main))
-        tabs.append(
+        acts.append(_tab("submit", gettext("Submit"), current, challenge, main))
+        acts.append(
             {
                 "url": reverse("web:submissions", args=[challenge.slug]),
                 "title": gettext("My submissions"),
                 "current": current == "mine",
             }
         )
-        tabs.append(
+        acts.append(
             {
                 "url": reverse("web:team-desk", args=[challenge.slug]),
                 "title": gettext("My team"),
                 "current": current == "team",
             }
         )
+    texts = [
+        {"url": page_url(challenge, slug), "title": title, "current": slug == current}
+        for slug, title in pages.tab_pages(challenge, language=language())
+    ]
+    # what moves comes second, so that a phone shows it without scrolling
+    tabs = [*texts[:1], *acts, *texts[1:]]
     return {
         "challenge": challenge,
         "membership": membership,

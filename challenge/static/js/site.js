@@ -16,6 +16,12 @@ document.addEventListener("DOMContentLoaded", () => {
     });
   }
 
+  // the current tab is in sight, without moving the page
+  for (const tab of document.querySelectorAll(".tabs [aria-current]")) {
+    const strip = tab.parentElement;
+    strip.scrollLeft = tab.offsetLeft - (strip.clientWidth - tab.clientWidth) / 2;
+  }
+
   // copy buttons
   for (const button of document.querySelectorAll("[data-copy]")) {
     const source = document.getElementById(button.dataset.copy);
