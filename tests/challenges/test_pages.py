@@ -65,6 +65,17 @@ def test_every_scoring_command_on_the_pages_exists() -> None:
             assert all(option in known for option in options)
 
 
+@pytest.mark.parametrize("slug", ["flair-1", "flair-2"])
+def test_every_baselines_command_on_the_pages_exists(slug: str) -> None:
+    lines = [shlex.split(x) for x in code_of(slug, "baselines", "en")[0].splitlines()]
+    assert [words[3] for words in lines] == ["train", "predict", "package"]
+    assert (CHALLENGES.parent / "baselines/recipes" / f"{lines[0][4]}.toml").is_file()
+    assert lines[2][-2:] == ["--spec", slug]
+    for words in lines:
+        known = run("baselines", words[3], "--help", cwd=CHALLENGES).stdout
+        assert all(word in known for word in words if word.startswith("--")), known
+
+
 def commands(slug: str, name: str) -> Iterator[list[str]]:
     """Arguments of the ``python -m scoring`` command of that name on the evaluation page."""
     for block in code_of(slug, "evaluation", "en"):
@@ -75,8 +86,12 @@ def commands(slug: str, name: str) -> Iterator[list[str]]:
 
 
 def scoring(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return run("scoring", *words, cwd=cwd)
+
+
+def run(module: str, *words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "scoring", *words],
+        [sys.executable, "-m", module, *words],
         cwd=cwd,
         capture_output=True,
         text=True,
