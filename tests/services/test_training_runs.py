@@ -1,0 +1,139 @@
+"""Training runs: the same life as an evaluation, on the GPU queue."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from itertools import product
+
+import pytest
+from django.db import IntegrityError, transaction
+
+from challenge.errors import Refusal
+from challenge.models import TrainingRun
+from challenge.rules.lifecycle import RunState, may_run_move
+from challenge.services import training_runs
+from challenge.services.training_runs import RunClaim
+from tests.factories import NOON, make_user
+
+pytestmark = pytest.mark.django_db
+HOUR = timedelta(hours=1)
+
+
+def make_run(**fields: object) -> TrainingRun:
+    fields = {"recipe": "unet-quick", "data_root": "toy", "actor": None, "now": NOON} | fields
+    return training_runs.create(**fields)
+
+
+def claim(now: object = NOON) -> RunClaim:
+    found = training_runs.claim(worker="gpu:1", now=now)
+    assert found is not None
+    return found
+
+
+def refused(code: str) -> pytest.RaisesExc[Refusal]:
+    return pytest.raises(Refusal, check=lambda error: error.code == code)
+
+
+def test_a_run_is_claimed_beats_and_succeeds() -> None:
+    run = make_run(seed=7)
+    taken = claim()
+    assert (taken.recipe, taken.seed, taken.attempt) == ("unet-quick", 7, 1)
+    assert training_runs.claim(worker="w") is None
+    beat = training_runs.heartbeat(
+        run.pk, attempt=1, stage="training", progress={"epoch": 1}, log_tail="x" * 99_999, now=NOON
+    )
+    assert beat
+    training_runs.record_epoch(run.pk, attempt=1, epoch=1, metrics={"loss": 2.0}, now=NOON)
+    training_runs.record_epoch(run.pk, attempt=1, epoch=1, metrics={"loss": 1.0}, now=NOON)
+    training_runs.complete(run.pk, attempt=1, result={"miou": 0.5}, now=NOON)
+    run.refresh_from_db()
+    assert (run.state, run.result, run.progress) == ("succeeded", {"miou": 0.5}, {"epoch": 1})
+    assert len(run.log_tail) == training_runs.LOG_CHARACTERS
+    assert [point.metrics for point in run.points.all()] == [{"loss": 1.0}]
+    assert [event.to_state for event in run.events.all()] == ["queued", "running", "succeeded"]
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a b", "x;rm", "a" * 81])
+def test_names_are_names(name: str) -> None:
+    with refused("recipe-invalid"):
+        make_run(recipe=name)
+    with refused("recipe-invalid"):
+        make_run(data_root=name)
+
+
+def test_lost_three_times_it_fails() -> None:
+    run = make_run()
+    now = NOON
+    for attempt in (1, 2, 3):
+        assert claim(now).attempt == attempt
+        training_runs.record_epoch(run.pk, attempt=attempt, epoch=1, metrics={}, now=now)
+        now += HOUR
+        report = training_runs.sweep(now=now)
+        assert (report.requeued, report.failed) == (
+            ([run.pk], []) if attempt < 3 else ([], [run.pk])
+        )
+    run.refresh_from_db()
+    assert (run.state, run.error_code) == ("failed", "worker-lost")
+    training_runs.requeue_failed(run=run, actor=make_user(), now=now)
+    assert claim(now).attempt == 4
+    assert run.points.count() == 0
+
+
+def test_a_late_worker_is_refused() -> None:
+    run = make_run()
+    claim()
+    training_runs.sweep(now=NOON + HOUR)
+    assert not training_runs.heartbeat(run.pk, attempt=1, now=NOON + HOUR).alive
+    for act in (
+        lambda: training_runs.record_epoch(run.pk, attempt=1, epoch=1, metrics={}),
+        lambda: training_runs.complete(run.pk, attempt=1, result={}),
+        lambda: training_runs.fail(run.pk, attempt=1, code="oom"),
+        lambda: training_runs.stopped(run.pk, attempt=1),
+    ):
+        with refused("late-worker"):
+            act()
+
+
+def test_a_waiting_run_is_cancelled_at_once_a_running_one_by_its_worker() -> None:
+    person = make_user()
+    waiting, running = make_run(), make_run(now=NOON - HOUR)
+    claim()
+    training_runs.cancel(run=waiting, actor=person)
+    waiting.refresh_from_db()
+    assert waiting.state == "cancelled"
+    training_runs.cancel(run=running, actor=person)
+    beat = training_runs.heartbeat(running.pk, attempt=1)
+    assert (beat.alive, beat.cancel, bool(beat)) == (True, True, False)
+    training_runs.stopped(running.pk, attempt=1)
+    running.refresh_from_db()
+    assert running.state == "cancelled"
+    with refused("illegal-move"):
+        training_runs.cancel(run=running, actor=person)
+
+
+def test_a_cancelled_run_of_a_lost_worker_does_not_come_back() -> None:
+    run = make_run()
+    claim()
+    training_runs.cancel(run=run, actor=make_user())
+    assert training_runs.sweep(now=NOON + HOUR).cancelled == [run.pk]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [(o, n) for o, n in product(RunState, RunState) if not may_run_move(o, n)]
+)
+def test_every_illegal_move_is_refused(old: RunState, new: RunState) -> None:
+    run = make_run()
+    running = {"lease_until": NOON, "attempt": 1} if old is RunState.RUNNING else {}
+    TrainingRun.objects.filter(pk=run.pk).update(state=old.value, **running)
+    run.refresh_from_db()
+    with refused("illegal-move"):
+        training_runs._move(run, new, now=NOON)
+    run.refresh_from_db()
+    assert run.state == old
+
+
+def test_the_database_wants_a_lease_while_running() -> None:
+    run = make_run()
+    for columns in ({"state": "running"}, {"lease_until": NOON}, {"state": "asleep"}):
+        with pytest.raises(IntegrityError), transaction.atomic():
+            TrainingRun.objects.filter(pk=run.pk).update(**columns)
