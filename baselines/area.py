@@ -162,8 +162,8 @@ def vectorise(raster: Path, *, out: Path, spec: specs.TaskSpec, sieve_px: int = 
 
     Fields: class_id, key, name (English), color, area_m2.
     """
-    import shapely  # type: ignore[import-untyped]
-    from pyogrio import raw  # type: ignore[import-untyped]
+    import shapely
+    from pyogrio import raw
 
     count = 0
     out.unlink(missing_ok=True)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
+import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,13 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_synth(commands)
     _add_pixel(commands)
+    _add_recipes(commands)
+    _add_train(commands)
+    _add_predict(commands)
+    _add_map(commands)
+    _add_package(commands)
+    _add_submit(commands)
+    _add_bench(commands)
     return parser
 
 
@@ -102,3 +111,221 @@ def _pixel(given: argparse.Namespace) -> dict[str, Any]:
     from baselines import pixel
 
     return pixel.run(given.root, given.out, seed=given.seed)
+
+
+def _add_recipes(commands: Any) -> None:
+    recipes = commands.add_parser("recipes", help="list the shipped recipes")
+    recipes.set_defaults(run=_recipes)
+
+
+def _recipes(given: argparse.Namespace) -> dict[str, Any]:
+    from baselines.train import recipe
+
+    loaded = [recipe.load(name) for name in recipe.names()]
+    return {
+        one.name: {"title": one.title, "task": one.task, "miou": one.published.miou}
+        for one in loaded
+    }
+
+
+def _add_train(commands: Any) -> None:
+    train = commands.add_parser("train", help="train a recipe, or go on with a run")
+    train.add_argument("recipe", help="a shipped recipe's name or a TOML file")
+    train.add_argument("--data", type=Path, required=True, help="root of the data set")
+    train.add_argument("--out", type=Path, required=True, help="the run's folder")
+    train.add_argument("--seed", type=int, default=2022)
+    train.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", dest="changes",
+        help="change a key of the recipe, as data.held_out=3 or training.epochs=20; repeatable",
+    )  # fmt: skip
+    train.add_argument("--cache", type=Path, help="where decoded patches are kept (default: --out)")
+    train.add_argument("--no-resume", action="store_true", help="refuse a folder with a run in it")
+    train.add_argument("--accelerator", default="auto", help="auto, cpu or gpu")
+    train.add_argument("--devices", default="auto", help="number of GPUs (default: all there are)")
+    train.add_argument("--threads", type=int, help="threads of the CPU (default: all cores)")
+    train.add_argument("--events", action="store_true", help="one JSON line an event on stderr")
+    train.set_defaults(run=_train)
+
+
+def _train(given: argparse.Namespace) -> dict[str, Any]:
+    from baselines import train
+    from baselines.train import recipe as recipes
+
+    _set_threads(given.threads)
+    recipe = recipes.changed(recipes.load(given.recipe), dict(map(_change, given.changes)))
+    return train.run(
+        recipe,
+        data_root=given.data,
+        out_dir=given.out,
+        seed=given.seed,
+        on_event=_tell if given.events else _tell_epochs,
+        resume=not given.no_resume,
+        cache_dir=given.cache,
+        accelerator=given.accelerator,
+        devices=given.devices if given.devices == "auto" else int(given.devices),
+        progress_bar=not given.events and sys.stderr.isatty(),
+    )
+
+
+def _change(text: str) -> tuple[str, Any]:
+    """Read `data.held_out=3`; what is no TOML value is text."""
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise ValueError(f"--set {text}: a form like data.held_out=3 is needed")
+    try:
+        return key, tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key, value
+
+
+def _add_predict(commands: Any) -> None:
+    predict = commands.add_parser("predict", help="predict a part of a data set with a run")
+    predict.add_argument("run_dir", type=Path, metavar="RUN", help="a trained run's folder")
+    predict.add_argument("--data", type=Path, required=True, help="root of the data set")
+    predict.add_argument("--out", type=Path, required=True, help="folder of PRED_*.tif")
+    predict.add_argument("--part", choices=("train", "test"), default="test")
+    predict.add_argument("--batch-size", type=int)
+    predict.add_argument("--flips", action="store_true", help="mean over the square's symmetries")
+    predict.add_argument("--probabilities", action="store_true", help="PROB_*.tif as well")
+    predict.add_argument("--georeferenced", action="store_true", help="copy the images' place")
+    predict.add_argument("--device", default="auto")
+    predict.add_argument("--threads", type=int, help="threads of the CPU (default: all cores)")
+    predict.set_defaults(run=_predict)
+
+
+def _predict(given: argparse.Namespace) -> dict[str, Any]:
+    from baselines import predict
+
+    _set_threads(given.threads)
+    return predict.run(
+        given.run_dir,
+        data_root=given.data,
+        out_dir=given.out,
+        part=given.part,
+        batch_size=given.batch_size,
+        flips=given.flips,
+        probabilities=given.probabilities,
+        georeferenced=given.georeferenced,
+        device=given.device,
+    )
+
+
+def _add_map(commands: Any) -> None:
+    area = commands.add_parser("map", help="map a large GeoTIFF with a run")
+    area.add_argument("run_dir", type=Path, metavar="RUN", help="a trained run's folder")
+    area.add_argument("image", type=Path, metavar="IMAGE", help="a GeoTIFF of the recipe's bands")
+    area.add_argument("--out", type=Path, required=True, help="the map to write")
+    area.add_argument("--overlap-px", type=int, help="overlap of windows (default: a quarter)")
+    area.add_argument("--batch-size", type=int, default=4)
+    area.add_argument("--flips", action="store_true", help="mean over the square's symmetries")
+    area.add_argument("--polygons", type=Path, metavar="GPKG", help="a GeoPackage as well")
+    area.add_argument("--sieve-px", type=int, default=0, help="merge smaller regions first")
+    area.add_argument("--device", default="auto")
+    area.set_defaults(run=_map)
+
+
+def _map(given: argparse.Namespace) -> dict[str, Any]:
+    from baselines import area
+
+    return area.run(
+        given.run_dir,
+        image=given.image,
+        out=given.out,
+        overlap_px=given.overlap_px,
+        batch_size=given.batch_size,
+        flips=given.flips,
+        polygons=given.polygons,
+        sieve_px=given.sieve_px,
+        device=given.device,
+        on_event=_tell_notes,
+    )
+
+
+def _add_package(commands: Any) -> None:
+    package = commands.add_parser("package", help="pack predictions into a checked zip")
+    package.add_argument("predictions", type=Path, metavar="FOLDER")
+    package.add_argument("--out", type=Path, required=True, help="the zip to write")
+    package.add_argument("--spec", default="flair-2", help="task's name or TOML (flair-2)")
+    package.add_argument(
+        "--ids", type=Path, help="CSV of the phase's patches (default: the task's)"
+    )
+    package.set_defaults(run=_package)
+
+
+def _package(given: argparse.Namespace) -> dict[str, Any]:
+    from baselines import package
+
+    ids = package.read_ids(given.ids) if given.ids else None
+    return package.run(given.predictions, out=given.out, spec=given.spec, ids=ids)
+
+
+def _add_submit(commands: Any) -> None:
+    submit = commands.add_parser("submit", help="submit a zip over HTTP; token in FLAIR_TOKEN")
+    submit.add_argument("archive", type=Path, metavar="ZIP")
+    submit.add_argument("--server", required=True, help="address of the site")
+    submit.add_argument("--phase", required=True, help="as flair-2/test")
+    submit.add_argument("--method-name", required=True)
+    submit.add_argument("--wait-s", type=float, default=0.0, help="follow it so long")
+    submit.set_defaults(run=_submit)
+
+
+def _submit(given: argparse.Namespace) -> dict[str, Any]:
+    from baselines import submit
+
+    # Not an argument: arguments can be read by everyone on a machine.
+    token = os.environ.get("FLAIR_TOKEN")
+    if not token:
+        raise ValueError("FLAIR_TOKEN is not set; make a token in your account and export it")
+    return submit.run(
+        given.archive,
+        server=given.server,
+        token=token,
+        phase=given.phase,
+        method_name=given.method_name,
+        wait_s=given.wait_s,
+    )
+
+
+def _add_bench(commands: Any) -> None:
+    bench = commands.add_parser("bench", help="measure loading, training steps or learning")
+    bench.add_argument("what", choices=("loader", "step", "learning"))
+    bench.add_argument("--quick", action="store_true", help="smaller and noisier")
+    bench.add_argument("--threads", type=int, help="threads of the CPU (default: all cores)")
+    bench.set_defaults(run=_bench)
+
+
+def _bench(given: argparse.Namespace) -> dict[str, Any]:
+    from importlib import import_module
+
+    if given.what != "learning":
+        _set_threads(given.threads)
+    result: dict[str, Any] = import_module(f"baselines.bench.{given.what}").run(
+        quick=given.quick, on_line=lambda line: print(line, file=sys.stderr)
+    )
+    return result
+
+
+def _set_threads(threads: int | None) -> None:
+    import torch
+
+    if threads:
+        torch.set_num_threads(threads)
+
+
+def _tell(event: dict[str, Any]) -> None:
+    print(json.dumps(event), file=sys.stderr, flush=True)
+
+
+def _tell_epochs(event: dict[str, Any]) -> None:
+    if event["event"] == "epoch":
+        line = (
+            f"epoch {event['epoch']}: loss {event['train_loss']:.4f}, validation "
+            f"{event['val_loss']:.4f}, mIoU {event['val_miou']:.4f}, {event['seconds']:.0f} s"
+        )
+        print(line + (" (best)" if event["is_best"] else ""), file=sys.stderr, flush=True)
+    _tell_notes(event)
+
+
+def _tell_notes(event: dict[str, Any]) -> None:
+    if event["event"] == "note":
+        print(event["message"], file=sys.stderr, flush=True)

@@ -220,6 +220,23 @@ def parse(document: dict[str, Any]) -> Recipe:
     return recipe
 
 
+def changed(recipe: Recipe, changes: dict[str, Any]) -> Recipe:
+    """Give the recipe with some keys changed, named as `training.epochs`.
+
+    Raises RecipeError as `parse` does.
+    """
+    document = recipe.to_json()
+    for key, value in changes.items():
+        *tables, last = key.split(".")
+        table = document
+        for name in tables:
+            table = table.setdefault(name, {})
+            if not isinstance(table, dict):
+                raise RecipeError(f"{key}: {name} is no table")
+        table[last] = value
+    return parse(document)
+
+
 def _read(kind: Any, value: Any, *, where: str) -> Any:
     """Turn a document's value into a value of the annotated kind."""
     if dataclasses.is_dataclass(kind):
