@@ -12,6 +12,7 @@ import secrets
 from pathlib import Path
 from typing import Any
 
+import django_stubs_ext
 import structlog
 from csp.constants import NONE, SELF
 
@@ -19,6 +20,9 @@ from challenge.config import env
 from challenge.config.engines.places import ROOT, Place, data_folder, default_folder
 
 MIB = 2**20
+
+# Lets classes of Django be written with their type arguments: ModelAdmin[Phase].
+django_stubs_ext.monkeypatch()
 
 # --- What this process is part of ---------------------------------------------------------------
 
