@@ -26,7 +26,8 @@ from challenge.api.types import (
 )
 from challenge.errors import refuse
 from challenge.models import Challenge, Phase, Registration, Submission
-from challenge.rules.disclosure import Viewer
+from challenge.rules import disclosure
+from challenge.rules.disclosure import Terms, Viewer
 from challenge.selectors import leaderboard, pages, people
 from challenge.selectors import submissions as selectors
 from challenge.services import evaluations, submissions, teams
@@ -232,9 +233,7 @@ def export_phase(request: HttpRequest, slug: Slug, phase: Slug) -> Any:
     return csv_answers.respond(header, lines, name=f"{slug}-{phase}-submissions.csv")
 
 
-def _export_line(
-    submission: Submission, *, keys: list[str], terms: leaderboard.Terms
-) -> list[object]:
+def _export_line(submission: Submission, *, keys: list[str], terms: Terms) -> list[object]:
     line = line_out(submission, viewer=Viewer.ORGANISER)
     evaluation = selectors.current(submission)
     is_scored = evaluation is not None and evaluation.state == "scored"
@@ -249,7 +248,7 @@ def _export_line(
         line["state"],
         submission.method_name,
         line["miou"],
-        *(leaderboard.disclosure.figure(ious.get(key), terms=terms) for key in keys),
+        *(disclosure.figure(ious.get(key), terms=terms) for key in keys),
         submission.archive_bytes,
         submission.archive_sha256,
         submission.is_baseline,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Literal
@@ -198,7 +199,7 @@ def _board_csv(board: Board, *, name: str) -> HttpResponse:
     keys = [one.key for one in board.classes] if board.terms.classes else []
     header = ["rank", "team", "affiliation", "method", "miou", "miou_low", "miou_high"]
     header += [f"iou_{key}" for key in keys] + ["submissions", "date", "kind"]
-    rows: list[list[object]] = []
+    rows: list[Sequence[object]] = []
     for row in (*board.rows, *board.baselines):
         low, high = row.interval or (None, None)
         rows.append(
@@ -207,12 +208,12 @@ def _board_csv(board: Board, *, name: str) -> HttpResponse:
             + [row.submission_count, f"{row.created_at:%Y-%m-%dT%H:%M:%SZ}"]
             + ["baseline" if row.is_baseline else "team"]
         )
-    rows += [
+    rows.extend(
         [None, one.name, "", one.source, one.miou, None, None]
         + [one.class_ious.get(key) for key in keys]
         + [None, None, one.kind]
         for one in board.references
-    ]
+    )
     return csv_answers.respond(header, rows, name=name)
 
 

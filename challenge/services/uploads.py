@@ -107,8 +107,7 @@ def offset_bytes(upload: Upload) -> int:
     try:
         return upload_parts.offset_bytes(upload.id)
     except upload_parts.Gone as error:
-        upload.refresh_from_db()
-        if upload.archive:
+        if _is_stored(upload):
             return upload.length_bytes
         raise refuse("upload-expired") from error
 
@@ -143,8 +142,7 @@ def receive(
     except upload_parts.Busy as error:
         raise refuse("upload-locked", retry_after_s=1) from error
     except upload_parts.Gone as error:
-        upload.refresh_from_db()
-        if not upload.archive:
+        if not _is_stored(upload):
             raise refuse("upload-expired") from error
         # Another request brought the last bytes while this one was on its way.
         return _receive_nothing(upload, offset_bytes=offset_bytes, length_bytes=length_bytes)
@@ -161,6 +159,12 @@ def receive(
     for name, value in changes.items():
         setattr(upload, name, value)
     return received.offset_bytes
+
+
+def _is_stored(upload: Upload) -> bool:
+    """Ask the database again whether somebody finished the upload meanwhile."""
+    upload.refresh_from_db()
+    return bool(upload.archive)
 
 
 def _receive_nothing(upload: Upload, *, offset_bytes: int, length_bytes: int) -> int:

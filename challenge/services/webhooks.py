@@ -27,7 +27,7 @@ from challenge.models import Challenge, Evaluation, Phase, User, Webhook, Webhoo
 from challenge.rules import disclosure
 from challenge.rules.disclosure import Viewer
 from challenge.rules.lifecycle import State
-from challenge.selectors import people
+from challenge.selectors import leaderboard, people, submissions
 from challenge.services import audit, webhook_calls
 
 log = logging.getLogger(__name__)
@@ -143,12 +143,11 @@ def _result(evaluation: Evaluation, *, event: str, viewer: Viewer, now: datetime
         "state": evaluation.state,
         "url": f"{settings.SITE_URL}/api/v1/submissions/{submission.id}",
     }
-    window = {"opens_at": phase.opens_at, "closes_at": phase.closes_at, "now": now}
     if evaluation.state == State.REJECTED:
         payload["problems"] = evaluation.problems
         payload["problems_more"] = evaluation.problems_more
-    elif disclosure.score_visible(visibility=phase.visibility, viewer=viewer, **window):
-        terms = disclosure.terms(viewer=viewer, detail=phase.detail, **window)
+    elif submissions.score_visible(phase, viewer=viewer, now=now):
+        terms = leaderboard.terms_for(phase, viewer=viewer, now=now)
         payload["miou"] = disclosure.figure(evaluation.score.miou, terms=terms)
     return payload
 

@@ -19,7 +19,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from challenge.errors import Refusal, as_problem, refuse
 from challenge.models import Upload
-from challenge.services import identities, throttles, uploads
+from challenge.services import identities, throttles, upload_parts, uploads
 from challenge.uploads import headers, streams
 
 P = ParamSpec("P")
@@ -116,7 +116,7 @@ def _options() -> HttpResponse:
     response["Tus-Version"] = headers.VERSION
     response["Tus-Extension"] = headers.EXTENSIONS
     response["Tus-Max-Size"] = str(settings.UPLOAD_LIMIT_BYTES)
-    response["Tus-Checksum-Algorithm"] = ",".join(headers.CHECKSUMS)
+    response["Tus-Checksum-Algorithm"] = ",".join(upload_parts.CHECKSUMS)
     return response
 
 
