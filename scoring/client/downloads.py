@@ -1,0 +1,123 @@
+"""What can be fetched: lists of patches, score cards, receipts, archives, the data set."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+
+from scoring.client import phases
+from scoring.client.api import Api
+from scoring.client.errors import CommandError, Exit
+from scoring.client.output import Output, size
+from scoring.client.texts import say
+
+CHUNK_BYTES = 1024 * 1024
+KINDS = ("ids", "task", "score", "receipt", "archive", "data")
+
+
+def run(args: argparse.Namespace, *, api: Api, output: Output) -> Exit:
+    """Fetch one thing; ``args.what`` says which, ``args.name`` of what."""
+    if args.what == "data":
+        return _data(args, api=api, output=output)
+    if args.what == "ids":
+        text = api.text(f"{phases.address(args.name)}/patches", format="csv")
+        out = _out(args, f"{args.name.replace('/', '-')}-patches.csv")
+        return _save(text, out, output=output)
+    if args.what == "task":
+        found = api.get(f"{phases.address(args.name)}/task")
+        return _save(json.dumps(found), _out(args, "task.json"), output=output)
+    if args.what == "archive":
+        out = _out(args, f"{args.name}.zip")
+        _stream(f"submissions/{args.name}/archive", out, client=api.http, api=api, output=output)
+        return _saved(out, output=output)
+    found = api.get(f"submissions/{args.name}/{args.what}")
+    text = json.dumps(found, indent=2, ensure_ascii=False) + "\n"
+    return _save(text, _out(args, f"{args.name}-{args.what}.json"), output=output)
+
+
+def _data(args: argparse.Namespace, *, api: Api, output: Output) -> Exit:
+    files = api.get(f"challenges/{args.name}/downloads")["items"]
+    if not args.file:
+        output.result({"items": files})
+        output.table(
+            [
+                (say("file", output.lang), False),
+                (say("size", output.lang), True),
+                ("", False),
+                ("URL", False),
+            ],
+            [
+                (
+                    one["file"],
+                    one["size"],
+                    one["content"].get(output.lang, one["content"].get("en", "")),
+                    one["url"],
+                )
+                for one in files
+            ],
+        )
+        return Exit.OK
+    chosen = {one["file"]: one["url"] for one in files}
+    if args.file not in chosen:
+        raise CommandError("download-unknown", name=args.file, known=", ".join(chosen))
+    out = _out(args, Path(urlsplit(chosen[args.file]).path).name or args.file)
+    # A client of its own: the token is for our server, not for where the data lies.
+    with httpx.Client(follow_redirects=True, timeout=30.0) as client:
+        _stream(chosen[args.file], out, client=client, api=api, output=output)
+    return _saved(out, output=output)
+
+
+def _out(args: argparse.Namespace, name: str) -> Path:
+    out = Path(args.out) if args.out else Path(name)
+    if out.is_dir():
+        out /= name
+    if out.exists() and not args.force:
+        raise CommandError("file-exists", path=str(out))
+    return out
+
+
+def _save(text: str, out: Path, *, output: Output) -> Exit:
+    out.write_text(text, encoding="utf-8", newline="")
+    return _saved(out, output=output)
+
+
+def _saved(out: Path, *, output: Output) -> Exit:
+    count = out.stat().st_size
+    output.say("saved", path=out, size=size(count))
+    output.result({"path": str(out), "bytes": count})
+    return Exit.OK
+
+
+def _stream(url: str, out: Path, *, client: httpx.Client, api: Api, output: Output) -> None:
+    """Fetch a large file; what an earlier try left behind is continued where the server can."""
+    draft = out.with_name(out.name + ".part")
+    done = draft.stat().st_size if draft.exists() else 0
+    headers = {"Range": f"bytes={done}-"} if done else {}
+    try:
+        with client.stream("GET", url, headers=headers) as answer:
+            if not answer.is_success:
+                answer.read()
+                raise api.refusal(answer)
+            if answer.status_code != 206:
+                done = 0
+            total = done + int(answer.headers.get("Content-Length", 0))
+            with (
+                draft.open("ab" if done else "wb") as file,
+                output.bar("downloading", is_bytes=True) as step,
+            ):
+                for chunk in answer.iter_raw(CHUNK_BYTES):
+                    file.write(chunk)
+                    done += len(chunk)
+                    step(done, total)
+    except httpx.TransportError as error:
+        raise api.unreachable(error) from error
+    if total and done != total:
+        raise CommandError(
+            "unreachable", exit_code=Exit.UNREACHABLE, server=url, reason=f"{done} of {total} bytes"
+        )
+    os.replace(draft, out)  # noqa: PTH105  one word with its meaning: atomically

@@ -1,0 +1,111 @@
+"""What a command shows: tables and bars for people, one JSON object for scripts."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+from rich.table import Table
+
+from scoring.client.texts import say
+
+Step = Callable[[int, int], None]
+SIZES = ("B", "kB", "MB", "GB", "TB")
+
+
+def size(count: float) -> str:
+    """Bytes for people.
+
+    >>> size(340_000_000)
+    '340.0 MB'
+    """
+    for unit in SIZES:
+        if count < 1000 or unit == SIZES[-1]:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    raise AssertionError("unreachable")
+
+
+def figure(value: float | None) -> str:
+    """A fraction with four decimals, a dash for none.
+
+    >>> figure(0.5443), figure(None)
+    ('0.5443', '–')
+    """
+    return "–" if value is None else f"{value:.4f}"
+
+
+class Output:
+    """Where a command writes. With ``as_json`` people's words go nowhere, and one object comes."""
+
+    def __init__(self, *, lang: str, as_json: bool, quiet: bool = False) -> None:
+        self.lang = lang
+        self.as_json = as_json
+        self._out = Console(highlight=False, soft_wrap=True)
+        # Progress and remarks go to stderr, so that a pipe gets the result alone.
+        self._err = Console(stderr=True, highlight=False, soft_wrap=True, quiet=quiet or as_json)
+
+    def say(self, code: str, **params: object) -> None:
+        """A remark of our own catalogue, on stderr."""
+        self._err.print(escape(say(code, self.lang, **params)))
+
+    def remark(self, text: str) -> None:
+        """A line on stderr."""
+        self._err.print(escape(text))
+
+    def line(self, text: str = "") -> None:
+        """A line of the result, on stdout."""
+        if not self.as_json:
+            self._out.print(escape(text))
+
+    def result(self, value: Any) -> None:
+        """The JSON object of ``--json``."""
+        if self.as_json:
+            sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+
+    def table(self, columns: Sequence[tuple[str, bool]], rows: Sequence[Sequence[object]]) -> None:
+        """A table; each column is (title, whether it holds numbers)."""
+        if self.as_json:
+            return
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for title, is_number in columns:
+            table.add_column(title, justify="right" if is_number else "left", overflow="fold")
+        for row in rows:
+            table.add_row(*(escape("" if cell is None else str(cell)) for cell in row))
+        self._out.print(table)
+
+    @contextmanager
+    def bar(self, code: str, *, is_bytes: bool = False) -> Iterator[Step]:
+        """A progress bar on stderr; the step gets how much is done, of how much."""
+        columns = (
+            (DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+            if is_bytes
+            else (MofNCompleteColumn(), TimeRemainingColumn())
+        )
+        with Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            *columns,
+            console=self._err,
+            transient=not self._err.is_terminal,
+        ) as progress:
+            task = progress.add_task(say(code, self.lang), total=None)
+
+            def step(done: int, total: int) -> None:
+                progress.update(task, completed=done, total=total)
+
+            yield step
