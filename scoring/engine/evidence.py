@@ -223,15 +223,15 @@ def save(evidence: Evidence, path: str | Path) -> int:
 
 def load(path: str | Path | bytes) -> Evidence:
     """The evidence in a file, or in its bytes. Raises `EvidenceError` if it is none."""
-    source = io.BytesIO(path) if isinstance(path, bytes) else Path(path)
     try:
-        with np.load(source, allow_pickle=False) as archive:
+        data = path if isinstance(path, bytes) else Path(path).read_bytes()
+        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
             document = json.loads(archive["document"].tobytes())
             if document.get("format") != FORMAT:
                 raise EvidenceError(f"format {document.get('format')!r}, not {FORMAT!r}")
             entries = archive["entries"].astype(np.int64)
             cell, pixels = archive["cell"], archive["pixels"]
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
         if isinstance(error, EvidenceError):
             raise
         raise EvidenceError(f"not an evidence file: {error}") from error
