@@ -370,7 +370,6 @@ LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("fr", "Français")]
 LOCALE_PATHS = [ROOT / "challenge" / "locale"]
 USE_I18N = True
-FORMS_URLFIELD_ASSUME_HTTPS = True  # Django 6's default; allauth and the admin ask for it
 USE_TZ = True
 TIME_ZONE = "UTC"  # days of the quota are UTC days; pages show the viewer's own zone
 

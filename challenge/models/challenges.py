@@ -7,6 +7,8 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
+from challenge.models.patches import PatchesField
+
 
 class Challenge(models.Model):
     """A segmentation challenge, loaded from its folder (``challenges/<slug>/``).
@@ -95,7 +97,7 @@ class GroundTruth(models.Model):
     digest = models.CharField(max_length=64)
     store_name = models.CharField(max_length=200)
     patch_count = models.PositiveIntegerField()
-    patches = models.JSONField()
+    patches = PatchesField()
     label_pixels = models.JSONField(default=dict, blank=True)
     store_bytes = models.BigIntegerField(default=0)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -166,7 +168,7 @@ class Phase(models.Model):
         GroundTruth, models.PROTECT, null=True, blank=True, related_name="phases"
     )
     task_spec = models.ForeignKey(TaskSpec, models.PROTECT, null=True, related_name="phases")
-    public_patches = models.JSONField(default=list, blank=True)
+    public_patches = PatchesField(default=list, blank=True)
     ranked_at = models.DateTimeField(null=True, blank=True, editable=False)
     ranks_version = models.PositiveIntegerField(default=0, editable=False)
 

@@ -8,6 +8,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from challenge.models.challenges import Challenge
+from challenge.models.fields import WebAddressField
 
 
 class AuditEvent(models.Model):
@@ -49,7 +50,7 @@ class Webhook(models.Model):
         related_name="webhooks",
         help_text=_("set: news of the whole challenge, for its organisers"),
     )
-    url = models.URLField(max_length=500)
+    url = WebAddressField(max_length=500)
     secret = models.CharField(max_length=128)
     events = ArrayField(models.CharField(max_length=40, choices=Event))
     is_active = models.BooleanField(default=True)

@@ -10,6 +10,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from challenge.models.challenges import GroundTruth, Phase, TaskSpec
+from challenge.models.fields import WebAddressField
 from challenge.models.teams import Entry
 from challenge.rules.lifecycle import QuotaMove, State
 
@@ -57,8 +58,8 @@ class Submission(models.Model):
     method_name = models.CharField(_("method"), max_length=120)
     method_description = models.TextField(_("description"), blank=True)
     external_data = models.TextField(_("external data used"), blank=True)
-    code_url = models.URLField(_("code"), blank=True)
-    paper_url = models.URLField(_("paper"), blank=True)
+    code_url = WebAddressField(_("code"), blank=True)
+    paper_url = WebAddressField(_("paper"), blank=True)
     baseline_seconds = models.FloatField(
         _("inference time of the baseline, s"), null=True, blank=True
     )
