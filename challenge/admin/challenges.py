@@ -1,0 +1,188 @@
+"""Challenges, phases, labels, tasks, announcements."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from challenge.admin.base import OwnChallenges, ReadOnly, ReadOnlyInline, each
+from challenge.models import (
+    Announcement,
+    Challenge,
+    GroundTruth,
+    Page,
+    Phase,
+    PublishedResult,
+    TaskSpec,
+)
+from challenge.services import audit, evaluations, phases, ranks
+
+
+class PhaseInline(ReadOnlyInline):
+    model = Phase
+    fields = ("slug", "is_published", "opens_at", "closes_at", "daily_limit", "visibility")
+
+
+@admin.register(Challenge)
+class ChallengeAdmin(ReadOnly):
+    """A challenge comes from its folder (load_challenge); here it is only looked at."""
+
+    challenge_path = ""
+    list_display = ("slug", "is_published", "terms_version", "approval_required", "updated_at")
+    list_filter = ("is_published",)
+    search_fields = ("slug",)
+    inlines = (PhaseInline,)
+    filter_horizontal = ("organisers",)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        # Naming organisers is the one thing that no file and no service says.
+        return bool(request.user.is_superuser)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        return [field.name for field in Challenge._meta.fields if field.name != "is_published"]
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        actor: Any = request.user
+        audit.record(
+            "challenge.change",
+            actor=actor,
+            challenge=form.instance,
+            target=form.instance,
+            changed=form.changed_data,
+            organisers=list(form.instance.organisers.values_list("username", flat=True)),
+        )
+
+
+class PhaseForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run time
+    class Meta:
+        model = Phase
+        fields = phases.FIELDS
+
+
+@admin.register(Phase)
+class PhaseAdmin(OwnChallenges):
+    """Dates, limits, visibility: changed through the service, which checks and records."""
+
+    form = PhaseForm
+    list_display = (
+        "__str__",
+        "is_published",
+        "opens_at",
+        "closes_at",
+        "daily_limit",
+        "total_limit",
+        "visibility",
+        "detail",
+        "ground_truth",
+        "ranked_at",
+    )
+    list_filter = ("challenge", "is_published", "visibility")
+    search_fields = ("slug", "challenge__slug")
+    list_select_related = ("challenge", "ground_truth__challenge")
+    readonly_fields = ("challenge", "slug", "ground_truth", "task_spec", "ranked_at")
+    fieldsets = (
+        (None, {"fields": ("challenge", "slug", "name", "summary", "sort_order", "is_published")}),
+        (_("Window"), {"fields": ("opens_at", "closes_at")}),
+        (
+            _("Limits"),
+            {
+                "fields": (
+                    "daily_limit",
+                    "total_limit",
+                    "invalid_daily_limit",
+                    "finals_limit",
+                    "archive_limit_bytes",
+                    "inference_ratio_limit",
+                )
+            },
+        ),
+        (_("What is shown"), {"fields": ("visibility", "detail")}),
+        (_("Scored against"), {"fields": ("ground_truth", "task_spec", "ranked_at")}),
+    )
+    actions = ("score_again", "rank_again")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self._is_organiser(request)
+
+    def save_model(self, request: HttpRequest, obj: Phase, form: Any, change: bool) -> None:
+        before = Phase.objects.select_related("challenge").get(pk=obj.pk)
+        changes = {name: form.cleaned_data[name] for name in form.changed_data}
+        phases.change(phase=before, actor=request.user, changes=changes)  # type: ignore[arg-type]
+
+    @admin.action(description=_("Score all submissions again (new revision)"))
+    def score_again(self, request: HttpRequest, rows: QuerySet[Phase]) -> None:
+        each(
+            request,
+            rows,
+            lambda phase: evaluations.enqueue_rescore(
+                phase=phase,
+                force=True,
+                actor=request.user,  # type: ignore[arg-type]
+            ),
+            done=_("phases queued again"),
+        )
+
+    @admin.action(description=_("Recompute the ranks"))
+    def rank_again(self, request: HttpRequest, rows: QuerySet[Phase]) -> None:
+        each(request, rows, lambda phase: ranks.recompute(phase=phase), done=_("phases ranked"))
+
+
+@admin.register(GroundTruth)
+class GroundTruthAdmin(ReadOnly):
+    """Versions of hidden labels: known by digest, never opened here."""
+
+    list_display = ("__str__", "patch_count", "digest", "store_bytes", "created_at")
+    list_filter = ("challenge",)
+    exclude = ("patches",)
+
+
+@admin.register(TaskSpec)
+class TaskSpecAdmin(ReadOnly):
+    list_display = ("__str__", "digest", "created_at")
+    list_filter = ("challenge",)
+
+
+@admin.register(Page)
+class PageAdmin(ReadOnly):
+    list_display = ("__str__", "title")
+    list_filter = ("challenge", "language")
+
+
+@admin.register(PublishedResult)
+class PublishedResultAdmin(ReadOnly):
+    list_display = ("name", "challenge", "phase_slug", "kind", "miou", "source")
+    list_filter = ("challenge", "kind")
+
+
+@admin.register(Announcement)
+class AnnouncementAdmin(OwnChallenges):
+    """News: written here or shipped with the challenge."""
+
+    list_display = ("__str__", "challenge", "published_at", "created_by")
+    list_filter = ("challenge",)
+    readonly_fields = ("created_by", "key")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return self._is_organiser(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self._is_organiser(request)
+
+    def formfield_for_foreignkey(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
+        if db_field.name == "challenge" and not request.user.is_superuser:
+            kwargs["queryset"] = Challenge.objects.filter(organisers=request.user.pk)
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        if not change:
+            obj.created_by = request.user
+        super().save_model(request, obj, form, change)

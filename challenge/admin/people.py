@@ -1,0 +1,155 @@
+"""People, registrations, teams, the audit trail, training runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.translation import gettext as _now
+from django.utils.translation import gettext_lazy as _
+
+from challenge.admin.base import ReadOnly, ReadOnlyInline, each
+from challenge.models import (
+    ApiToken,
+    AuditEvent,
+    Membership,
+    Registration,
+    Team,
+    TrainingEvent,
+    TrainingRun,
+    User,
+    WebhookDelivery,
+)
+from challenge.services import teams, training_runs
+
+
+@admin.register(User)
+class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]
+    """Accounts, for superusers. Deleting is the person's own act (or the service's)."""
+
+    list_display = ("username", "email", "affiliation", "is_active", "is_staff", "date_joined")
+    fieldsets = (
+        *(DjangoUserAdmin.fieldsets or ()),
+        (_("Profile"), {"fields": ("affiliation", "language", "theme", "timezone")}),
+        (_("E-mail"), {"fields": ("mail_on_result", "mail_on_announcement")}),
+    )
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Registration)
+class RegistrationAdmin(ReadOnly):
+    """Approve or refuse, through the service."""
+
+    list_display = ("user", "challenge", "state", "terms_version", "accepted_at", "note")
+    list_filter = ("challenge", "state")
+    search_fields = ("user__username", "user__email")
+    list_select_related = ("user", "challenge")
+    actions = ("approve", "refuse")
+
+    @admin.action(description=_("Approve"))
+    def approve(self, request: HttpRequest, rows: QuerySet[Registration]) -> None:
+        self._decide(request, rows, approved=True)
+
+    @admin.action(description=_("Refuse"))
+    def refuse(self, request: HttpRequest, rows: QuerySet[Registration]) -> None:
+        self._decide(request, rows, approved=False)
+
+    def _decide(
+        self, request: HttpRequest, rows: QuerySet[Registration], *, approved: bool
+    ) -> None:
+        actor: Any = request.user
+        each(
+            request,
+            rows,
+            lambda row: teams.decide_registration(registration=row, actor=actor, approved=approved),
+            done=_now("approved") if approved else _now("refused"),
+        )
+
+
+class MembershipInline(ReadOnlyInline):
+    model = Membership
+    fields = ("user", "role", "joined_at")
+    readonly_fields = fields
+    show_change_link = False
+
+
+@admin.register(Team)
+class TeamAdmin(ReadOnly):
+    list_display = ("name", "challenge", "affiliation", "is_platform", "merged_into", "created_at")
+    list_filter = ("challenge", "is_platform")
+    search_fields = ("name", "memberships__user__username")
+    list_select_related = ("challenge", "merged_into")
+    inlines = (MembershipInline,)
+
+
+@admin.register(AuditEvent)
+class AuditEventAdmin(ReadOnly):
+    list_display = ("at", "actor", "action", "challenge", "target", "data")
+    list_filter = ("action", "challenge")
+    search_fields = ("target", "actor__username")
+    date_hierarchy = "at"
+    list_select_related = ("actor", "challenge")
+
+
+class TrainingEventInline(ReadOnlyInline):
+    model = TrainingEvent
+    fields = ("at", "from_state", "to_state", "attempt", "actor", "reason")
+    show_change_link = False
+
+
+@admin.register(TrainingRun)
+class TrainingRunAdmin(ReadOnly):
+    challenge_path = "phase__challenge"
+    list_display = ("recipe", "seed", "group", "phase", "state", "stage", "worker", "queued_at")
+    list_filter = ("state", "recipe", "group")
+    search_fields = ("id", "recipe", "group")
+    list_select_related = ("phase__challenge",)
+    inlines = (TrainingEventInline,)
+    actions = ("cancel", "queue_failed")
+
+    @admin.action(description=_("Cancel"))
+    def cancel(self, request: HttpRequest, rows: QuerySet[TrainingRun]) -> None:
+        actor: Any = request.user
+        each(
+            request,
+            rows,
+            lambda row: training_runs.cancel(run=row, actor=actor),
+            done=_now("cancelled"),
+        )
+
+    @admin.action(description=_("Queue failed ones again"))
+    def queue_failed(self, request: HttpRequest, rows: QuerySet[TrainingRun]) -> None:
+        actor: Any = request.user
+        each(
+            request,
+            rows,
+            lambda row: training_runs.requeue_failed(run=row, actor=actor),
+            done=_now("queued again"),
+        )
+
+
+class SuperusersOnly(ReadOnly):
+    """Rows that belong to a person, not to a challenge."""
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return bool(request.user.is_superuser)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return bool(request.user.is_superuser)
+
+
+@admin.register(ApiToken)
+class ApiTokenAdmin(SuperusersOnly):
+    list_display = ("prefix", "name", "user", "scopes", "created_at", "last_used_at", "revoked_at")
+    exclude = ("digest",)
+
+
+@admin.register(WebhookDelivery)
+class WebhookDeliveryAdmin(SuperusersOnly):
+    list_display = ("webhook", "event", "created_at", "attempts", "delivered_at", "last_status")
+    list_filter = ("event",)

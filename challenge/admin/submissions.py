@@ -1,0 +1,210 @@
+"""Submissions and their evaluations: read here, moved by the services' actions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext as _now
+from django.utils.translation import gettext_lazy as _
+
+from challenge.admin.base import ReadOnly, ReadOnlyInline, ask_reason, each
+from challenge.models import (
+    Evaluation,
+    EvaluationEvent,
+    QuotaLine,
+    Score,
+    Submission,
+    Upload,
+)
+from challenge.rules.lifecycle import State
+from challenge.services import evaluations, submissions
+
+
+class EvaluationInline(ReadOnlyInline):
+    model = Evaluation
+    fields = (
+        "id",
+        "state",
+        "ground_truth",
+        "task_spec",
+        "revision",
+        "attempt",
+        "worker",
+        "error_code",
+        "queued_at",
+        "finished_at",
+    )
+    readonly_fields = fields
+
+
+class QuotaInline(ReadOnlyInline):
+    model = QuotaLine
+    fields = ("move", "day", "at", "reason")
+    show_change_link = False
+
+
+@admin.register(Submission)
+class SubmissionAdmin(ReadOnly):
+    """Cancel, score again, disqualify, reinstate: each through its service."""
+
+    challenge_path = "entry__phase__challenge"
+    list_display = (
+        "__str__",
+        "phase",
+        "team",
+        "created_at",
+        "state",
+        "miou",
+        "is_baseline",
+        "disqualified_at",
+    )
+    list_filter = ("entry__phase", "is_baseline", ("disqualified_at", admin.EmptyFieldListFilter))
+    search_fields = ("id", "entry__team__name", "method_name", "archive_sha256")
+    date_hierarchy = "created_at"
+    list_select_related = ("entry__team", "entry__phase__challenge")
+    inlines = (EvaluationInline, QuotaInline)
+    actions = ("cancel", "score_again", "queue_failed", "disqualify", "reinstate")
+    exclude = ("archive", "upload")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Submission]:
+        last = Evaluation.objects.filter(submission=OuterRef("pk")).order_by("-pk")
+        return (
+            super()
+            .get_queryset(request)
+            .annotate(
+                last_state=Subquery(last.values("state")[:1]),
+                last_miou=Subquery(last.values("score__miou")[:1]),
+            )
+        )
+
+    @admin.display(description=_("phase"), ordering="entry__phase")
+    def phase(self, row: Submission) -> str:
+        return str(row.entry.phase)
+
+    @admin.display(description=_("team"), ordering="entry__team__name")
+    def team(self, row: Submission) -> str:
+        return row.entry.team.name
+
+    @admin.display(description=_("state"), ordering="last_state")
+    def state(self, row: Any) -> str:
+        return row.last_state or ""
+
+    @admin.display(description="mIoU", ordering="last_miou")
+    def miou(self, row: Any) -> str:
+        return "–" if row.last_miou is None else f"{row.last_miou:.4f}"
+
+    @admin.action(description=_("Cancel (take out of the queue)"))
+    def cancel(self, request: HttpRequest, rows: QuerySet[Submission]) -> None:
+        actor: Any = request.user
+        each(
+            request,
+            rows,
+            lambda row: submissions.cancel(submission=row, actor=actor),
+            done=_now("cancelled"),
+        )
+
+    @admin.action(description=_("Score again (new revision)"))
+    def score_again(self, request: HttpRequest, rows: QuerySet[Submission]) -> None:
+        actor: Any = request.user
+        each(
+            request,
+            rows,
+            lambda row: evaluations.enqueue_rescore(
+                phase=row.entry.phase, submissions=[row], force=True, actor=actor
+            ),
+            done=_now("queued again"),
+        )
+
+    @admin.action(description=_("Queue failed ones again"))
+    def queue_failed(self, request: HttpRequest, rows: QuerySet[Submission]) -> None:
+        actor: Any = request.user
+        failed = Evaluation.objects.filter(
+            submission__in=rows.values("pk"), state=State.FAILED.value
+        )
+        each(
+            request,
+            failed,
+            lambda row: evaluations.requeue_failed(evaluation_id=row.pk, actor=actor),
+            done=_now("queued again"),
+        )
+
+    @admin.action(description=_("Disqualify, with a reason"))
+    def disqualify(self, request: HttpRequest, rows: QuerySet[Submission]) -> HttpResponse | None:
+        actor: Any = request.user
+        return ask_reason(
+            self,
+            request,
+            rows,
+            lambda row, reason: submissions.disqualify(submission=row, actor=actor, reason=reason),
+            action="disqualify",
+            title=_now("Disqualify submissions"),
+            done=_now("disqualified"),
+        )
+
+    @admin.action(description=_("Reinstate, with a reason"))
+    def reinstate(self, request: HttpRequest, rows: QuerySet[Submission]) -> HttpResponse | None:
+        actor: Any = request.user
+        return ask_reason(
+            self,
+            request,
+            rows,
+            lambda row, reason: submissions.reinstate(submission=row, actor=actor, reason=reason),
+            action="reinstate",
+            title=_now("Reinstate submissions"),
+            done=_now("reinstated"),
+        )
+
+
+class EventInline(ReadOnlyInline):
+    model = EvaluationEvent
+    fields = ("at", "from_state", "to_state", "attempt", "actor", "worker", "reason")
+    show_change_link = False
+
+
+@admin.register(Evaluation)
+class EvaluationAdmin(ReadOnly):
+    challenge_path = "submission__entry__phase__challenge"
+    list_display = (
+        "id",
+        "submission",
+        "state",
+        "priority",
+        "revision",
+        "attempt",
+        "worker",
+        "stage",
+        "patches_done",
+        "patches_total",
+        "error_code",
+        "queued_at",
+    )
+    list_filter = ("state", "priority", "error_code", "submission__entry__phase")
+    list_select_related = ("submission",)
+    search_fields = ("submission__id", "worker")
+    inlines = (EventInline,)
+
+
+@admin.register(Score)
+class ScoreAdmin(ReadOnly):
+    challenge_path = "evaluation__submission__entry__phase__challenge"
+    list_display = ("id", "evaluation", "miou", "engine_version", "content_digest", "seconds")
+    list_filter = ("engine_version",)
+    search_fields = ("content_digest", "evaluation__submission__id")
+    list_select_related = ("evaluation",)
+    exclude = ("card",)
+
+
+@admin.register(Upload)
+class UploadAdmin(ReadOnly):
+    """Bytes on their way; people's, not a challenge's: superusers alone."""
+
+    list_display = ("id", "user", "length_bytes", "created_at", "expires_at", "completed_at")
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return bool(request.user.is_superuser)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return bool(request.user.is_superuser)

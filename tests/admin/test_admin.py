@@ -1,0 +1,204 @@
+"""The organisers' admin: every list and page opens, actions go through services, nothing else."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.contrib import admin
+from django.test import Client
+from django.urls import reverse
+
+from challenge.models import AuditEvent, Evaluation, Phase, Registration, Submission, User
+from challenge.services import evaluations, tokens, training_runs
+from tests.factories import (
+    NOON,
+    captain_of,
+    give_score,
+    make_challenge,
+    make_phase,
+    make_team,
+    make_user,
+    submit,
+)
+
+pytestmark = pytest.mark.django_db
+OURS = [m for m in admin.site._registry if m._meta.app_label == "challenge"]
+
+
+@pytest.fixture
+def phase() -> Phase:
+    return make_phase()
+
+
+@pytest.fixture
+def scored(phase: Phase) -> Submission:
+    found = submit(make_team(phase.challenge), phase)
+    give_score(found, 0.5)
+    return found
+
+
+@pytest.fixture
+def boss(client: Client) -> User:
+    user = make_user("boss", is_superuser=True, is_staff=True)
+    client.force_login(user)
+    return user
+
+
+@pytest.fixture
+def organiser(client: Client, phase: Phase) -> User:
+    user = make_user("organiser", is_staff=True)
+    phase.challenge.organisers.add(user)
+    client.force_login(user)
+    return user
+
+
+def act(client: Client, action: str, *rows: Submission, **more: str) -> object:
+    data = {"action": action, "_selected_action": [str(row.pk) for row in rows], **more}
+    return client.post(reverse("admin:challenge_submission_changelist"), data)
+
+
+@pytest.mark.parametrize("model", OURS, ids=lambda m: m._meta.model_name)
+def test_every_list_and_every_row_opens(
+    client: Client, boss: User, scored: Submission, model: type
+) -> None:
+    tokens.create(user=boss, name="t", scopes=["read"])
+    training_runs.create(recipe="unet", data_root="toy", actor=boss, phase=scored.entry.phase)
+    name = model._meta.model_name
+    assert client.get(reverse(f"admin:challenge_{name}_changelist")).status_code == 200
+    row = model._default_manager.first()
+    if row is not None:
+        page = client.get(reverse(f"admin:challenge_{name}_change", args=[row.pk]))
+        assert page.status_code == 200
+
+
+@pytest.mark.parametrize("model", OURS, ids=lambda m: m._meta.model_name)
+def test_nothing_is_deleted_here(client: Client, boss: User, model: type) -> None:
+    site = admin.site._registry[model]
+    request = client.get("/admin/").wsgi_request
+    request.user = boss
+    assert not site.has_delete_permission(request)
+    assert "delete_selected" not in site.get_actions(request)
+
+
+@pytest.mark.parametrize("model", [Submission, Evaluation], ids=lambda m: m._meta.model_name)
+def test_a_post_cannot_move_a_state(
+    client: Client, boss: User, scored: Submission, model: type
+) -> None:
+    row = model._default_manager.get()
+    url = reverse(f"admin:challenge_{model._meta.model_name}_change", args=[row.pk])
+    assert client.post(url, {"state": "queued", "is_final": "on"}).status_code == 403
+    assert scored.evaluations.get().state == "scored"
+
+
+def test_cancel_goes_through_the_service(client: Client, organiser: User, phase: Phase) -> None:
+    waiting = submit(make_team(phase.challenge), phase)
+    act(client, "cancel", waiting)
+    assert waiting.evaluations.get().state == "cancelled"
+    assert waiting.quota_lines.last().move == "refunded"
+
+
+def test_what_cannot_be_cancelled_is_said(
+    client: Client, organiser: User, scored: Submission
+) -> None:
+    act(client, "cancel", scored)
+    page = client.get(reverse("admin:challenge_submission_changelist"))
+    assert "cannot become cancelled" in page.content.decode()
+    assert scored.evaluations.get().state == "scored"
+
+
+def test_score_again_makes_a_revision(client: Client, organiser: User, scored: Submission) -> None:
+    act(client, "score_again", scored)
+    assert [e.revision for e in scored.evaluations.order_by("pk")] == [1, 2]
+
+
+def test_a_failed_one_is_queued_again(client: Client, organiser: User, phase: Phase) -> None:
+    failed = submit(make_team(phase.challenge), phase)
+    claim = evaluations.claim(worker="w", now=NOON)
+    assert claim is not None
+    evaluations.complete_broken(claim.evaluation_id, attempt=1, code="scorer-killed", now=NOON)
+    act(client, "queue_failed", failed)
+    assert failed.evaluations.get().state == "queued"
+
+
+def test_disqualifying_asks_for_a_reason(
+    client: Client, organiser: User, scored: Submission
+) -> None:
+    asked = act(client, "disqualify", scored)
+    assert b"textarea" in asked.content
+    scored.refresh_from_db()
+    assert scored.disqualified_at is None
+    act(client, "disqualify", scored, confirmed="1", reason="external data")
+    scored.refresh_from_db()
+    assert scored.disqualified_reason == "external data"
+    assert scored.disqualified_by == organiser
+    assert AuditEvent.objects.filter(action="submission.disqualify").count() == 1
+    act(client, "reinstate", scored, confirmed="1", reason="a mistake")
+    scored.refresh_from_db()
+    assert scored.disqualified_at is None
+
+
+def test_a_phase_is_changed_through_the_service(
+    client: Client, organiser: User, phase: Phase
+) -> None:
+    url = reverse("admin:challenge_phase_change", args=[phase.pk])
+    page = client.get(url)
+    form = page.context["adminform"].form
+    data = {}
+    for name in form.fields:
+        bound = form[name]
+        value = bound.value()
+        if name in ("opens_at", "closes_at"):
+            data[f"{name}_0"], data[f"{name}_1"] = f"{value:%Y-%m-%d}", f"{value:%H:%M:%S}"
+        elif value is not None and value is not False:
+            data[name] = value
+    data["daily_limit"] = "7"
+    answer = client.post(url, data)
+    assert answer.status_code == 302, answer.context["adminform"].form.errors
+    phase.refresh_from_db()
+    assert phase.daily_limit == 7
+    event = AuditEvent.objects.get(action="phase.change")
+    assert event.actor == organiser
+    assert event.data["after"] == {"daily_limit": 7}
+
+
+def test_registrations_are_decided(client: Client, organiser: User, phase: Phase) -> None:
+    make_team(phase.challenge)
+    registration = Registration.objects.get()
+    url = reverse("admin:challenge_registration_changelist")
+    client.post(url, {"action": "refuse", "_selected_action": [registration.pk]})
+    registration.refresh_from_db()
+    assert registration.state == "refused"
+
+
+def test_organisers_see_their_own_challenges_alone(
+    client: Client, organiser: User, phase: Phase
+) -> None:
+    other = make_phase(make_challenge("other"))
+    foreign = submit(make_team(other.challenge, "Foreigners"), other)
+    submit(make_team(phase.challenge, "Ours"), phase)
+    page = client.get(reverse("admin:challenge_submission_changelist")).content.decode()
+    assert "Ours" in page
+    assert "Foreigners" not in page
+    url = reverse("admin:challenge_submission_change", args=[foreign.pk])
+    assert client.get(url).status_code == 302
+    act(client, "cancel", foreign)
+    assert foreign.evaluations.get().state == "queued"
+    assert client.get(reverse("admin:challenge_user_changelist")).status_code == 403
+    assert client.get(reverse("admin:challenge_apitoken_changelist")).status_code == 403
+
+
+def test_staff_who_organise_nothing_see_nothing(client: Client, scored: Submission) -> None:
+    client.force_login(make_user(is_staff=True))
+    url = reverse("admin:challenge_submission_changelist")
+    assert client.get(url).status_code == 403
+
+
+def test_participants_are_sent_to_the_log_in(client: Client, scored: Submission) -> None:
+    client.force_login(captain_of(scored.entry.team))
+    assert client.get(reverse("admin:index")).status_code == 302
+
+
+def test_the_trail_is_only_read(client: Client, boss: User, phase: Phase) -> None:
+    AuditEvent.objects.create(at=NOON + timedelta(days=1), action="x")
+    assert client.get(reverse("admin:challenge_auditevent_add")).status_code == 403
