@@ -165,9 +165,23 @@ def turn_squares(maps: Tensor, turn: Tensor) -> Tensor:
 
 
 def _moved(maps: Tensor, turn: Tensor, *, bits: tuple[int, ...]) -> Tensor:
+    if maps.device.type == "cpu":
+        return _moved_on_cpu(maps, turn, bits=bits)
     shape = (-1, *([1] * (maps.dim() - 1)))
     for bit in bits:
         chosen = (turn >> bit & 1).bool().view(shape)
         moved = maps.mT if bit == 2 else maps.flip(-1 - bit)
         maps = torch.where(chosen, moved, maps)
     return maps
+
+
+def _moved_on_cpu(maps: Tensor, turn: Tensor, *, bits: tuple[int, ...]) -> Tensor:
+    """As `_moved`, with one copy a sample: numpy turns by views where torch copies each time."""
+    out = torch.empty_like(maps, memory_format=torch.contiguous_format)
+    for source, target, code in zip(maps.numpy(), out.numpy(), turn.tolist(), strict=True):
+        view = source
+        for bit in bits:
+            if code >> bit & 1:
+                view = (view[..., ::-1], view[..., ::-1, :], view.swapaxes(-1, -2))[bit]
+        target[...] = view
+    return out
