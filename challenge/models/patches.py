@@ -56,8 +56,10 @@ class Patches(Sequence[Row]):
         return f"<{len(self)} patches in {len(self.runs)} runs>"
 
 
-class PatchesField(models.JSONField):  # type: ignore[type-arg]
-    """Holds [patch id, domain, zone] rows; gives back `Patches`. Plain jsonb to the database."""
+class PatchesField(models.JSONField):
+    """Holds [patch id, domain, zone] rows; gives back `Patches`. Plain jsonb to the database:
+    ``{"runs": […]}``, or a plain list of rows, which is read as well.
+    """
 
     def deconstruct(self) -> Any:
         name, _, args, kwargs = super().deconstruct()
@@ -66,13 +68,14 @@ class PatchesField(models.JSONField):  # type: ignore[type-arg]
     def from_db_value(
         self, value: str | None, expression: Any, connection: BaseDatabaseWrapper
     ) -> Patches:
-        return Patches(super().from_db_value(value, expression, connection) or [])
+        stored = super().from_db_value(value, expression, connection)
+        return Patches(stored["runs"] if isinstance(stored, dict) else fold(stored or []))
 
     def get_db_prep_value(
         self, value: Any, connection: BaseDatabaseWrapper, prepared: bool = False
     ) -> Any:
         runs = value.runs if isinstance(value, Patches) else fold(value or [])
-        return super().get_db_prep_value(runs, connection, prepared)
+        return super().get_db_prep_value({"runs": runs}, connection, prepared)
 
     def value_from_object(self, obj: models.Model) -> list[Row]:
         return list(super().value_from_object(obj))
