@@ -69,7 +69,9 @@ class PatchesField(models.JSONField):
         self, value: str | None, expression: Any, connection: BaseDatabaseWrapper
     ) -> Patches:
         stored = super().from_db_value(value, expression, connection)
-        return Patches(stored["runs"] if isinstance(stored, dict) else fold(stored or []))
+        if isinstance(stored, dict):
+            return Patches(stored["runs"])
+        return Patches([[domain, zone, patch_id] for patch_id, domain, zone in stored or []])
 
     def get_db_prep_value(
         self, value: Any, connection: BaseDatabaseWrapper, prepared: bool = False

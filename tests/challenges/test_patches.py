@@ -65,7 +65,7 @@ def test_a_plain_list_of_rows_is_read_too(tmp_path: Path) -> None:
     rows = [["000007", "D1", "Z1"], ["000008", "D1", "Z1"]]
     with connection.cursor() as cursor:
         cursor.execute("update challenge_phase set public_patches = %s", [json.dumps(rows)])
-    assert Phase.objects.get().public_patches == rows
+    assert list(Phase.objects.get().public_patches) == rows
 
 
 @pytest.mark.django_db
