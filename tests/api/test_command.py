@@ -1,0 +1,156 @@
+"""``flair`` against a real server, a real worker and real labels, as a participant types it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from django.core.files.storage import default_storage
+
+from challenge.models import Phase, Submission
+from tests.api.conftest import token_of
+from tests.factories import captain_of, make_team
+from tests.lifecycle.real import Worker, make_real_phase, make_zip
+from tests.live_site import LiveSite
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(180)]
+PATCHES = 4
+
+
+@dataclass
+class Terminal:
+    """Runs the command with a home of its own."""
+
+    home: Path
+    server: str
+
+    def run(
+        self, *argv: str, code: int = 0, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        found = subprocess.run(
+            [sys.executable, "-m", "scoring.client", *argv],
+            cwd=self.home,
+            env=os.environ
+            | {
+                "FLAIR_CONFIG_DIR": str(self.home / "config"),
+                "FLAIR_CACHE_DIR": str(self.home / "cache"),
+                "FLAIR_LANG": "en",
+                "PYTHONPATH": str(Path(__file__).parents[2]),
+            }
+            | environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert found.returncode == code, found.stdout + found.stderr
+        return found
+
+
+@pytest.fixture
+def served(tmp_path: Path, transactional_db: None) -> Iterator[LiveSite]:
+    storage = {"STORAGE_URL": f"file://{Path(default_storage.path(''))}"}
+    site = LiveSite(tmp_path, environment=storage)
+    site.start()
+    yield site
+    site.stop()
+
+
+@pytest.fixture
+def worker(tmp_path: Path) -> Iterator[Worker]:
+    worker = Worker(tmp_path / "labels")
+    worker.start()
+    yield worker
+    worker.stop()
+
+
+@pytest.fixture
+def phase(worker: Worker) -> Phase:
+    return make_real_phase(worker.labels, patches=PATCHES)
+
+
+def test_a_participants_day(served: LiveSite, worker: Worker, phase: Phase, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    captain = captain_of(make_team(phase.challenge, "Alpha"))
+    flair = Terminal(home, served.url)
+    folder = home / "preds"
+    folder.mkdir()
+    (home / "made.zip").write_bytes(make_zip(patches=PATCHES))
+    subprocess.run(
+        [sys.executable, "-m", "zipfile", "-e", str(home / "made.zip"), str(folder)], check=True
+    )
+
+    # Nobody yet: a wrong token is refused and not kept.
+    flair.run("login", "--server", served.url, "--token", "flair_no_no", code=4)
+    assert not (home / "config").exists()
+    shown = flair.run("login", "--server", served.url, "--token", token_of(captain))
+    assert captain.username in shown.stderr
+
+    # Check: a folder with a patch missing, in French and as JSON.
+    (folder / "PRED_003.tif").rename(home / "kept.tif")
+    shown = flair.run("check", "preds", "--phase", "abc/test", code=1, FLAIR_LANG="fr")
+    assert "003" in shown.stdout
+    assert "manqu" in shown.stdout
+    shown = flair.run("check", "preds", "--phase", "abc/test", "--json", code=1)
+    found = json.loads(shown.stdout)
+    assert found["valid"] is False
+    assert "003" in found["errors"][0]["message"]
+    (home / "kept.tif").rename(folder / "PRED_003.tif")
+
+    # Pack it, check the zip offline, submit it and read the score.
+    packed = json.loads(flair.run("pack", "preds", "--phase", "abc/test", "--json").stdout)
+    assert (packed["valid"], packed["count"]) == (True, PATCHES)
+    flair.run("check", "preds.zip", "--phase", "abc/test", "--offline")
+    shown = flair.run(
+        *("submit", "preds.zip", "--phase", "abc/test", "--method", "U-Net"),
+        *("--code-url", "https://example.org/code", "--json", "--timeout", "60"),
+    )
+    submission = json.loads(shown.stdout)
+    assert submission["state"] == "scored", worker.said()
+    assert 0 < submission["score"]["miou"] < 1
+    assert submission["archive"]["sha256"] == packed["sha256"]
+    assert len(submission["score"]["classes"]) == 3
+
+    # The same file again is another submission; an archive that is not valid is not even sent.
+    shown = flair.run(
+        *("submit", "preds.zip", "--phase", "abc/test", "--method", "U-Net", "--no-wait", "--json")
+    )
+    assert json.loads(shown.stdout)["number"] == 2
+    (home / "bad.zip").write_bytes(b"PK nonsense")
+    flair.run("submit", "bad.zip", "--phase", "abc/test", "--method", "x", code=1)
+    assert Submission.objects.count() == 2
+
+    # Unchecked, the server says the same, and the code tells scripts.
+    shown = flair.run(
+        *("submit", "bad.zip", "--phase", "abc/test", "--method", "x"),
+        *("--no-check", "--timeout", "60"),
+        code=1,
+    )
+    assert "rejected" in shown.stdout
+
+    shown = flair.run("status", submission["id"])
+    assert f"mIoU {submission['score']['miou']:.4f}" in shown.stdout
+    shown = flair.run("status")
+    assert shown.stdout.count("U-Net") == 2
+    shown = flair.run("leaderboard", "abc/test")
+    assert "Alpha *" in shown.stdout
+    assert flair.run("leaderboard", "abc/test", "--csv").stdout.startswith("rank,team,")
+
+    flair.run("download", "ids", "abc/test", "-o", "ids.csv")
+    assert (home / "ids.csv").read_text().splitlines()[0] == "domain,zone,patch"
+    flair.run("download", "archive", submission["id"], "-o", "back.zip")
+    assert (home / "back.zip").read_bytes() == (home / "preds.zip").read_bytes()
+    flair.run("download", "receipt", submission["id"], "-o", "receipt.json")
+    receipt = json.loads((home / "receipt.json").read_text())
+    assert receipt["receipt"]["archive_sha256"] == packed["sha256"]
+    flair.run("download", "receipt", submission["id"], "-o", "receipt.json", code=2)
+
+    flair.run("login", "--forget")
+    flair.run("status", code=4)

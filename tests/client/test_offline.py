@@ -1,0 +1,159 @@
+"""What the command does without a server: packing, credentials, words, exit codes."""
+
+from __future__ import annotations
+
+import ast
+import json
+import stat
+import string
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from scoring.client import cli, credentials, packing, texts
+from scoring.client.credentials import Account
+from scoring.client.errors import CommandError, Exit
+from scoring.engine.examples import abc_spec
+
+CLIENT = Path(cli.__file__).parent
+
+
+def run(*argv: str) -> int:
+    return cli.run([*argv, "--server", "http://127.0.0.1:9"])
+
+
+def make_folder(folder: Path) -> Path:
+    (folder / "a" / "b").mkdir(parents=True)
+    (folder / "a" / "PRED_002.tif").write_bytes(b"two")
+    (folder / "a" / "b" / "PRED_001.TIF").write_bytes(b"one")
+    (folder / "readme.txt").write_text("no prediction")
+    return folder
+
+
+def test_packing_gives_usual_names_in_order(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "in")
+    packed = packing.pack(folder, out=tmp_path / "out.zip", spec=abc_spec())
+    assert (packed.count, packed.ignored) == (2, ("readme.txt",))
+    with zipfile.ZipFile(packed.path) as archive:
+        assert archive.namelist() == ["PRED_001.tif", "PRED_002.tif"]
+        assert archive.read("PRED_001.tif") == b"one"
+
+
+def test_packing_twice_gives_the_same_bytes(tmp_path: Path) -> None:
+    first = packing.pack(make_folder(tmp_path / "1"), out=tmp_path / "1.zip", spec=abc_spec())
+    other = make_folder(tmp_path / "2")
+    (other / "a" / "PRED_002.tif").touch()
+    (other / "a" / "PRED_002.tif").chmod(0o600)
+    second = packing.pack(other, out=tmp_path / "2.zip", spec=abc_spec())
+    assert first.path.read_bytes() == second.path.read_bytes()
+    assert first.sha256 == second.sha256
+
+
+def test_packing_refuses_a_patch_that_is_there_twice(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "in")
+    (folder / "PRED_001.tiff").write_bytes(b"again")
+    with pytest.raises(CommandError, match="pack-twice"):
+        packing.pack(folder, out=tmp_path / "out.zip", spec=abc_spec())
+    assert not list(tmp_path.glob("*.zip"))
+
+
+def test_packing_overwrites_nothing_unasked(tmp_path: Path) -> None:
+    out = tmp_path / "out.zip"
+    out.write_bytes(b"precious")
+    folder = make_folder(tmp_path / "in")
+    with pytest.raises(CommandError, match="file-exists"):
+        packing.pack(folder, out=out, spec=abc_spec())
+    assert out.read_bytes() == b"precious"
+    assert packing.pack(folder, out=out, spec=abc_spec(), force=True).count == 2
+
+
+def test_the_token_is_readable_by_its_owner_alone() -> None:
+    path = credentials.remember(Account("https://flair.example", "flair_a_b"))
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert credentials.find(server=None) == Account("https://flair.example", "flair_a_b")
+    credentials.forget("https://flair.example")
+    assert credentials.find(server=None).token is None
+
+
+def test_a_token_goes_to_its_own_server_alone() -> None:
+    credentials.remember(Account("https://flair.example", "flair_a_b"))
+    assert credentials.find(server="https://other.example").token is None
+
+
+@pytest.mark.parametrize("given", ["https://flair.example/", "https://flair.example/api/v1/"])
+def test_addresses_are_cleaned(given: str) -> None:
+    assert credentials.clean_server(given) == "https://flair.example"
+
+
+@pytest.mark.parametrize("given", ["flair.example", "ftp://flair.example", ""])
+def test_an_address_without_scheme_is_refused(given: str) -> None:
+    with pytest.raises(CommandError, match="server-url-invalid"):
+        credentials.clean_server(given)
+
+
+def test_exit_codes_say_what_went_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "a.zip"
+    file.write_bytes(b"x")
+    submit = ("submit", str(file), "--phase", "abc/test", "--method", "m")
+    assert run(*submit) == Exit.NOT_LOGGED_IN
+    assert run("check", str(file), "--phase", "nonsense") == Exit.USAGE
+    assert run("check", str(file), "--phase", "abc/test") == Exit.UNREACHABLE
+    assert run("check", str(file), "--phase", "abc/test", "--offline") == Exit.USAGE
+    assert cli.run(["leaderboard", "abc/test"]) == Exit.USAGE
+    with pytest.raises(SystemExit) as usage:
+        run("submit")
+    assert usage.value.code == 2
+    assert "flair login" in capsys.readouterr().err
+
+
+def test_json_errors_are_one_object_in_the_language_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = run(
+        *("check", "no.zip", "--phase", "abc/test", "--offline"), *("--json", "--lang", "fr")
+    )
+    shown = capsys.readouterr()
+    (error,) = json.loads(shown.out)["errors"]
+    assert (code, error["code"], shown.err) == (2, "phase-not-fetched", "")
+    assert "récupérée" in error["message"]
+
+
+def test_both_languages_have_the_same_parameters() -> None:
+    for code, (english, french) in texts.TEXTS.items():
+        assert _fields(english) == _fields(french), code
+        assert english, code
+
+
+def _fields(text: str) -> set[str]:
+    return {name for _text, name, _spec, _conversion in string.Formatter().parse(text) if name}
+
+
+def test_every_word_that_is_said_is_in_the_catalogue() -> None:
+    said = set()
+    for path in CLIENT.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and node.args:
+                name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+                first = node.args[0]
+                is_code = isinstance(first, ast.Constant) and isinstance(first.value, str)
+                if name in {"say", "CommandError", "bar"} and is_code:
+                    said.add(first.value)
+    said -= {"upload-not-ready"}  # comes with a message of its own
+    assert said <= set(texts.TEXTS)
+    assert len(said) > 25
+
+
+def test_no_django_is_needed() -> None:
+    """The command imports nothing of the site: it installs without Django."""
+    forbidden = {"django", "challenge", "celery", "ninja"}
+    for path in CLIENT.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [one.name for one in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = [node.module or ""]
+            assert not {name.partition(".")[0] for name in names} & forbidden, path.name
+    assert "scoring.client.cli" in sys.modules
