@@ -33,7 +33,7 @@ __all__ = ["Broken", "Progress", "Rejected", "Scored", "Valid", "run", "validate
 MEMORY_BYTES = 2 * 2**30
 POLL_S = 0.2
 LINGER_S = 5.0
-_MAX_OUTPUT_BYTES = 256 * 2**20
+MAX_OUTPUT_BYTES = 256 * 2**20
 _STDERR_BYTES = 4000
 _PASSED_ON = ("PATH", "TMPDIR", "NUMBA_CACHE_DIR", "PROJ_DATA", "GDAL_DATA", "LD_LIBRARY_PATH",
               "SYSTEMROOT", sandbox.ALLOW_VARIABLE)  # fmt: skip
@@ -123,29 +123,30 @@ def _run(
 ) -> Scored | Valid | Rejected | Broken:
     deadline_s = time.monotonic() + timeout_s
     job |= {"spec": spec.to_json(), "memory_bytes": memory_bytes or MEMORY_BYTES}
-    process = _start()
-    assert process.stdin is not None
+    process = _start(job)
     try:
-        with contextlib.suppress(BrokenPipeError), process.stdin as stdin:
-            stdin.write(json.dumps(job).encode())
         return _listen(process, deadline_s, on_progress, should_stop)
     finally:
         _end(process)
 
 
-def _start() -> subprocess.Popen[bytes]:
+def _start(job: Mapping[str, Any]) -> subprocess.Popen[bytes]:
     root = Path(__file__).resolve().parents[2]
     environment = {k: os.environ[k] for k in _PASSED_ON if k in os.environ}
     environment |= _FIXED | {"PYTHONPATH": str(root), "SCORER_PARENT": str(os.getpid())}
-    return subprocess.Popen(
-        [sys.executable, "-P", "-s", "-m", "scoring.engine.child"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=environment,
-        cwd=tempfile.gettempdir(),
-        start_new_session=True,
-    )
+    # A file, not a pipe: a scorer that does not read its job must not hold up the caller.
+    with tempfile.TemporaryFile() as stdin:
+        stdin.write(json.dumps(job).encode())
+        stdin.seek(0)
+        return subprocess.Popen(
+            [sys.executable, "-P", "-s", "-m", "scoring.engine.child"],
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment,
+            cwd=tempfile.gettempdir(),
+            start_new_session=True,
+        )
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -206,13 +207,21 @@ class _Lines:
     def feed(self, data: bytes) -> list[Mapping[str, Any]]:
         self._bytes += len(data)
         if b"\n" not in data:
-            if self._bytes > _MAX_OUTPUT_BYTES:
+            if self._bytes > MAX_OUTPUT_BYTES:
                 return [{"broken": "scorer-error", "detail": "more output than allowed"}]
             self._parts.append(data)
             return []
         *whole, rest = (b"".join(self._parts) + data).split(b"\n")
         self._parts, self._bytes = [rest], len(rest)
-        return [json.loads(line) for line in whole]
+        return [_message(line) for line in whole]
+
+
+def _message(line: bytes) -> Mapping[str, Any]:
+    with contextlib.suppress(ValueError):
+        message = json.loads(line)
+        if isinstance(message, dict):
+            return message
+    return {"broken": "scorer-error", "detail": f"a line was not understood: {line[:200]!r}"}
 
 
 def _verdict(
