@@ -76,6 +76,14 @@ def test_every_baselines_command_on_the_pages_exists(slug: str) -> None:
         assert all(word in known for word in words if word.startswith("--")), known
 
 
+def test_every_flair_command_on_the_pages_exists() -> None:
+    lines = [shlex.split(x) for x in code_of("flair-1", "submission", "en")[1].splitlines()]
+    assert [words[:2] for words in lines] == [["flair", "check"], ["flair", "submit"]]
+    for words in lines:
+        known = run("scoring.client", words[1], "--help", cwd=CHALLENGES).stdout
+        assert all(word in known for word in words if word.startswith("--")), known
+
+
 def commands(slug: str, name: str) -> Iterator[list[str]]:
     """Arguments of the ``python -m scoring`` command of that name on the evaluation page."""
     for block in code_of(slug, "evaluation", "en"):
