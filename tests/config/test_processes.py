@@ -15,12 +15,8 @@ from challenge.config.processes import Crew, ProcessEnded
 from tests.config.test_engines import alive
 
 SLEEPER = (sys.executable, "-c", "import time; print('here', flush=True); time.sleep(600)")
-STUBBORN = (
-    sys.executable,
-    "-c",
-    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('here', flush=True);"
-    + "time.sleep(600)",
-)
+DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+STUBBORN = (sys.executable, "-c", DEAF + "print('here', flush=True); time.sleep(600)")
 PATIENCE_S = 15.0
 
 
