@@ -332,7 +332,7 @@ ACCOUNT_EMAIL_SUBJECT_PREFIX = "[FLAIR] "
 ACCOUNT_DEFAULT_HTTP_PROTOCOL = _site.scheme
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_TOTP_ISSUER = "FLAIR challenges"
-USERSESSIONS_TRACK_ACTIVITY = True
+USERSESSIONS_TRACK_ACTIVITY = False  # it would write to the database with every page
 
 
 def _email() -> dict[str, Any]:

@@ -27,7 +27,7 @@ register = template.Library()
 
 DASH = "–"
 DAY_FORMAT = "j F Y"  # months are named in the page's language
-SHORT_DAY_FORMAT = "j M Y"
+SHORT_DAY_FORMAT = "j N Y"
 COLOR = re.compile(r"#[0-9a-fA-F]{6}")
 
 STATES = {

@@ -1,0 +1,259 @@
+"""The leaderboard as readers get it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+
+import pytest
+from django.core.cache import cache
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from challenge.models import Entry, Phase, PublishedResult, RankLine, Score, Submission, Team
+from challenge.services import ranks
+from tests import factories
+from tests.web.conftest import Visit
+
+ROW = re.compile(r"<tr class=\"(?P<css>[^\"]*)\".*?</tr>", re.DOTALL)
+
+
+def url(phase: Phase, name: str = "leaderboard") -> str:
+    return reverse(f"web:{name}", args=[phase.challenge.slug, phase.slug])
+
+
+def names(html: str) -> list[str]:
+    """Teams and references in the order in which the table shows them."""
+    found = re.findall(r'class="c-team">(?:<a href="[^"]*">|<span class="strong">)([^<]*)<', html)
+    return found
+
+
+def board(phase: Phase, scores: dict[str, float]) -> list[Team]:
+    teams = []
+    for name, miou in scores.items():
+        team = factories.make_team(phase.challenge, name)
+        factories.give_score(factories.submit(team, phase), miou)
+        teams.append(team)
+    ranks.recompute(phase=phase)
+    phase.refresh_from_db()
+    return teams
+
+
+def test_it_works(phase: Phase, client: Client) -> None:
+    board(phase, {"Larch": 0.41234567, "Beech": 0.52})
+    answer = client.get(url(phase))
+    assert answer.status_code == 200
+    html = answer.content.decode()
+    assert names(html) == ["Beech", "Larch"]
+    assert "52.00" in html
+    assert "41.23" in html
+
+
+def test_more_than_four_decimals_never_leave_an_open_phase(phase: Phase, client: Client) -> None:
+    board(phase, {"Larch": 0.41234567})
+    for name in ("leaderboard", "leaderboard-csv", "leaderboard-json"):
+        assert "0.41234567" not in client.get(url(phase, name)).content.decode()
+
+
+def test_figures_follow_the_language(phase: Phase, visit: Visit) -> None:
+    board(phase, {"Larch": 0.41234567})
+    html = visit(language="fr").get(url(phase)).content.decode()
+    assert "41,23" in html
+    assert "Classement" in html
+
+
+def test_equal_scores_share_a_rank(phase: Phase, client: Client) -> None:
+    board(phase, {"Larch": 0.5, "Beech": 0.5, "Oak": 0.4})
+    html = client.get(url(phase)).content.decode()
+    assert re.findall(r'data-rank="(\d+)"', html) == ["1", "1", "3"]
+
+
+def test_references_stand_between_the_teams_without_a_rank(phase: Phase, client: Client) -> None:
+    PublishedResult.objects.create(
+        challenge=phase.challenge,
+        phase_slug=phase.slug,
+        name="Paper U-Net",
+        kind="baseline",
+        miou=0.45,
+        source="a paper",
+    )
+    board(phase, {"Larch": 0.5, "Oak": 0.4})
+    html = client.get(url(phase)).content.decode()
+    assert names(html) == ["Larch", "Paper U-Net", "Oak"]
+    rows = [match[0] for match in ROW.finditer(html)]
+    assert "data-rank" not in rows[1]
+    assert "reference" in rows[1]
+
+
+def test_the_viewers_own_team_is_marked(phase: Phase, visit: Visit) -> None:
+    mine, _other = board(phase, {"Larch": 0.5, "Oak": 0.4})
+    html = visit(factories.captain_of(mine)).get(url(phase)).content.decode()
+    assert [match["css"] for match in ROW.finditer(html) if " mine" in match["css"]] == [
+        "team rank-1 mine"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("query", "wanted"),
+    [
+        ("?sort=team", ["Beech", "Larch", "Oak"]),
+        ("?sort=team&up=0", ["Oak", "Larch", "Beech"]),
+        ("?sort=miou&up=1", ["Beech", "Oak", "Larch"]),
+        ("?q=LAR", ["Larch"]),
+        ("?q=nobody", []),
+        ("?sort=nonsense&page=99999999999", ["Larch", "Oak", "Beech"]),
+        ("?page=-1", ["Larch", "Oak", "Beech"]),
+    ],
+)
+def test_sorting_and_search_work_without_scripts(
+    phase: Phase, client: Client, query: str, wanted: list[str]
+) -> None:
+    board(phase, {"Larch": 0.5, "Oak": 0.4, "Beech": 0.3})
+    assert names(client.get(url(phase) + query).content.decode()) == wanted
+
+
+def test_a_hidden_board_shows_nothing_but_that(phase: Phase, client: Client) -> None:
+    board(phase, {"Larch": 0.5})
+    Phase.objects.filter(pk=phase.pk).update(visibility="organisers")
+    assert "Larch" not in client.get(url(phase)).content.decode()
+    assert "Larch" not in client.get(url(phase, "leaderboard-csv")).content.decode()
+    assert json.loads(client.get(url(phase, "leaderboard-json")).content)["lines"] == []
+    assert "Larch" not in client.get(url(phase, "progress")).content.decode()
+
+
+def test_an_unpublished_phase_is_not_found(phase: Phase, client: Client) -> None:
+    Phase.objects.filter(pk=phase.pk).update(is_published=False)
+    assert client.get(url(phase)).status_code == 404
+
+
+def test_csv_cells_are_no_formulas(phase: Phase, client: Client) -> None:
+    board(phase, {"=1+1|calc": 0.5})
+    answer = client.get(url(phase, "leaderboard-csv"))
+    rows = list(csv.DictReader(io.StringIO(answer.content.decode())))
+    assert rows[0]["team"] == "'=1+1|calc"
+    assert rows[0]["rank"] == "1"
+    assert answer["Content-Disposition"].startswith("attachment")
+
+
+def test_an_unchanged_board_answers_304_and_a_changed_one_does_not(
+    phase: Phase, client: Client
+) -> None:
+    board(phase, {"Larch": 0.5})
+    client.get(url(phase))  # sets the CSRF cookie, which is part of what the page holds
+    tag = client.get(url(phase))["ETag"]
+    assert client.get(url(phase), headers={"If-None-Match": tag}).status_code == 304
+    client.cookies["django_language"] = "fr"
+    assert client.get(url(phase), headers={"If-None-Match": tag}).status_code == 200
+    client.cookies["django_language"] = "en"
+    board(phase, {"Oak": 0.6})
+    assert client.get(url(phase), headers={"If-None-Match": tag}).status_code == 200
+
+
+def many_teams(phase: Phase, count: int) -> None:
+    """A board of ``count`` teams made in bulk: what matters is its length."""
+    teams = Team.objects.bulk_create(
+        Team(challenge=phase.challenge, name=f"Team {n:04}") for n in range(count)
+    )
+    entries = Entry.objects.bulk_create(Entry(team=team, phase=phase) for team in teams)
+    now = timezone.now()
+    submissions = Submission.objects.bulk_create(
+        Submission(
+            entry=entry,
+            number=1,
+            created_at=now,
+            archive="x",
+            archive_sha256="0" * 64,
+            archive_bytes=1,
+            method_name="U-Net",
+        )
+        for entry in entries
+    )
+    evaluations = phase.ground_truth.evaluations.bulk_create(  # type: ignore[union-attr]
+        phase.ground_truth.evaluations.model(  # type: ignore[union-attr]
+            submission=submission,
+            ground_truth=phase.ground_truth,
+            task_spec=phase.task_spec,
+            state="scored",
+            queued_at=now,
+        )
+        for submission in submissions
+    )
+    scores = Score.objects.bulk_create(
+        Score(
+            evaluation=evaluation,
+            miou=1 - position / (2 * count),
+            miou_low=0.3,
+            miou_high=0.6,
+            class_ious={"a": 0.5, "b": 0.25},
+            card={},
+            engine_version="1",
+            content_digest="",
+            seconds=1,
+            created_at=now,
+        )
+        for position, evaluation in enumerate(evaluations)
+    )
+    RankLine.objects.bulk_create(
+        RankLine(
+            phase=phase,
+            entry=entry,
+            submission=submission,
+            score=score,
+            rank=position + 1,
+            group=position + 1,
+            submission_count=1,
+            miou=score.miou,
+        )
+        for position, (entry, submission, score) in enumerate(
+            zip(entries, submissions, scores, strict=True)
+        )
+    )
+
+
+@pytest.mark.parametrize("signed_in", [False, True])
+def test_four_queries_whatever_the_length(
+    phase: Phase,
+    visit: Visit,
+    signed_in: bool,
+    django_assert_max_num_queries: object,
+) -> None:
+    many_teams(phase, 450)
+    user = factories.captain_of(factories.make_team(phase.challenge)) if signed_in else None
+    client = visit(user)
+    client.get(url(phase))  # menu and tabs are remembered for ten seconds
+    with django_assert_max_num_queries(4):  # type: ignore[operator]
+        answer = client.get(url(phase) + "?page=2")
+    html = answer.content.decode()
+    assert len(names(html)) == 200
+    assert names(html)[0] == "Team 0200"
+    assert 'aria-current="page">2<' in html
+
+
+def test_a_long_board_is_light(phase: Phase, client: Client) -> None:
+    many_teams(phase, 200)
+    answer = client.get(url(phase), headers={"Accept-Encoding": "gzip"})
+    assert answer["Content-Encoding"] == "gzip"
+    assert len(answer.content) < 60_000
+
+
+def test_progress_is_a_page_and_a_part(phase: Phase, client: Client) -> None:
+    board(phase, {"Larch": 0.5, "Oak": 0.6})
+    whole = client.get(url(phase, "progress")).content.decode()
+    part = client.get(url(phase, "progress"), headers={"HX-Request": "true"}).content.decode()
+    assert "<html" in whole
+    assert "<html" not in part
+    assert part.count("<circle") == 2
+
+
+def test_nothing_but_the_phase_is_read_for_a_304(
+    phase: Phase, client: Client, django_assert_max_num_queries: object
+) -> None:
+    board(phase, {"Larch": 0.5})
+    client.get(url(phase))
+    tag = client.get(url(phase))["ETag"]
+    cache.clear()
+    with django_assert_max_num_queries(1):  # type: ignore[operator]
+        assert client.get(url(phase), headers={"If-None-Match": tag}).status_code == 304
