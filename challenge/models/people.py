@@ -25,7 +25,7 @@ class User(AbstractUser):
     mail_on_result = models.BooleanField(_("e-mail me when a submission is scored"), default=False)
     mail_on_announcement = models.BooleanField(_("e-mail me announcements"), default=True)
 
-    class Meta(AbstractUser.Meta):  # type: ignore[name-defined,misc]
+    class Meta(AbstractUser.Meta):
         constraints = [
             models.UniqueConstraint(Lower("email"), name="user_email_once"),
             models.UniqueConstraint(Lower("username"), name="user_name_once"),
