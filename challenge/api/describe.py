@@ -82,6 +82,9 @@ def _complete_operation(operation: dict[str, Any], method: str, *, access: Scope
         operation["security"] = [{"token": []}]
         note = f"Scope: `{access.scope}`."
         operation["description"] = f"{operation.get('description', '')}\n\n{note}".strip()
+    for parameter in operation.get("parameters", []):
+        # ninja puts a schema's list of examples where OpenAPI wants named ones.
+        parameter.pop("examples", None)
     statuses = READ_STATUSES if method == "get" else WRITE_STATUSES
     for status in statuses:
         operation["responses"][status] = _problem(status)
