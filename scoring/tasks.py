@@ -173,6 +173,8 @@ def _truth_path(claim: Claim) -> Path:
 
 
 def _evidence_path(claim: Claim) -> Path:
+    if settings.EVIDENCE_DIR is None:
+        raise FileNotFoundError("EVIDENCE_DIR is not set: this worker cannot keep evidence")
     folder = Path(settings.EVIDENCE_DIR)
     folder.mkdir(parents=True, exist_ok=True)
     # The attempt is in the name: a late worker never writes over its successor's evidence.

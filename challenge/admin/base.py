@@ -14,6 +14,7 @@ from django.contrib import admin, messages
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -95,7 +96,7 @@ class ReadOnlyInline(TabularInline):
 
 
 def each(
-    request: HttpRequest, rows: QuerySet[Any], act: Callable[[Any], object], *, done: str
+    request: HttpRequest, rows: QuerySet[Any], act: Callable[[Any], object], *, done: str | Promise
 ) -> None:
     """Do something to each row; say what was done and what was refused, and why."""
     done_count = 0

@@ -71,13 +71,10 @@ class SubmissionAdmin(ReadOnly):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Submission]:
         last = Evaluation.objects.filter(submission=OuterRef("pk")).order_by("-pk")
-        return (
-            super()
-            .get_queryset(request)
-            .annotate(
-                last_state=Subquery(last.values("state")[:1]),
-                last_miou=Subquery(last.values("score__miou")[:1]),
-            )
+        found: QuerySet[Submission] = super().get_queryset(request)
+        return found.annotate(
+            last_state=Subquery(last.values("state")[:1]),
+            last_miou=Subquery(last.values("score__miou")[:1]),
         )
 
     @admin.display(description=_("phase"), ordering="entry__phase")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.db.models import QuerySet
 from django.utils import timezone
@@ -98,7 +99,7 @@ def progress(
     now = now or timezone.now()
     viewer = people.viewer_of_phase(user, phase)
     mine = people.team_of(user, phase.challenge) == team
-    window = {"opens_at": phase.opens_at, "closes_at": phase.closes_at, "now": now}
+    window: dict[str, Any] = {"opens_at": phase.opens_at, "closes_at": phase.closes_at, "now": now}
     if not disclosure.score_visible(
         visibility=phase.visibility,
         viewer=disclosure.Viewer.OWNER if mine else viewer,

@@ -155,7 +155,7 @@ def _submissions(user: User) -> list[Submission]:
 
 def _submission(submission: Submission, *, now: datetime) -> dict[str, Any]:
     phase = submission.entry.phase
-    window = {"opens_at": phase.opens_at, "closes_at": phase.closes_at, "now": now}
+    window: dict[str, Any] = {"opens_at": phase.opens_at, "closes_at": phase.closes_at, "now": now}
     terms = disclosure.terms(viewer=Viewer.OWNER, detail=phase.detail, **window)
     visible = disclosure.score_visible(visibility=phase.visibility, viewer=Viewer.OWNER, **window)
 

@@ -46,12 +46,13 @@ class _Metered(File):  # type: ignore[type-arg]  # no generic at run time
 
     def __init__(self, stream: IO[bytes], *, limit_bytes: int) -> None:
         super().__init__(stream, name="archive")
+        self._stream = stream
         self.limit_bytes = limit_bytes
         self.digest = hashlib.sha256()
         self.bytes = 0
 
     def read(self, size: int = CHUNK_BYTES) -> bytes:
-        chunk = self.file.read(CHUNK_BYTES if size is None or size < 0 else size)
+        chunk: bytes = self._stream.read(CHUNK_BYTES if size < 0 else size)
         self.bytes += len(chunk)
         if self.bytes > self.limit_bytes:
             raise refuse("archive-too-large", limit_bytes=self.limit_bytes)

@@ -115,19 +115,19 @@ def claim(*, worker: str, now: datetime | None = None) -> Claim | None:
             .annotate(Count("pk"))
         )
         turns = [When(submission__entry__team=team, then=Value(count)) for team, count in running]
-        evaluation = (
+        fairest = (
             Evaluation.objects.filter(state=State.QUEUED.value)
             .annotate(running=Case(*turns, default=Value(0), output_field=IntegerField()))
             .order_by("running", "priority", "queued_at", "pk")
             .select_for_update(skip_locked=True, of=("self",))
             .first()
         )
-        if evaluation is None:
+        if fairest is None:
             return None
-        _take(evaluation, worker=worker, now=now)
+        _take(fairest, worker=worker, now=now)
     evaluation = Evaluation.objects.select_related(
         "submission__entry__phase__challenge", "ground_truth", "task_spec"
-    ).get(pk=evaluation.pk)
+    ).get(pk=fairest.pk)
     submission = evaluation.submission
     return Claim(
         evaluation_id=evaluation.pk,

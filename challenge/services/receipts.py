@@ -36,7 +36,7 @@ def sign(submission: Submission, *, viewer: Viewer, now: datetime | None = None)
     """
     now = now or timezone.now()
     phase = submission.entry.phase
-    window = {"opens_at": phase.opens_at, "closes_at": phase.closes_at, "now": now}
+    window: dict[str, Any] = {"opens_at": phase.opens_at, "closes_at": phase.closes_at, "now": now}
     evaluation = (
         submission.evaluations.filter(
             state=State.SCORED.value,

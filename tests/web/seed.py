@@ -66,7 +66,7 @@ def make_zone_matrices(
     Truth is the same for every method: it depends on the zones alone.
     """
     zones = sorted({(domain, zone) for _, domain, zone in patches})
-    counts = {zone: 0 for zone in zones}
+    counts = dict.fromkeys(zones, 0)
     for _, domain, zone in patches:
         counts[(domain, zone)] += 1
     truth_random, random = np.random.default_rng(5), np.random.default_rng(seed)
@@ -74,13 +74,13 @@ def make_zone_matrices(
     matrices = np.zeros((len(zones), n, n), np.int64)
     sizes = np.array([counts[zone] for zone in zones], np.int64)
     lean = {domain: random.normal(0, 0.05) for domain in sorted({zone[0] for zone in zones})}
-    for position, zone in enumerate(zones):
+    for position, place in enumerate(zones):
         part = truth_random.dirichlet(np.maximum(np.array(shares), 1e-4) * 9)
         truth = (part * sizes[position] * 512 * 512).astype(np.int64)
         zone_luck = truth_random.normal(0, 0.05) + random.normal(0, 0.025)
         for row in range(n):
             missed = 0.7 * (1 - skill * HARD.get(row, 1.12))
-            recall = np.clip(1 - missed + lean[zone[0]] + zone_luck, 0.02, 0.985)
+            recall = np.clip(1 - missed + lean[place[0]] + zone_luck, 0.02, 0.985)
             spill = random.dirichlet(np.full(n, 0.25) + 4 * (np.arange(n) == MIXED_WITH[row]))
             spill[row] = 0
             predicted = truth[row] * (1 - recall) * spill / max(spill.sum(), 1e-9)
@@ -94,7 +94,8 @@ def make_card(skill: float, *, seed: int, phase: Phase, brief: bool = False) -> 
 
     ``brief`` leaves out the zones (and with them the comparison with neighbours), for speed.
     """
-    assert phase.task_spec is not None and phase.ground_truth is not None
+    assert phase.task_spec is not None
+    assert phase.ground_truth is not None
     spec = specs.from_json(phase.task_spec.data)
     rows = phase.challenge.facts["nomenclature"]
     shares = [0.0] * spec.n_classes
