@@ -149,8 +149,8 @@ def bench(*, patches: int, uncompressed: bool, as_json: bool) -> int:
     """Measure the engine against its floor and the reference method."""
     from scoring.engine import bench as benchmark  # needs the development extras
 
-    if patches < 1:
-        raise Failed(f"--patches is {patches}; at least 1 is needed")
+    if patches <= benchmark.FEW_PATCHES:
+        raise Failed(f"--patches is {patches}; at least {benchmark.FEW_PATCHES + 1} are needed")
     with _errors_told():
         figures = benchmark.run(patches=patches, uncompressed=uncompressed)
     print(json.dumps(figures) if as_json else benchmark.table(figures))

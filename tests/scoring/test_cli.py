@@ -146,7 +146,7 @@ def test_at_most_twenty_errors_are_listed(capsys: pytest.CaptureFixture[str], wo
         (["pack", "--labels", ".", "--out", "pack"], "holds no mask"),
         (["compare", "good.zip", "good.zip"], "not an evidence file"),
         (["validate", "--predictions", ".", "--ids", "good.txt"], "good.txt does not exist"),
-        (["bench", "--patches", "0"], "at least 1"),
+        (["bench", "--patches", "0"], "at least 9"),
     ],
 )
 def test_our_own_or_the_callers_fault_exits_2(
