@@ -1,0 +1,228 @@
+"""One small world with everybody in it, and a walk over every address of the site."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.db import transaction
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver
+from django.utils import timezone
+
+from challenge.api.root import api
+from challenge.models import Challenge, Page, Phase, Submission, Team, Upload, User
+from challenge.services import evaluations, team_merges, tokens, webhooks
+from tests.factories import (
+    make_archive,
+    make_card,
+    make_challenge,
+    make_phase,
+    make_team,
+    make_user,
+    submit,
+)
+
+ROLES = ("anonymous", "rival", "member", "captain", "organiser", "staff")
+# Figures that must not leave an open phase: more than four decimals, counts of true pixels.
+MIOU = 0.123456789
+TRUTH_PIXELS = 1234567
+LEAK = re.compile(r"0[.,]1234[56]|\b12[.,]34[56]|1[\s.,'\u202f\u00a0]?234[\s.,'\u202f\u00a0]?567")
+
+
+@dataclass
+class World:
+    """Team Alpha has a scored submission; Beta are its rivals; Gamma asks Alpha to merge."""
+
+    challenge: Challenge
+    phase: Phase
+    alpha: Team
+    people: dict[str, User]
+    submission: Submission
+    arguments: dict[str, str]
+
+
+def make_world(**phase_fields: Any) -> World:
+    """Build it: a phase that is open now, a person for each role."""
+    now = timezone.now()
+    challenge = make_challenge()
+    phase = make_phase(
+        challenge,
+        **{"opens_at": now - timedelta(days=2), "closes_at": now + timedelta(days=30)}
+        | phase_fields,
+    )
+    for slug in ("overview", "data", "rules"):
+        Page.objects.create(
+            challenge=challenge, slug=slug, language="en", title=slug, markdown=slug
+        )
+    people = {name: make_user(name) for name in ("rival", "member", "captain")}
+    people["organiser"] = make_user("organiser", is_staff=True)
+    people["staff"] = make_user("staff", is_staff=True)
+    challenge.organisers.add(people["organiser"])
+    alpha = make_team(challenge, "Alpha", members=[people["captain"], people["member"]])
+    make_team(challenge, "Beta", members=[people["rival"]])
+    gamma = make_team(challenge, "Gamma")
+    submission = submit(alpha, phase, at=now - timedelta(hours=2), archive=make_archive(b"bytes"))
+    claim = evaluations.claim(worker="w", now=now - timedelta(hours=1))
+    assert claim is not None
+    evaluations.complete_scored(
+        claim.evaluation_id, attempt=1, card=make_card(MIOU), now=now - timedelta(hours=1)
+    )
+    invitation, token = team_merges.invite(team=alpha, actor=people["captain"])
+    merge = team_merges.ask(from_team=gamma, to_team=alpha, actor=gamma.memberships.get().user)
+    own, _plain = tokens.create(user=people["captain"], name="t", scopes=["read"])
+    hook = webhooks.create(
+        user=people["captain"], url="https://example.org/hook", events=["submission.scored"]
+    )
+    upload = Upload.objects.create(
+        user=people["captain"], length_bytes=10, expires_at=now + timedelta(days=1)
+    )
+    arguments = {
+        "slug": challenge.slug,
+        "challenge": challenge.slug,
+        "phase": phase.slug,
+        "phase_slug": phase.slug,
+        "page_slug": "data",
+        "pk": str(submission.pk),
+        "submission_id": str(submission.pk),
+        "upload_id": str(upload.pk),
+        "team_id": str(alpha.pk),
+        "username": "member",
+        "act": "rename",
+        "token": token,
+        "token_pk": str(own.pk),
+        "invitation_id": str(invitation.pk),
+        "request_id": str(merge.pk),
+        "webhook_id": str(hook.pk),
+        "registration_id": str(challenge.registrations.get(user=people["rival"]).pk),
+    }
+    return World(challenge, phase, alpha, people, submission, arguments)
+
+
+def routes() -> list[tuple[str, str]]:
+    """Every (method, route) of the site but the admin's and the library's own account pages."""
+    found: list[tuple[str, str]] = []
+    for route in _patterns(get_resolver()):
+        if route.startswith(("admin/", "accounts/", "api/^")):
+            continue
+        if route.startswith("api/v1/uploads"):
+            methods = ("POST",) if route.endswith("uploads") else ("HEAD", "PATCH", "DELETE")
+            found += [(method, route) for method in methods]
+            continue
+        if route.startswith("api/v1/"):
+            continue
+        found += [("GET", route), ("POST", route)]
+    for path, operations in api.get_openapi_schema()["paths"].items():
+        route = path.removeprefix("/").replace("{", "<").replace("}", ">")
+        if route.startswith("api/v1/uploads"):
+            continue
+        found += [(method.upper(), route) for method in operations]
+    return sorted(set(found), key=lambda row: (row[1], row[0]))
+
+
+def admin_routes() -> list[str]:
+    """Every route of Django's admin."""
+    return [route for route in _patterns(get_resolver()) if route.startswith("admin/")]
+
+
+def _patterns(resolver: URLResolver, prefix: str = "") -> Iterator[str]:
+    for entry in resolver.url_patterns:
+        route = prefix + str(entry.pattern)
+        if isinstance(entry, URLPattern):
+            yield route
+        else:
+            yield from _patterns(entry, route)
+
+
+def address(route: str, world: World, **changed: str) -> str:
+    """Fill a route's arguments with those of team Alpha."""
+    arguments = world.arguments | changed
+    if route.startswith("account/tokens/"):
+        arguments = arguments | {"pk": arguments["token_pk"]}
+    if "/teams/<int:pk>" in route:
+        arguments = arguments | {"pk": arguments["team_id"]}
+
+    def fill(match: re.Match[str]) -> str:
+        return arguments[match[1].rpartition(":")[2]]
+
+    return "/" + re.sub(r"<([^>]+)>", fill, route)
+
+
+@dataclass
+class Visitor:
+    """Somebody with a browser and a token of every scope; nobody where ``user`` is None."""
+
+    user: User | None
+
+    def __post_init__(self) -> None:
+        self.browser = Client(raise_request_exception=False)
+        self.script: dict[str, str] = {}
+        if self.user is not None:
+            self.browser.force_login(self.user)
+            scopes = ["read", "submit", "organise"]
+            _row, plain = tokens.create(user=self.user, name="walk", scopes=scopes)
+            self.script = {"Authorization": f"Bearer {plain}"}
+
+    def ask(self, method: str, url: str, body: dict[str, Any] | None = None) -> Any:
+        """One request whose writes are undone: pages by the browser, the API by the token."""
+        with transaction.atomic():
+            if not url.startswith("/api/"):
+                answer = (
+                    self.browser.get(url) if method == "GET" else self.browser.post(url, body or {})
+                )
+            else:
+                headers = dict(self.script)
+                kind, data = "application/json", json.dumps(body or {})
+                if url.startswith("/api/v1/uploads"):
+                    headers |= {
+                        "Tus-Resumable": "1.0.0",
+                        "Upload-Length": "10",
+                        "Upload-Offset": "0",
+                    }
+                    kind, data = "application/offset+octet-stream", ""
+                answer = Client(raise_request_exception=False).generic(
+                    method, url, data=data, content_type=kind, headers=headers
+                )
+            transaction.set_rollback(True)
+        return answer
+
+
+def visitor(role: str, world: World) -> Visitor:
+    return Visitor(world.people.get(role))
+
+
+def body_of(answer: Any) -> str:
+    """What was sent, as text."""
+    content = b"".join(answer.streaming_content) if answer.streaming else answer.content
+    return bytes(content).decode(errors="replace")
+
+
+def body_for(method: str, route: str, world: World) -> dict[str, Any]:
+    """What a request carries, so that it is refused for who asks and not for what it lacks."""
+    rivals = world.people["rival"].memberships.get().team_id
+    bodies: dict[tuple[str, str], dict[str, Any]] = {
+        ("POST", "challenges/<slug>/registration"): {"accept_terms_version": "1"},
+        ("POST", "challenges/<slug>/team"): {"name": "New name"},
+        ("PATCH", "challenges/<slug>/team"): {"name": "New name"},
+        ("POST", "challenges/<slug>/team/captain"): {"username": "member"},
+        ("POST", "invitations/accept"): {"token": world.arguments["token"]},
+        ("POST", "challenges/<slug>/team/merge-requests"): {"team_id": rivals},
+        ("POST", "challenges/<slug>/team/merge-requests/<request_id>"): {"accepted": True},
+        ("POST", "submissions"): {
+            "phase": str(world.phase),
+            "upload": world.arguments["upload_id"],
+            "method_name": "m",
+        },
+        ("POST", "submissions/<submission_id>/final"): {"chosen": True},
+        ("POST", "webhooks"): {"url": "https://example.org/h", "events": ["submission.scored"]},
+        ("POST", "organise/challenges/<slug>/registrations/<registration_id>"): {"approved": True},
+        ("POST", "organise/submissions/<submission_id>/rescore"): {"force": True},
+        ("POST", "organise/challenges/<slug>/phases/<phase>/rescore"): {"force": True},
+        ("POST", "organise/submissions/<submission_id>/disqualify"): {"reason": "r"},
+        ("POST", "organise/submissions/<submission_id>/reinstate"): {"reason": "r"},
+    }
+    return bodies.get((method, route.removeprefix("api/v1/")), {})
