@@ -81,7 +81,7 @@ fast: install ## Run the rooms without database, broker, browser or torch
 	@$(BIN)/python -m pytest -q $(wildcard $(FAST))
 
 .PHONY: check
-check: install ## Lint, types, import directions, migrations, templates, compose file, API schema
+check: install install-baselines ## Lint, types, import directions, migrations, templates, compose file, API schema
 	@PATH="$(CURDIR)/$(BIN):$$PATH" bash .ci/check
 
 .PHONY: format
