@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from scoring.engine import archive, decoder
 from scoring.engine.outcome import Outcome
-from scoring.engine.pool import Answer, DecoderDied, Lane, Pool
+from scoring.engine.pool import ORDER_TIMEOUT_S, Answer, DecoderDied, Lane, Pool
 from scoring.engine.problems import Problem, Refused
 from scoring.engine.spec import TaskSpec
 from scoring.engine.verdicts import Progress
@@ -127,19 +127,16 @@ class Isolated:
                 break
             for lane in self._ready(outcome):
                 try:
-                    answer = lane.answer()
+                    for answer in lane.answers():
+                        member = self._at.pop((lane.pid, answer.slot))
+                        if answer.decoded is not None:
+                            pixels = lane.pixels(answer.slot, self._spec.patch_pixels)
+                            counted = count(member.id, pixels.reshape(shape))
+                            outcome.add(member, answer.decoded, *counted)
+                        self._settle(member, answer, outcome, tell)
+                        lane.free.append(answer.slot)
                 except DecoderDied as death:
                     self._bury(death, outcome)
-                    continue
-                if answer is None:
-                    continue
-                member = self._at.pop((lane.pid, answer.slot))
-                if answer.decoded is not None:
-                    pixels = lane.pixels(answer.slot, self._spec.patch_pixels).reshape(shape)
-                    outcome.add(member, answer.decoded, *count(member.id, pixels))
-                    del pixels
-                self._settle(member, answer, outcome, tell)
-                lane.free.append(answer.slot)
 
     def _settle(
         self, member: archive.Member, answer: Answer, outcome: Outcome, tell: Teller
@@ -156,8 +153,12 @@ class Isolated:
             (self._pool.plain, self._members),
             (self._pool.gdal, self._for_gdal),
         ):
-            while queue and (lane := max(lanes, key=lambda one: len(one.free))).free:
+            while queue and self._room(lane := max(lanes, key=self._room)):
                 self._order(lane, queue.popleft(), outcome)
+
+    def _room(self, lane: Lane) -> int:
+        """How many orders a lane may be given: one at a time while there are suspects."""
+        return len(lane.free) if not self._suspects else int(not lane.asked_at_s)
 
     def _order(self, lane: Lane, member: archive.Member, outcome: Outcome) -> None:
         slot = lane.free.pop()
@@ -192,22 +193,24 @@ class Isolated:
         return ready
 
     def _bury(self, death: DecoderDied, outcome: Outcome) -> None:
-        """Replace a dead lane. Orders are served in turn, so its oldest is the suspect."""
+        """Replace a dead lane, and find out which file it was.
+
+        All that it had in hand are suspects; they are tried again one by one. The first that
+        dies alone is the culprit, and the end of this upload.
+        """
         lane = death.lane
         orphans = [self._at.pop((lane.pid, slot)) for slot in lane.asked_at_s]
-        spare = self._pool.bury(lane)
-        queue = self._for_gdal if lane.uses_gdal else self._members
-        queue.extendleft(reversed(orphans))
-        if orphans and orphans[0].id in self._suspects:
-            # It died again, on another decoder: the file it is.
-            queue.popleft()
-            limit = {"limit_s": 10} if death.code == "raster-too-slow" else {}
+        self._pool.bury(lane)
+        if len(orphans) == 1 and orphans[0].id in self._suspects:
+            limit = {"limit_s": round(ORDER_TIMEOUT_S)} if death.code == "raster-too-slow" else {}
             outcome.problems.add(Problem.of(death.code, file=orphans[0].name, **limit))
             self._stopped = True
-        elif spare is None or not lane.is_ready:
-            raise DecodersLost(f"a decoder ended ({death.code}) and no spare is left")
-        elif orphans:
-            self._suspects.add(orphans[0].id)
+            return
+        lanes = self._pool.gdal if lane.uses_gdal else self._pool.plain
+        if not lanes or not lane.is_ready:
+            raise DecodersLost(f"a decoder ended ({death.code}) and no other is left")
+        self._suspects.update(member.id for member in orphans)
+        (self._for_gdal if lane.uses_gdal else self._members).extendleft(reversed(orphans))
 
 
 def _named(problem: Problem, name: str) -> Problem:

@@ -16,7 +16,6 @@ import contextlib
 import json
 import mmap
 import os
-import select
 import signal
 import struct
 import time
@@ -26,10 +25,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.engine import decoder, sandbox
+from scoring.engine import decoder, sandbox, strips
 from scoring.engine.problems import Problem, Refused
 
 SLOTS = 4
+BATCH = 2  # orders that a decoder takes and answers at once: fewer wake-ups, still one in waiting
 ORDER_TIMEOUT_S = 10.0
 START_TIMEOUT_S = 60.0
 _ORDER = struct.Struct("<IIIIq")  # slot, method, compressed bytes, size bytes, crc32 or -1
@@ -71,6 +71,7 @@ class Lane:
     free: list[int] = field(default_factory=lambda: list(range(SLOTS)))
     asked_at_s: dict[int, float] = field(default_factory=dict)
     is_ready: bool = False
+    _unread: bytes = b""
 
     def input(self, slot: int, size: int) -> memoryview:
         """Where the stored bytes of `slot` go."""
@@ -92,35 +93,44 @@ class Lane:
         except BrokenPipeError as error:
             raise DecoderDied(self, "raster-crash") from error
 
-    def answer(self) -> Answer | None:
-        """Read one reply (blocking); None is the greeting.
+    def answers(self) -> Iterator[Answer]:
+        """Read what the pipe has now (blocking when it has nothing) and give the whole replies.
 
-        Raises DecoderDied, or `sandbox.IsolationUnavailable` when the decoder could not lock
-        itself down.
+        Raises DecoderDied, after what was answered before, or `sandbox.IsolationUnavailable`
+        when the decoder could not lock itself down.
         """
-        slot, outcome, size = _REPLY.unpack(self._exactly(_REPLY.size))
-        if size > _MAX_PAYLOAD_BYTES:
+        piece = os.read(self.replies, 65_536)
+        if not piece:
             raise DecoderDied(self, "raster-crash")
-        payload = self._exactly(size)
-        if outcome == _READY and not self.is_ready:
-            self.is_ready = True
-            self.asked_at_s = dict.fromkeys(self.asked_at_s, time.monotonic())
-            return None
-        if outcome == _NO_START and not self.is_ready:
-            raise sandbox.IsolationUnavailable(payload.decode("utf-8", "replace"))
-        if slot not in self.asked_at_s:
+        self._unread += piece
+        while len(self._unread) >= _REPLY.size:
+            slot, outcome, size = _REPLY.unpack_from(self._unread)
+            if size > _MAX_PAYLOAD_BYTES:
+                raise DecoderDied(self, "raster-crash")
+            end = _REPLY.size + size
+            if len(self._unread) < end:
+                return
+            payload, self._unread = self._unread[_REPLY.size : end], self._unread[end:]
+            if outcome == _READY and not self.is_ready:
+                self.is_ready = True
+                self.asked_at_s = dict.fromkeys(self.asked_at_s, time.monotonic())
+            elif outcome == _NO_START and not self.is_ready:
+                raise sandbox.IsolationUnavailable(payload.decode("utf-8", "replace"))
+            else:
+                yield self._answer(slot, outcome, payload)
+
+    def _answer(self, slot: int, outcome: int, payload: bytes) -> Answer:
+        if self.asked_at_s.pop(slot, None) is None:
             raise DecoderDied(self, "raster-crash")
-        del self.asked_at_s[slot]
-        if outcome == _PIXELS and size == decoder.DIGEST_BYTES + 1:
-            result = decoder.Decoded(payload[1:], bool(payload[0]))
-            return Answer(slot, result, None)
+        if outcome == _PIXELS and len(payload) == decoder.DIGEST_BYTES + 1:
+            return Answer(slot, decoder.Decoded(payload[1:], bool(payload[0])), None)
         if outcome == _NEEDS_GDAL and not self.uses_gdal:
             return Answer(slot, None, None)
         if outcome == _REFUSED:
-            try:
+            with contextlib.suppress(ValueError, KeyError, TypeError):
                 return Answer(slot, None, Problem.from_json(json.loads(payload)))
-            except (ValueError, KeyError, TypeError) as error:
-                raise DecoderDied(self, "raster-crash") from error
+        # Nonsense is a sign of a decoder taken over: its order counts as unanswered.
+        self.asked_at_s = {slot: time.monotonic()} | self.asked_at_s
         raise DecoderDied(self, "raster-crash")
 
     def overdue_at_s(self) -> float:
@@ -142,17 +152,6 @@ class Lane:
             os.waitpid(self.pid, 0)
             self.pid = 0
 
-    def _exactly(self, size: int) -> bytes:
-        data = b""
-        while len(data) < size:
-            if not select.select([self.replies], [], [], ORDER_TIMEOUT_S)[0]:
-                raise DecoderDied(self, "raster-too-slow")
-            piece = os.read(self.replies, size - len(data))
-            if not piece:
-                raise DecoderDied(self, "raster-crash")
-            data += piece
-        return data
-
 
 class Pool:
     """`workers` plain and as many GDAL decoders, with one spare of each kind."""
@@ -166,6 +165,7 @@ class Pool:
         pixels = height_px * width_px + decoder.PADDING_BYTES
         self._output_bytes = -(-pixels // _PAGE) * _PAGE
         self._all: list[Lane] = []
+        strips.load()  # compiled once, inherited by all
         self.plain = [self._fork(uses_gdal=False) for _ in range(workers)]
         self.gdal = [self._fork(uses_gdal=True) for _ in range(workers)]
         self._spares = [self._fork(uses_gdal=False), self._fork(uses_gdal=True)]
@@ -187,17 +187,15 @@ class Pool:
         yield from self.plain
         yield from self.gdal
 
-    def bury(self, lane: Lane) -> Lane | None:
-        """Kill a lane and put a spare of its kind in its place; None when there is none left."""
+    def bury(self, lane: Lane) -> None:
+        """Kill a lane and put a spare of its kind, if there still is one, in its place."""
         lane.kill()
         self._all.remove(lane)
         group = self.gdal if lane.uses_gdal else self.plain
         group.remove(lane)
-        spare = next((s for s in self._spares if s.uses_gdal == lane.uses_gdal), None)
-        if spare is not None:
+        for spare in [s for s in self._spares if s.uses_gdal == lane.uses_gdal][:1]:
             self._spares.remove(spare)
             group.append(spare)
-        return spare
 
     def _fork(self, *, uses_gdal: bool) -> Lane:
         memory = mmap.mmap(-1, SLOTS * (self._input_bytes + self._output_bytes))
@@ -243,11 +241,11 @@ def _serve(lane: Lane, shape: tuple[int, int], member_bytes: int) -> None:
     """The decoder's life: prepare, lock down, greet, then orders until the pipe ends."""
     height_px, width_px = shape
     worker = decoder.Decoder(height_px=height_px, width_px=width_px, member_bytes=member_bytes)
-    first = b""
+    orders = b""
     if lane.uses_gdal:
-        # Asleep until the first order comes.
-        first = os.read(lane.orders, _ORDER.size)
-        if not first:
+        # Asleep until the first orders come.
+        orders = os.read(lane.orders, BATCH * _ORDER.size)
+        if not orders:
             return
     try:
         if lane.uses_gdal:
@@ -255,25 +253,31 @@ def _serve(lane: Lane, shape: tuple[int, int], member_bytes: int) -> None:
         _rehearse(worker, height_px=height_px, width_px=width_px)
         sandbox.lock_down()
     except Exception as error:  # whatever it is, the parent must hear it
-        _reply(lane, 0, _NO_START, f"{type(error).__name__}: {error}".encode()[:1000])
+        text = f"{type(error).__name__}: {error}".encode()[:1000]
+        os.write(lane.replies, _reply(0, _NO_START, text))
         raise
-    _reply(lane, 0, _READY, b"")
-    while order := first or os.read(lane.orders, _ORDER.size):
-        first = b""
-        slot, method, compressed, size, crc = _ORDER.unpack(order)
-        task = decoder.Task(method, compressed, size, None if crc < 0 else crc)
-        out = lane.pixels(slot, lane.output_bytes)
-        try:
-            done = worker.decode(task, lane.input(slot, compressed), out, use_gdal=lane.uses_gdal)
-        except Refused as refused:
-            _reply(lane, slot, _REFUSED, json.dumps(refused.problem.to_json()).encode())
-        except decoder.NeedsGdal:
-            _reply(lane, slot, _NEEDS_GDAL, b"")
-        except MemoryError:
-            problem = Problem.of("raster-memory")
-            _reply(lane, slot, _REFUSED, json.dumps(problem.to_json()).encode())
-        else:
-            _reply(lane, slot, _PIXELS, bytes([done.has_display_hint]) + done.digest)
+    os.write(lane.replies, _reply(0, _READY))
+    while orders := orders or os.read(lane.orders, BATCH * _ORDER.size):
+        done = [_obeyed(lane, worker, order) for order in _ORDER.iter_unpack(orders)]
+        os.write(lane.replies, b"".join(done))
+        orders = b""
+
+
+def _obeyed(lane: Lane, worker: decoder.Decoder, order: tuple[int, int, int, int, int]) -> bytes:
+    """The reply to one order."""
+    slot, method, compressed, size, crc = order
+    task = decoder.Task(method, compressed, size, None if crc < 0 else crc)
+    out = lane.pixels(slot, lane.output_bytes)
+    try:
+        done = worker.decode(task, lane.input(slot, compressed), out, use_gdal=lane.uses_gdal)
+    except Refused as refused:
+        return _reply(slot, _REFUSED, json.dumps(refused.problem.to_json()).encode())
+    except decoder.NeedsGdal:
+        return _reply(slot, _NEEDS_GDAL)
+    except MemoryError:
+        problem = Problem.of("raster-memory")
+        return _reply(slot, _REFUSED, json.dumps(problem.to_json()).encode())
+    return _reply(slot, _PIXELS, bytes([done.has_display_hint]) + done.digest)
 
 
 def _rehearse(worker: decoder.Decoder, *, height_px: int, width_px: int) -> None:
@@ -290,5 +294,5 @@ def _rehearse(worker: decoder.Decoder, *, height_px: int, width_px: int) -> None
             continue
 
 
-def _reply(lane: Lane, slot: int, outcome: int, payload: bytes) -> None:
-    os.write(lane.replies, _REPLY.pack(slot, outcome, len(payload)) + payload)
+def _reply(slot: int, outcome: int, payload: bytes = b"") -> bytes:
+    return _REPLY.pack(slot, outcome, len(payload)) + payload
