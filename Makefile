@@ -95,6 +95,11 @@ bench: install install-baselines ## Measure the engine, the pages and the baseli
 	$(SAY) "The baselines"
 	@$(BIN)/python -m baselines bench
 
+.PHONY: fuzz-api
+fuzz-api: install ## Put thousands of requests to the API, all of schemathesis' checks on
+	$(SAY) "Fuzzing the API"
+	@FUZZ_EXAMPLES=40 $(BIN)/python -m pytest tests/api/test_fuzz.py
+
 # --- Keeping --------------------------------------------------------------------------------------
 
 .PHONY: lock
