@@ -31,7 +31,7 @@ from challenge.web.views import refusals_as_pages
 def profile(request: HttpRequest) -> HttpResponse:
     """Show and change what a person says of themselves."""
     user: Any = request.user
-    form = ProfileForm(request.POST or None, instance=user)
+    form = ProfileForm(request.POST if request.method == "POST" else None, instance=user)
     if request.method == "POST" and form.is_valid():
         form.save()
         messages.success(request, gettext("Saved."))
@@ -55,7 +55,7 @@ def profile(request: HttpRequest) -> HttpResponse:
 def tokens(request: HttpRequest) -> HttpResponse:
     """List access tokens; make one, whose text is shown this once."""
     user: Any = request.user
-    form = TokenForm(request.POST or None)
+    form = TokenForm(request.POST if request.method == "POST" else None)
     plain = ""
     if request.method == "POST" and form.is_valid():
         data = form.cleaned_data

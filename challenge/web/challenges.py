@@ -87,7 +87,7 @@ def join(request: HttpRequest, slug: str) -> HttpResponse:
     challenge = pages.challenge_by_slug(slug, user=request.user)
     user: Any = request.user
     registration = people.registration_of(user, challenge)
-    form = forms.JoinForm(request.POST or None)
+    form = forms.JoinForm(request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
         try:
             made = teams.register(

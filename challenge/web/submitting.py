@@ -32,8 +32,11 @@ def submit(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
     user: Any = request.user
     phase = pages.phase_by_slug(slug, phase_slug, user=user)
     initial = {"mail_on_result": user.mail_on_result} | _last_method(user, phase)
-    form = SubmitForm(request.POST or None, request.FILES or None, initial=initial)
-    if request.method == "POST" and form.is_valid():
+    posted = request.method == "POST"
+    form = SubmitForm(
+        request.POST if posted else None, request.FILES if posted else None, initial=initial
+    )
+    if posted and form.is_valid():
         try:
             made = _accept(form, user=user, phase=phase)
         except Refusal as refusal:

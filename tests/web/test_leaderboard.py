@@ -27,8 +27,7 @@ def url(phase: Phase, name: str = "leaderboard") -> str:
 
 def names(html: str) -> list[str]:
     """Teams and references in the order in which the table shows them."""
-    found = re.findall(r'class="c-team">(?:<a href="[^"]*">|<span class="strong">)([^<]*)<', html)
-    return found
+    return re.findall(r'class="c-team">(?:<a href="[^"]*">|<span class="strong">)([^<]*)<', html)
 
 
 def board(phase: Phase, scores: dict[str, float]) -> list[Team]:

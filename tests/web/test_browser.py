@@ -1,0 +1,390 @@
+"""The pages in a real browser: a newcomer's whole way, the check before sending, accessibility.
+
+One world is made for the whole file, in the test database that a real server process reads; it
+is flushed at the end.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from django.core.management import call_command
+from django.db import connection
+from playwright.sync_api import Browser, expect
+from pytest_django import DjangoDbBlocker
+
+from challenge.models import Submission, User
+from scoring.engine import spec as specs
+from scoring.engine.archive import open_upload
+from scoring.engine.problems import Problem, Refused
+from tests.live_site import LiveSite
+from tests.web import archives, seed
+from tests.web.browser import chromium, open_page, sign_in
+
+# Marked so that the test database is made; each test's own transaction stays empty, because what
+# the server is to see must be committed (see `committed`).
+pytestmark = pytest.mark.django_db
+
+TEAMS = 6
+WAIT_MS = 20_000
+
+
+T = TypeVar("T")
+
+
+@dataclass
+class World:
+    """The running site and what is in it."""
+
+    url: str
+    folder: Path
+    practice_ids: list[str]
+    submission: str
+    rejected: str
+    waiting: str
+    team: int
+
+
+@pytest.fixture(scope="module")
+def world(
+    tmp_path_factory: pytest.TempPathFactory,
+    django_db_setup: None,
+    django_db_blocker: DjangoDbBlocker,
+) -> Iterator[World]:
+    folder = tmp_path_factory.mktemp("live-pages")
+    site = LiveSite(folder, environment={"EMAIL_URL": f"file://{folder / 'mail'}"})
+    with django_db_blocker.unblock():
+        try:
+            found = fill(site.url, folder)
+            site.start()
+            yield found
+        finally:
+            site.stop()
+            call_command("flush", interactive=False, verbosity=0)
+
+
+def fill(url: str, folder: Path) -> World:
+    """Make the world: a lively test phase, and Ada with one submission of each sort."""
+    phase = seed.populate(teams=TEAMS)
+    practice = phase.challenge.phases.get(slug="practice")
+    ada = User.objects.get(username="ada")
+    scored = Submission.objects.filter(entry__phase=phase, submitted_by=ada).latest("created_at")
+    team = scored.entry.team
+    refused = seed.submit(team, practice, method="Off by one", at=scored.created_at)
+    seed.reject(refused, [one_based_problem()], more=7)
+    waiting = seed.submit(team, practice, method="Waiting", at=scored.created_at)
+    return World(
+        url=url,
+        folder=folder,
+        practice_ids=[row[0] for row in practice.public_patches],
+        submission=str(scored.pk),
+        rejected=str(refused.pk),
+        waiting=str(waiting.pk),
+        team=team.pk,
+    )
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as found:
+        yield found
+
+
+def one_based_problem() -> dict[str, object]:
+    return Problem.of(
+        "values-one-based", file="PRED_061713.tif", pixels=312, value=13, highest=12
+    ).to_json()
+
+
+def test_a_newcomer_gets_from_the_home_page_to_a_submission(world: World, browser: Browser) -> None:
+    context, page, complaints = open_page(browser, world.url)
+    page.goto("/")
+    page.get_by_role("link", name="Take part").click()
+    page.fill("[name=email]", "new@example.org")
+    page.fill("[name=username]", "newcomer")
+    page.fill("[name=password1]", seed.PASSWORD)
+    page.fill("[name=password2]", seed.PASSWORD)
+    page.locator("main form button").click()
+    expect(page.locator("h1")).to_have_text("Verify Your Email Address")
+    mail = next((world.folder / "mail").iterdir()).read_text(encoding="utf-8")
+    link = re.search(r"http://\S+/accounts/confirm-email/\S+", mail)
+    assert link is not None
+    page.goto(link[0])
+    page.locator("main form button").click()
+
+    page.goto("/challenges/flair-1/")
+    page.get_by_role("link", name="Take part").click()
+    page.get_by_label("I have read the rules and accept them.").check()
+    page.get_by_role("button", name="Take part").click()
+    expect(page.get_by_role("status").first).to_have_text("You take part. Good luck!")
+    page.get_by_role("link", name="Submit", exact=True).click()
+    page.get_by_role("link", name="Practice").click()
+
+    bad = archives.make_zip(
+        world.folder / "bad.zip", world.practice_ids[:-2], shift=1, compression="tiff_adobe_deflate"
+    )
+    page.set_input_files("input[type=file]", bad)
+    report = page.locator("[data-report-body]")
+    expect(report).to_contain_text("46 of 48 patches found", timeout=WAIT_MS)
+    expect(report).to_contain_text("2 of 48 patches are missing")
+    expect(report).to_contain_text("Predictions are 0-based: subtract 1.", timeout=WAIT_MS)
+    expect(page.locator("[data-send]")).to_have_text("Submit anyway")
+
+    good = archives.make_zip(world.folder / "good.zip", world.practice_ids)
+    page.set_input_files("input[type=file]", good)
+    expect(report).to_contain_text("Nothing wrong found", timeout=WAIT_MS)
+    expect(report.locator("canvas")).to_have_count(12)
+    page.get_by_label("Method").fill("Waves")
+    page.locator("[data-send]").click()
+    page.wait_for_url("**/submissions/**", timeout=WAIT_MS)
+    expect(page.locator("h1")).to_contain_text("Waves")
+    expect(page.locator("#where")).to_have_text("Waiting its turn")
+    assert complaints == []
+    context.close()
+
+
+def test_the_browser_finds_what_the_server_finds(world: World, browser: Browser) -> None:
+    """Every archive here gets the same first words from the page and from the engine."""
+    task = specs.load("flair-1")
+    ids = world.practice_ids
+    folder = world.folder
+    foreign = [f"{int(one) + 20_000:06}" for one in ids]
+    made = {
+        "missing": archives.make_zip(folder / "missing.zip", ids[:40]),
+        "foreign": archives.make_zip(folder / "foreign.zip", foreign[:3]),
+        "twice": archives.make_zip(
+            folder / "twice.zip", ids, more={f"b/PRED_IMG_{ids[0]}.TIF": b"x"}
+        ),
+        "stranger": archives.make_zip(folder / "stranger.zip", ids, more={"notes.txt": b"x"}),
+        "nested": archives.make_zip(folder / "nested.zip", ids, more={"more.zip": b"x"}),
+        "names": archives.make_zip(folder / "names.zip", ids[:2], name="mask-{id}.tif"),
+        "empty": folder / "empty.zip",
+        "7z": folder / "seven.zip",
+        "cut": folder / "cut.zip",
+    }
+    made["empty"].write_bytes(b"")
+    made["7z"].write_bytes(b"7z\xbc\xaf\x27\x1c" + bytes(200))
+    made["cut"].write_bytes(made["missing"].read_bytes()[:5000])
+    context, page, complaints = open_page(browser, world.url)
+    sign_in(page, "ada@example.org", seed.PASSWORD)
+    page.goto("/challenges/flair-1/practice/submit/")
+    for name, path in made.items():
+        page.set_input_files("input[type=file]", path)
+        listed = page.locator("[data-report-body] .note.bad li")
+        expect(page.locator("[data-report-body] .check-head")).to_be_visible(timeout=WAIT_MS)
+        expect(listed.first).to_be_visible(timeout=WAIT_MS)
+        found = listed.all_inner_texts()
+        assert found == server_words(path, task, ids), name
+        page.reload()
+    assert complaints == []
+    context.close()
+
+
+def server_words(path: Path, task: specs.TaskSpec, ids: list[str]) -> list[str]:
+    """What the engine says of an archive's list of contents."""
+    try:
+        listing = open_upload(path, spec=task, expected_ids=ids)
+    except Refused as refused:
+        return [refused.problem.message]
+    try:
+        return [problem.message for problem in listing.problems]
+    finally:
+        listing.close()
+
+
+@pytest.mark.parametrize("compression", ["raw", "packbits", "tiff_lzw", "tiff_adobe_deflate"])
+def test_pictures_show_the_pixels_that_were_written(
+    world: World, browser: Browser, compression: str
+) -> None:
+    context, page, complaints = open_page(browser, world.url)
+    sign_in(page, "ada@example.org", seed.PASSWORD)
+    page.goto("/challenges/flair-1/practice/submit/")
+    path = archives.make_zip(
+        world.folder / f"{compression}.zip", world.practice_ids[:1], compression=compression
+    )
+    page.set_input_files("input[type=file]", path)
+    canvas = page.locator("[data-report-body] canvas")
+    expect(canvas).to_have_count(1, timeout=WAIT_MS)
+    drawn = canvas.evaluate(
+        "c => [...c.getContext('2d').getImageData(0, 0, 512, 512).data].filter((_, i) => i % 4 < 3)"
+    )
+    wanted = archives.make_raster(seed=0)
+    colors = [one.color for one in specs.load("flair-1").classes]
+    palette = [bytes.fromhex(color[1:]) for color in colors]
+    assert bytes(drawn) == b"".join(palette[value] for value in wanted.ravel())
+    assert complaints == []
+    context.close()
+
+
+def committed(act: Callable[[], T]) -> T:
+    """Do something in a thread with a connection of its own, so that the server sees it."""
+
+    def whole() -> T:
+        try:
+            return act()
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        return pool.submit(whole).result()
+
+
+def test_the_submission_page_follows_by_itself(world: World, browser: Browser) -> None:
+    context, page, complaints = open_page(browser, world.url)
+    sign_in(page, "ada@example.org", seed.PASSWORD)
+    waiting = Submission.objects.get(pk=world.waiting)
+    team, practice = waiting.entry.team, waiting.entry.phase
+    moving = committed(lambda: seed.submit(team, practice, method="Moving", at=waiting.created_at))
+    page.goto(f"/submissions/{moving.pk}/")
+    expect(page.locator("#where")).to_have_text("Waiting its turn")
+    card = seed.make_card(0.6, seed=1, phase=practice, brief=True)
+    committed(lambda: seed.score(moving, card))
+    expect(page.locator("#classes")).to_have_text("Class by class", timeout=WAIT_MS)
+    expect(page.locator(".matrix")).to_be_visible()
+    assert complaints == []
+    context.close()
+
+
+def test_the_board_sorts_searches_and_weighs_in_the_page(world: World, browser: Browser) -> None:
+    context, page, complaints = open_page(browser, world.url, language="fr")
+    page.goto("/challenges/flair-1/test/leaderboard/")
+    rows = page.locator(".board tbody tr.team:visible .c-team a")
+    by_rank = rows.all_inner_texts()
+    assert len(by_rank) == TEAMS
+    page.get_by_role("link", name="vigne").click()
+    head = page.locator("th[data-key=vineyard]")
+    expect(head).to_have_attribute("aria-sort", "descending")
+    column = head.evaluate("th => th.cellIndex")
+    cells = page.locator(f".board tbody tr.team td:nth-child({column + 1})").all_inner_texts()
+    values = [float(text.replace(",", ".")) for text in cells]
+    assert values == sorted(values, reverse=True)
+    page.get_by_role("link", name="mIoU").click()
+    page.locator("[data-board-weights]").select_option("worst")
+    expect(page.locator(".board")).to_have_class(re.compile("weighted"))
+    page.locator("[data-board-weights]").select_option("equal")
+    assert rows.all_inner_texts() == by_rank
+    page.get_by_role("searchbox").fill("bocage")
+    expect(rows).to_have_count(1)
+    page.get_by_role("searchbox").fill("")
+    references = page.locator("tr.reference").first
+    expect(references).to_be_visible()
+    page.get_by_label("Masquer les références").check()
+    expect(references).to_be_hidden()
+    expect(page.locator(".progress-slot svg")).to_be_visible(timeout=WAIT_MS)
+    assert complaints == []
+    context.close()
+
+
+def test_a_team_mate_is_invited_and_a_token_made(world: World, browser: Browser) -> None:
+    context, page, complaints = open_page(browser, world.url)
+    sign_in(page, "ada@example.org", seed.PASSWORD)
+    page.goto("/challenges/flair-1/team/")
+    page.get_by_role("button", name="Invite").click()
+    expect(page.locator("#invitation-link")).to_contain_text("/invitations/")
+    page.goto("/account/tokens/")
+    page.get_by_label("Name").fill("laptop")
+    page.get_by_role("button", name="Make the token").click()
+    token = page.locator("#token").inner_text()
+    answer = page.request.get(
+        "/api/v1/submissions", headers={"Authorization": f"Bearer {token}", "Cookie": ""}
+    )
+    assert answer.status == 200
+    assert complaints == []
+    context.close()
+
+
+def test_everything_needed_works_without_scripts(world: World, browser: Browser) -> None:
+    context, page, _ = open_page(browser, world.url, scripts=False)
+    sign_in(page, "ada@example.org", seed.PASSWORD)
+    page.goto("/challenges/flair-1/test/leaderboard/?sort=team")
+    first = page.locator(".board tbody tr.team .c-team a").first
+    expect(first).to_have_text("bocage")
+    page.locator("summary[aria-label='Language and theme']").click()
+    page.get_by_role("button", name="Français").click()
+    expect(page.locator("html")).to_have_attribute("lang", "fr")
+    page.goto("/challenges/flair-1/practice/submit/")
+    path = archives.make_zip(world.folder / "plain.zip", world.practice_ids[:1])
+    page.set_input_files("input[type=file]", path)
+    page.locator("[name=method_name]").fill("Sans script")
+    page.locator("[data-send]").click()
+    expect(page.locator("h1")).to_contain_text("Sans script")
+    context.close()
+
+
+PUBLIC = [
+    "/",
+    "/help/",
+    "/credits/",
+    "/challenges/flair-1/",
+    "/challenges/flair-1/data",
+    "/challenges/flair-1/evaluation",
+    "/challenges/flair-1/baselines",
+    "/challenges/flair-1/citation",
+    "/challenges/flair-1/news/",
+    "/challenges/flair-1/test/leaderboard/",
+    "/challenges/flair-1/test/progress/",
+    "/challenges/flair-1/teams/{team}/",
+    "/accounts/login/",
+    "/accounts/signup/",
+    "/accounts/password/reset/",
+    "/nowhere/",
+]
+PRIVATE = [
+    "/challenges/flair-2/join/",
+    "/challenges/flair-1/submissions/",
+    "/challenges/flair-1/test/submit/",
+    "/challenges/flair-1/team/",
+    "/submissions/{submission}/",
+    "/submissions/{rejected}/",
+    "/submissions/{waiting}/",
+    "/account/",
+    "/account/tokens/",
+    "/account/data/",
+    "/accounts/email/",
+    "/accounts/password/change/",
+    "/accounts/2fa/",
+    "/accounts/sessions/",
+]
+# Each pair of width, language and mode meets; so does each page.
+LOOKS = [
+    (390, "en", "light"),
+    (390, "fr", "dark"),
+    (1440, "fr", "light"),
+    (1440, "en", "dark"),
+]
+
+
+@pytest.mark.parametrize(("width_px", "language", "theme"), LOOKS)
+def test_no_page_hinders_anyone(
+    world: World, browser: Browser, width_px: int, language: str, theme: str
+) -> None:
+    """axe-core finds nothing, nothing overflows the window, the console is silent."""
+    context, page, complaints = open_page(
+        browser, world.url, width_px=width_px, language=language, theme=theme
+    )
+    axe = Axe()
+    faults: list[str] = []
+    for address in [*PUBLIC, None, *PRIVATE]:
+        if address is None:
+            sign_in(page, "ada@example.org", seed.PASSWORD)
+            continue
+        page.goto(address.format(**vars(world)))
+        # what was chosen in the account must not outweigh the look under test
+        assert page.locator("html").get_attribute("data-theme") == theme
+        assert page.locator("html").get_attribute("lang") == language
+        if page.evaluate("document.documentElement.scrollWidth") > width_px:
+            faults.append(f"{address}: wider than {width_px} px")
+        found = axe.run(page)
+        for violation in found.response["violations"]:
+            nodes = "; ".join(node["html"][:160] for node in violation["nodes"][:3])
+            faults.append(f"{address}: {violation['id']}: {nodes}")
+    assert faults == []
+    assert [text for text in complaints if "404" not in text] == []
+    context.close()

@@ -1,0 +1,242 @@
+"""Submitting by form, the submission's page, and who may see what of it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+from django.urls import reverse
+
+from challenge.models import Evaluation, Phase, Submission, Team
+from challenge.services import evaluations
+from scoring.engine.problems import Problem
+from tests import factories
+from tests.web.conftest import Visit
+
+
+@pytest.fixture
+def team(phase: Phase) -> Team:
+    return factories.make_team(phase.challenge, "Larch")
+
+
+@pytest.fixture
+def submission(team: Team, phase: Phase) -> Submission:
+    return factories.submit(team, phase)
+
+
+def page(submission: Submission, name: str = "submission") -> str:
+    return reverse(f"web:{name}", args=[submission.pk])
+
+
+def claim(submission: Submission) -> int:
+    found = evaluations.claim(worker="test", now=submission.created_at)
+    assert found is not None
+    assert found.submission_id == submission.pk
+    return found.evaluation_id
+
+
+def submit_url(phase: Phase) -> str:
+    return reverse("web:submit", args=[phase.challenge.slug, phase.slug])
+
+
+def archive(content: bytes = b"PK") -> SimpleUploadedFile:
+    return SimpleUploadedFile("preds.zip", content, "application/zip")
+
+
+def test_a_plain_form_post_submits(team: Team, phase: Phase, visit: Visit) -> None:
+    client = visit(factories.captain_of(team))
+    answer = client.post(submit_url(phase), {"method_name": "U-Net", "archive": archive()})
+    made = Submission.objects.get()
+    assert answer["Location"] == page(made)
+    assert made.archive_bytes == 2
+    assert made.method_name == "U-Net"
+    html = client.get(page(made)).content.decode()
+    assert "Yours is next." in html
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"method_name": "U-Net"}, "Choose the zip of your predictions."),
+        ({"archive": b"PK"}, "This field is required."),
+        ({"method_name": "U-Net", "archive": b""}, "The file is empty"),
+        (
+            {"method_name": "U-Net", "archive": b"PK", "code_url": "javascript:x"},
+            "Enter a valid URL.",
+        ),
+    ],
+)
+def test_a_form_with_a_fault_says_so_and_submits_nothing(
+    team: Team, phase: Phase, visit: Visit, fields: dict[str, object], said: str
+) -> None:
+    if "archive" in fields:
+        fields = fields | {"archive": archive(fields["archive"])}  # type: ignore[arg-type]
+    answer = visit(factories.captain_of(team)).post(submit_url(phase), fields)
+    assert answer.status_code == 422
+    assert said in answer.content.decode()
+    assert not Submission.objects.exists()
+
+
+def test_a_used_quota_is_told_before_and_after(team: Team, phase: Phase, visit: Visit) -> None:
+    Phase.objects.filter(pk=phase.pk).update(total_limit=1)
+    client = visit(factories.captain_of(team))
+    client.post(submit_url(phase), {"method_name": "U-Net", "archive": archive()})
+    html = client.get(submit_url(phase)).content.decode()
+    assert "Your team used all its 1 submissions of this phase." in html
+    answer = client.post(submit_url(phase), {"method_name": "U-Net", "archive": archive()})
+    assert answer.status_code == 422
+    assert Submission.objects.count() == 1
+
+
+def test_who_does_not_take_part_is_sent_to_the_rules(phase: Phase, visit: Visit) -> None:
+    html = visit(factories.make_user()).get(submit_url(phase)).content.decode()
+    assert reverse("web:join", args=[phase.challenge.slug]) in html
+    assert "disabled" in html
+
+
+@pytest.mark.parametrize(
+    "name", ["submission", "submission-live", "submission-card", "submission-receipt"]
+)
+def test_a_rival_finds_nothing(submission: Submission, visit: Visit, name: str) -> None:
+    factories.give_score(submission)
+    rival = factories.captain_of(factories.make_team(submission.entry.phase.challenge))
+    assert visit(rival).get(page(submission, name)).status_code == 404
+    assert visit().get(page(submission, name)).status_code == 302
+
+
+@pytest.mark.parametrize("name", ["cancel-submission", "choose-final"])
+def test_a_rival_can_do_nothing(submission: Submission, visit: Visit, name: str) -> None:
+    rival = factories.captain_of(factories.make_team(submission.entry.phase.challenge))
+    assert visit(rival).post(page(submission, name)).status_code == 404
+    assert submission.evaluations.get().state == "queued"
+
+
+def test_the_page_shows_patches_done(submission: Submission, visit: Visit) -> None:
+    pk = claim(submission)
+    evaluations.heartbeat(pk, attempt=1, stage="scoring", patches_done=1200, patches_total=15700)
+    html = visit(submission.submitted_by).get(page(submission)).content.decode()
+    assert "1,200 of 15,700 patches" in html
+    assert 'data-hx-trigger="every 2s"' in html
+    assert '<noscript><meta http-equiv="refresh"' in html
+
+
+def test_the_moving_part_asks_for_the_whole_once_it_is_done(
+    submission: Submission, visit: Visit
+) -> None:
+    client = visit(submission.submitted_by)
+    moving = client.get(page(submission, "submission-live"))
+    assert "HX-Refresh" not in moving
+    assert "<html" not in moving.content.decode()
+    factories.give_score(submission)
+    assert client.get(page(submission, "submission-live"))["HX-Refresh"] == "true"
+
+
+def test_the_result_is_told_class_by_class(submission: Submission, visit: Visit) -> None:
+    factories.give_score(submission, 0.512345678)
+    html = visit(submission.submitted_by).get(page(submission)).content.decode()
+    for text in ("51.23", "71.23", "81.23", "rank 1, your best", "Class by class"):
+        assert text in html
+    assert "1,234,567" not in html  # counts of labels stay inside while the phase is open
+    assert "0.512345678" not in html
+
+
+def test_the_result_says_what_changed(team: Team, phase: Phase, visit: Visit) -> None:
+    first = factories.submit(team, phase)
+    factories.give_score(first, 0.5)
+    second = factories.submit(team, phase, at=first.created_at.replace(hour=14))
+    factories.give_score(second, 0.52)
+    html = visit(factories.captain_of(team)).get(page(second)).content.decode()
+    assert "+2.00 mIoU" in html
+    alone = visit(factories.captain_of(team)).get(page(second) + "?with=none")
+    assert "+2.00 mIoU" not in alone.content.decode()
+
+
+def test_a_phase_that_shows_the_mean_alone_shows_no_class(
+    submission: Submission, visit: Visit
+) -> None:
+    Phase.objects.update(detail="miou")
+    factories.give_score(submission, 0.5)
+    client = visit(submission.submitted_by)
+    html = client.get(page(submission)).content.decode()
+    assert "50.00" in html
+    assert "Class by class" not in html
+    assert "classes" not in json.loads(client.get(page(submission, "submission-card")).content)
+
+
+def test_a_rejected_archive_tells_why_in_the_readers_language(
+    submission: Submission, visit: Visit
+) -> None:
+    pk = claim(submission)
+    problem = Problem.of("missing-patches", count=2, expected=4, ids="p1, p2").to_json()
+    evaluations.complete_rejected(pk, attempt=1, problems=[problem], more=3)
+    user = submission.submitted_by
+    assert (
+        "2 of 4 patches are missing (first: p1, p2)"
+        in visit(user).get(page(submission)).content.decode()
+    )
+    french = visit(user, language="fr").get(page(submission)).content.decode()
+    assert "Il manque 2 imagettes sur 4" in french
+    assert "et 3 autres du même genre" in french
+
+
+def test_our_own_failure_is_called_ours(submission: Submission, visit: Visit) -> None:
+    pk = claim(submission)
+    evaluations.complete_broken(pk, attempt=1, code="scorer-killed")
+    html = visit(submission.submitted_by).get(page(submission)).content.decode()
+    assert "Scoring failed on our side." in html
+    assert "scorer-killed" not in html
+
+
+def test_withdrawing_gives_the_place_back(submission: Submission, visit: Visit) -> None:
+    client = visit(submission.submitted_by)
+    html = client.post(page(submission, "cancel-submission"), follow=True).content.decode()
+    assert "Withdrawn before it was scored." in html
+    assert Evaluation.objects.get().state == "cancelled"
+    again = client.post(page(submission, "cancel-submission"), follow=True).content.decode()
+    assert 'role="alert"' in again
+
+
+def test_the_receipt_is_a_signed_file(submission: Submission, visit: Visit) -> None:
+    factories.give_score(submission)
+    answer = visit(submission.submitted_by).get(page(submission, "submission-receipt"))
+    assert set(json.loads(answer.content)) == {"receipt", "signature", "key"}
+    assert answer["Content-Disposition"].startswith("attachment")
+
+
+def test_names_from_outside_are_escaped(team: Team, phase: Phase, visit: Visit) -> None:
+    made = factories.submit(team, phase, method="<script>alert(1)</script>")
+    factories.give_score(made)
+    client = visit(factories.captain_of(team))
+    board = reverse("web:leaderboard", args=[phase.challenge.slug, phase.slug])
+    for address in (page(made), board, reverse("web:submissions", args=[phase.challenge.slug])):
+        assert "<script>alert" not in client.get(address).content.decode()
+
+
+def test_what_the_browser_checks_with_is_public_and_has_both_languages(
+    phase: Phase, visit: Visit
+) -> None:
+    address = reverse("web:check-data", args=[phase.challenge.slug, phase.slug])
+    english = visit().get(address)
+    data = english.json()
+    assert data["ids"] == ["p0", "p1", "p2", "p3"]
+    assert "missing-patches" in data["texts"]
+    french = visit(language="fr").get(address).json()
+    assert french["texts"]["missing-patches"] != data["texts"]["missing-patches"]
+    again = visit().get(address, headers={"If-None-Match": english["ETag"]})
+    assert again.status_code == 304
+
+
+def test_my_list_holds_my_teams_submissions_alone(
+    submission: Submission, client: Client, visit: Visit
+) -> None:
+    challenge = submission.entry.phase.challenge
+    factories.submit(factories.make_team(challenge), submission.entry.phase, method="Rival's")
+    html = (
+        visit(submission.submitted_by)
+        .get(reverse("web:submissions", args=[challenge.slug]))
+        .content.decode()
+    )
+    assert "U-Net" in html
+    assert "Rival" not in html
