@@ -1,7 +1,7 @@
 """schemathesis with all its checks against the running server finds nothing.
 
-``FUZZ_EXAMPLES`` sets the examples per operation; the suite's own number keeps it quick, ``make
-fuzz-api`` uses more than two thousand cases.
+``FUZZ_EXAMPLES`` sets the examples per operation: the suite's own number makes somewhat more than
+two thousand cases, ``make fuzz-api`` many more.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pytest
 from tests.api.conftest import build_world, token_of
 from tests.live_site import LiveSite
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "4"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "12"))
 
 
 @pytest.mark.timeout(900)
@@ -49,7 +49,7 @@ def test_nothing_is_found(site: LiveSite, tmp_path: Path) -> None:
     assert result.returncode == 0, report[-6000:]
     cases = re.search(r"(\d+) generated", report)
     assert cases, report[-2000:]
-    assert int(cases[1]) > 40 * EXAMPLES
+    assert int(cases[1]) >= (2000 if EXAMPLES >= 12 else 1000)
 
 
 # Beyond the statuses that schemathesis takes for granted, some rules live outside a schema: each

@@ -102,7 +102,7 @@ def test_a_rejection_is_told_with_its_problems(phase: Phase, receiver: Receiver)
     factories.submit(team, phase, at=timezone.now())
     claim = evaluations.claim(worker="w")
     assert claim is not None
-    problem = {"code": "not-a-zip", "message": "no", "file": None, "params": {}}
+    problem: dict[str, Any] = {"code": "not-a-zip", "message": "no", "file": None, "params": {}}
     evaluations.complete_rejected(claim.evaluation_id, attempt=1, problems=[problem])
     webhooks.deliver()
     news = json.loads(receiver.calls[0][1])
