@@ -74,7 +74,7 @@ chromium:
 .PHONY: test
 test: install install-baselines chromium ## Run the whole suite, or one room: make test T=tests/api
 	$(SAY) "Testing $(T)"
-	@CHROMIUM="$$(bash .ci/chromium --path)" $(BIN)/python -m pytest $(T)
+	@CHROMIUM_PATH="$$(bash .ci/chromium --path)" $(BIN)/python -m pytest $(T)
 
 .PHONY: fast
 fast: install ## Run the rooms without database, broker, browser or torch
