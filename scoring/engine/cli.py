@@ -6,7 +6,6 @@ Exit status: 0 done, 1 the predictions are refused, 2 wrong usage or our own fau
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -98,7 +97,7 @@ def _add_predictions(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_spec(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--spec", default=os.environ.get("SCORING_SPEC", "flair-1"), help=SPEC_HELP)
+    parser.add_argument("--spec", default="flair-1", help=SPEC_HELP)
 
 
 def _add_running(parser: argparse.ArgumentParser) -> None:
