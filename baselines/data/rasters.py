@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,40 +28,46 @@ class Georeference:
     transform: Affine
 
 
+# `catch_warnings` changes the filters of the whole process: one thread at a time, and only while
+# the file is opened, which is when rasterio warns that it has no place on the ground.
+_opening = threading.Lock()
+
+
+def open_quietly(path: Path) -> rasterio.DatasetReader:
+    """Open a GeoTIFF whether or not it has a place on the ground; close it as usual."""
+    with _opening, warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        return rasterio.open(path, driver="GTiff")
+
+
 def read(path: Path, *, bands: Sequence[int] | None = None) -> NDArray[np.uint8]:
     """Read a uint8 raster as uint8[bands, H, W]; `bands` are 1-based, all by default.
 
     Raises ValueError when the raster isn't uint8 or lacks a band.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with rasterio.open(path, driver="GTiff") as source:
-            wanted = list(bands) if bands is not None else list(source.indexes)
-            missing = sorted(set(wanted) - set(source.indexes))
-            if missing:
-                raise ValueError(f"{path.name}: bands {missing} wanted, file has {source.count}")
-            if set(source.dtypes) != {"uint8"}:
-                raise ValueError(f"{path.name}: type {source.dtypes[0]}; uint8 is needed")
-            pixels: NDArray[np.uint8] = source.read(wanted)
-            return pixels
+    with open_quietly(path) as source:
+        wanted = list(bands) if bands is not None else list(source.indexes)
+        missing = sorted(set(wanted) - set(source.indexes))
+        if missing:
+            raise ValueError(f"{path.name}: bands {missing} wanted, file has {source.count}")
+        if set(source.dtypes) != {"uint8"}:
+            raise ValueError(f"{path.name}: type {source.dtypes[0]}; uint8 is needed")
+        pixels: NDArray[np.uint8] = source.read(wanted)
+        return pixels
 
 
 def side_px(path: Path) -> int:
     """Read the side of a square raster. Raises ValueError when it is not square."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with rasterio.open(path, driver="GTiff") as source:
-            if source.width != source.height:
-                raise ValueError(f"{path.name}: {source.height} × {source.width}; must be square")
-            return int(source.width)
+    with open_quietly(path) as source:
+        if source.width != source.height:
+            raise ValueError(f"{path.name}: {source.height} × {source.width}; must be square")
+        return int(source.width)
 
 
 def georeference(path: Path) -> Georeference:
     """Read only the CRS and the transform of a raster."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with rasterio.open(path, driver="GTiff") as source:
-            return Georeference(source.crs.to_wkt() if source.crs else "", source.transform)
+    with open_quietly(path) as source:
+        return Georeference(source.crs.to_wkt() if source.crs else "", source.transform)
 
 
 def write(path: Path, pixels: NDArray[np.generic], *, place: Georeference | None = None) -> None:
@@ -77,10 +84,10 @@ def encode(pixels: NDArray[np.generic], *, place: Georeference | None = None) ->
     """Give the bytes of [H, W] or [bands, H, W] as an LZW GeoTIFF of the array's own type."""
     stack = pixels[None] if pixels.ndim == 2 else pixels
     options = {} if place is None else {"crs": place.crs or None, "transform": place.transform}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with MemoryFile() as memory:
-            with memory.open(
+    with MemoryFile() as memory:
+        with _opening, warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            target = memory.open(
                 driver="GTiff",
                 count=stack.shape[0],
                 height=stack.shape[1],
@@ -88,6 +95,7 @@ def encode(pixels: NDArray[np.generic], *, place: Georeference | None = None) ->
                 dtype=stack.dtype,
                 compress="lzw",
                 **options,
-            ) as target:
-                target.write(stack)
-            return bytes(memory.getbuffer())
+            )
+        with target:
+            target.write(stack)
+        return bytes(memory.getbuffer())

@@ -12,10 +12,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, nn
-from torch.nn import functional
 
 from baselines.networks.aerial import Aerial
-from baselines.networks.output import Output, Upsampling
+from baselines.networks.output import Output, Upsampling, enlarge
 from baselines.networks.utae import (
     SENTINEL_BANDS,
     WIDTHS,
@@ -119,15 +118,14 @@ class Utt(nn.Module):
         if self.first_sample_mean:
             mean = mean[:1].expand_as(mean)
         for index, level in enumerate(self.aerial.used_levels):
+            # The vector joins before the enlargement, whose weights add up to one: equal, cheaper.
+            vector = self.collapsed[index](mean) if self.collapsed is not None else None
             if self.cropped is not None:
-                maps[level] = maps[level] + functional.interpolate(
-                    self.cropped[index](centre),
-                    size=maps[level].shape[-2:],
-                    mode="bilinear",
-                    align_corners=False,
-                )
-            if self.collapsed is not None:
-                maps[level] = maps[level] + self.collapsed[index](mean)
+                cells = self.cropped[index](centre)
+                cells = cells if vector is None else cells + vector
+                maps[level] = maps[level] + enlarge(cells, maps[level].shape[-2:])
+            elif vector is not None:
+                maps[level] = maps[level] + vector
         return Output(
             logits=self.aerial.decode(maps),
             sentinel_cells=self.sentinel_head(centre),

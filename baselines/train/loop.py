@@ -41,7 +41,7 @@ def run(
     index = layout.index(data_root, part="train")
     patches = recipe.split(index)
     resumed = state.open_folder(out_dir, recipe=recipe, seed=seed, resume=resume)
-    precision: Any = {"32": "32-true", "bf16": "bf16-mixed"}[recipe.training.precision]
+    precision: Any = {"fp32": "32-true", "bf16": "bf16-mixed"}[recipe.training.precision]
     _quieten()
     with warnings.catch_warnings():
         _ignore_known_warnings()

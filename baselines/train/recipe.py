@@ -103,7 +103,7 @@ class Training:
     patience: int = 30
     batch_size: int = 10
     global_batch_size: int | None = None
-    precision: Literal["32", "bf16"] = "bf16"
+    precision: Literal["fp32", "bf16"] = "bf16"
     channels_last: bool = True
     compiled: bool = False
     clip_norm: float | None = None

@@ -253,7 +253,7 @@ class Task(_lightning.LightningModule):  # type: ignore[name-defined, misc]
         if not math.isfinite(train_loss):
             raise ValueError(
                 f"the loss of epoch {self.epoch} is {train_loss}; lower optimiser.lr, set "
-                "training.clip_norm or use training.precision '32'"
+                "training.clip_norm or use training.precision 'fp32'"
             )
         if self.trainer.world_size > 1:
             self._matrix.counts = self.trainer.strategy.reduce(self._matrix.counts, reduce_op="sum")

@@ -15,6 +15,7 @@ from baselines import networks  # noqa: E402
 from baselines.bench import reference  # noqa: E402
 from baselines.networks import attention, operators, utae, utt  # noqa: E402
 from baselines.networks.metadata import MetadataEncoder  # noqa: E402
+from baselines.networks.output import enlarge, upsample  # noqa: E402
 
 SMALL: dict[str, dict[str, Any]] = {
     "unet": {"encoder": "resnet18"},
@@ -275,6 +276,13 @@ def test_operators_are_defined_only_beside_a_torch_without_cuda() -> None:
     operators.segmentation_models()
     expected = torch.version.cuda is None and operators._torchvision_wants_cuda()
     assert (operators._library is not None) == expected
+
+
+@pytest.mark.parametrize("size", [(7, 12), (20, 10), (512, 300)])
+def test_enlarging_by_products_is_torchs_bilinear(size: tuple[int, int]) -> None:
+    cells = torch.randn(2, 6, 10, 10)
+    expected = upsample(cells, size, how="bilinear")
+    assert torch.allclose(enlarge(cells, size), expected, atol=1e-5)
 
 
 def test_crop_is_the_published_centre() -> None:

@@ -40,7 +40,7 @@ def _one_thread_no_downloads(monkeypatch: pytest.MonkeyPatch) -> None:
 def _small(changes: dict[str, Any] | None = None, *, name: str = "tiny-unet") -> Recipe:
     """A shipped tiny recipe, smaller still."""
     base: dict[str, Any] = {
-        "training.epochs": 3, "training.batch_size": 4, "training.precision": "32",
+        "training.epochs": 3, "training.batch_size": 4, "training.precision": "fp32",
         "network.options": {"encoder": "resnet18", "decoder_channels": [32, 24, 16, 12, 8]},
     }  # fmt: skip
     return recipes.changed(recipes.load(name), base | (changes or {}))
