@@ -94,7 +94,8 @@ def progress(
 ) -> list[Step]:
     """Return a team's scores in a phase over time, where the viewer may see its board.
 
-    Members see their own under every visibility but organisers'. At most four queries.
+    Members see their own under every visibility but organisers'; others see a team's rises
+    alone, as the board showed them. At most four queries.
     """
     now = now or timezone.now()
     viewer = people.viewer_of_phase(user, phase)
@@ -123,8 +124,11 @@ def progress(
         .values_list("evaluation__submission__created_at", "evaluation__submission__number", "miou")
     )
     for at, number, miou in rows:
-        if miou is not None:
-            best = miou if best is None else max(best, miou)
+        rises = miou is not None and (best is None or miou > best)
+        if rises:
+            best = miou
+        if not (rises or mine or viewer is disclosure.Viewer.ORGANISER):
+            continue
         steps.append(
             Step(
                 at=at,

@@ -19,7 +19,16 @@ from django.db import transaction
 from django.utils import timezone
 
 from challenge.errors import refuse
-from challenge.models import Phase, RankLine, Score, Submission, TaskSpec, User
+from challenge.models import (
+    Evaluation,
+    GroundTruth,
+    Phase,
+    RankLine,
+    Score,
+    Submission,
+    TaskSpec,
+    User,
+)
 from challenge.rules import ranking
 from challenge.rules.lifecycle import State
 from challenge.rules.ranking import Candidate
@@ -139,6 +148,24 @@ def publish(
     phases.publish_truth(phase=phase, actor=actor, task_spec=found.task_spec, now=now)
     ranks.recompute(phase=phase, compare=True, now=now)
     return len(found.cards)
+
+
+def pending(*, phase: Phase, ground_truth: GroundTruth, task_spec: TaskSpec) -> int:
+    """Count the submissions on the board that have no end yet under another truth or task."""
+    finished = Evaluation.objects.filter(
+        ground_truth=ground_truth, task_spec=task_spec, finished_at__isnull=False
+    )
+    return (
+        Submission.objects.filter(
+            entry__phase=phase,
+            evaluations__state=State.SCORED.value,
+            evaluations__ground_truth=phase.ground_truth_id,
+            evaluations__task_spec=phase.task_spec_id,
+        )
+        .exclude(pk__in=finished.values("submission"))
+        .distinct()
+        .count()
+    )
 
 
 def _folder() -> Path:

@@ -13,7 +13,7 @@ TABLE = """
 GET                                                                      200 200 200 200 200 200
 POST                                                                     405 405 405 405 405 405
 GET    account/                                                          302 200 200 200 200 200
-POST   account/                                                          302 200 200 200 200 200
+X2 422 422 422 422 422
 GET    account/data/                                                     302 200 200 200 200 200
 POST   account/data/                                                     405 405 405 405 405 405
 GET    account/data/delete/                                              405 405 405 405 405 405
@@ -21,7 +21,7 @@ POST   account/data/delete/                                              302 422
 GET    account/data/export/                                              302 200 200 200 200 200
 POST   account/data/export/                                              405 405 405 405 405 405
 GET    account/tokens/                                                   302 200 200 200 200 200
-POST   account/tokens/                                                   302 200 200 200 200 200
+X2 422 422 422 422 422
 GET    account/tokens/<int:pk>/revoke/                                   405 405 405 405 405 405
 POST   account/tokens/<int:pk>/revoke/                                   302 404 404 302 404 404
 GET    api/v1/challenges                                                 200 200 200 200 200 200
@@ -91,9 +91,9 @@ POST   challenges/<slug:slug>/<slug:phase_slug>/leaderboard/             405 405
 GET    challenges/<slug:slug>/<slug:phase_slug>/progress/                200 200 200 200 200 200
 POST   challenges/<slug:slug>/<slug:phase_slug>/progress/                405 405 405 405 405 405
 GET    challenges/<slug:slug>/<slug:phase_slug>/submit/                  302 200 200 200 200 200
-POST   challenges/<slug:slug>/<slug:phase_slug>/submit/                  302 200 200 200 200 200
+X2 422 422 422 422 422
 GET    challenges/<slug:slug>/join/                                      302 200 200 200 200 200
-POST   challenges/<slug:slug>/join/                                      302 200 200 200 200 200
+X2 422 422 422 422 422
 GET    challenges/<slug:slug>/news/                                      200 200 200 200 200 200
 POST   challenges/<slug:slug>/news/                                      405 405 405 405 405 405
 GET    challenges/<slug:slug>/submissions/                               302 200 200 200 200 200

@@ -13,7 +13,7 @@ from challenge.services import evaluations, phases, rescoring
 
 class Command(BaseCommand):
     help = (
-        "Score a phase's submissions again under the newest task and labels, and publish these. "
+        "Score a phase's submissions again under the newest task and labels. "
         "Earlier scores stay recorded; nothing is charged to anybody's quota."
     )
 
@@ -29,6 +29,11 @@ class Command(BaseCommand):
             "--preview",
             action="store_true",
             help="with --from-evidence: say who would move and write nothing",
+        )
+        parser.add_argument(
+            "--publish",
+            action="store_true",
+            help="rank by the scores that an earlier call queued, once all are there",
         )
         parser.add_argument("--task", type=int, help="version of the task (default: the newest)")
         parser.add_argument(
@@ -52,7 +57,9 @@ class Command(BaseCommand):
         if options["preview"] and not options["from_evidence"]:
             raise CommandError("--preview goes with --from-evidence")
         try:
-            if options["from_evidence"]:
+            if options["publish"]:
+                self._publish(found, options)
+            elif options["from_evidence"]:
                 self._from_evidence(found, options)
             else:
                 self._through_the_queue(found, options)
@@ -89,10 +96,28 @@ class Command(BaseCommand):
             force=options["force"],
             actor=None,
         )
+        self.stdout.write(f"{phase}: {len(queued)} submissions queued under {task} and {truth}")
+        if (task, truth) != (phase.task_spec, phase.ground_truth):
+            self.stdout.write(
+                "The board stays as it is until all are scored; then: "
+                f"manage.py rescore_phase {phase.challenge.slug} {phase.slug} --publish"
+            )
+
+    def _publish(self, phase: Phase, options: dict[str, Any]) -> None:
+        task = self._task(phase, options["task"])
+        truth = self._truth(phase, options["labels"])
+        if task is None or truth is None:
+            raise CommandError(f"{phase} has no labels or no task yet")
+        left = rescoring.pending(phase=phase, ground_truth=truth, task_spec=task)
+        if left and not options["force"]:
+            raise CommandError(
+                f"{left} submissions on the board are not scored under {task} and {truth} yet; "
+                "queue those that are missing (the same command without --publish) and wait, "
+                "or --force to publish a board without them"
+            )
         phases.publish_truth(phase=phase, actor=None, ground_truth=truth, task_spec=task)
         self.stdout.write(
-            f"{phase}: {len(queued)} submissions queued under {phase.task_spec} and "
-            f"{phase.ground_truth}; they return to the board as they are scored"
+            self.style.SUCCESS(f"{phase} is now ranked under {phase.task_spec} and {truth}")
         )
 
     def _task(self, phase: Phase, version: int | None) -> TaskSpec | None:
