@@ -91,8 +91,7 @@ def intervals_overlap(
     >>> intervals_overlap((0.5, 0.6), (0.6, 0.7)), intervals_overlap((0.5, 0.55), (0.6, 0.7))
     (True, False)
     """
-    if None in a or None in b:
-        return True
     (a_low, a_high), (b_low, b_high) = a, b
-    assert a_low is not None and a_high is not None and b_low is not None and b_high is not None
+    if a_low is None or a_high is None or b_low is None or b_high is None:
+        return True
     return a_low <= b_high and b_low <= a_high
