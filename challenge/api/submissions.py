@@ -190,11 +190,15 @@ class Receipt(Schema):
 def findings(problems: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Stored problems in the reader's language."""
     lang = "fr" if (get_language() or "").startswith("fr") else "en"
-    told = []
-    for stored in problems:
-        problem = Problem.from_json(stored)
-        told.append({**problem.to_json(), "message": problem.text(lang)})
-    return told
+    return [{**stored, "message": _message(stored, lang)} for stored in problems]
+
+
+def _message(stored: dict[str, Any], lang: str) -> str:
+    try:
+        return Problem.from_json(stored).text(lang)
+    except (KeyError, TypeError):
+        # Written under an older catalogue: then as it was said at the time.
+        return str(stored.get("message", ""))
 
 
 def line_out(submission: Submission, *, viewer: Viewer) -> dict[str, Any]:

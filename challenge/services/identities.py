@@ -26,7 +26,7 @@ class Identity:
     token: ApiToken | None = None
 
 
-def find(request: HttpRequest) -> Identity | None:
+def find(request: HttpRequest, *, kind: str = "api") -> Identity | None:
     """Who speaks, or None for a reader who is not logged in.
 
     Raises ``Refusal`` (401) for a token that is not valid, ``NotAllowed`` for a cookie without
@@ -34,16 +34,19 @@ def find(request: HttpRequest) -> Identity | None:
     """
     authorization = request.headers.get("Authorization", "")
     if authorization:
-        return _from_token(request, authorization)
+        return _from_token(request, authorization, kind=kind)
     if request.user.is_authenticated:
         _check_csrf(request)
         return Identity(user=request.user, scopes=ALL_SCOPES)
     return None
 
 
-def identify(request: HttpRequest, *, scope: str) -> Identity:
-    """Who speaks, with ``scope``. Raises ``Refusal`` (401) for nobody, ``NotAllowed`` (403)."""
-    identity = find(request)
+def identify(request: HttpRequest, *, scope: str, kind: str = "api") -> Identity:
+    """Who speaks, with ``scope``. Raises ``Refusal`` (401) for nobody, ``NotAllowed`` (403).
+
+    ``kind`` says which limit of requests counts: "api" or "upload".
+    """
+    identity = find(request, kind=kind)
     if identity is None:
         raise refuse("not-authenticated")
     if scope not in identity.scopes:
@@ -51,13 +54,13 @@ def identify(request: HttpRequest, *, scope: str) -> Identity:
     return identity
 
 
-def _from_token(request: HttpRequest, authorization: str) -> Identity:
+def _from_token(request: HttpRequest, authorization: str, *, kind: str) -> Identity:
     scheme, _space, plain = authorization.partition(" ")
     token = tokens.authenticate(plain.strip()) if scheme.lower() == "bearer" else None
     if token is None:
         throttles.check_failed_login(request)
         raise refuse("token-invalid")
-    throttles.check_token(token.pk)
+    throttles.check_token(token.pk, kind=kind)
     request.user = token.user
     return Identity(user=token.user, scopes=frozenset(token.scopes), token=token)
 

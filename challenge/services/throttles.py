@@ -52,9 +52,13 @@ def check(request: HttpRequest, *, kind: str) -> None:
     _refuse(hit(f"address:{kind}:{address(request)}", limit=limit))
 
 
-def check_token(token_id: int) -> None:
-    """Count one request of a token. Raises ``Refusal`` (429) with ``retry_after_s``."""
-    _refuse(hit(f"token:{token_id}", limit=int(settings.API_RATE_TOKEN)))
+def check_token(token_id: int, *, kind: str) -> None:
+    """Count one request of a token. Raises ``Refusal`` (429) with ``retry_after_s``.
+
+    Pieces of an upload have the uploads' own, larger limit: most tus clients give up at 429.
+    """
+    limit = int(settings.API_RATE_UPLOAD if kind == "upload" else settings.API_RATE_TOKEN)
+    _refuse(hit(f"token:{kind}:{token_id}", limit=limit))
 
 
 def check_failed_login(request: HttpRequest) -> None:

@@ -97,7 +97,7 @@ def item(request: HttpRequest, upload_id: UUID) -> HttpResponse:
         return _options()
     if request.method not in {"HEAD", "PATCH", "DELETE"}:
         raise _wrong_method(request, "OPTIONS, HEAD, PATCH, DELETE")
-    user = identities.identify(request, scope="submit").user
+    user = identities.identify(request, scope="submit", kind="upload").user
     upload = uploads.get(user=user, upload_id=upload_id)
     if request.method == "HEAD":
         response = HttpResponse(status=200)
@@ -121,7 +121,7 @@ def _options() -> HttpResponse:
 
 
 def _create(request: HttpRequest) -> HttpResponse:
-    user = identities.identify(request, scope="submit").user
+    user = identities.identify(request, scope="submit", kind="upload").user
     length = headers.upload_length(request)
     metadata = headers.metadata(request)
     body = headers.body_length(request)
