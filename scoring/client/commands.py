@@ -135,6 +135,9 @@ def _hand_in(args: argparse.Namespace, path: Path, *, api: Api, output: Output) 
             path,
             api=api,
             on_progress=step,
+            on_resume=lambda done: output.say(
+                "resuming", percent=100 * done // max(1, file.size_bytes)
+            ),
             on_cut=lambda reason, wait_s: output.say("cut", reason=reason, wait_s=f"{wait_s:.1f}"),
             memory=memory,
         )

@@ -82,9 +82,18 @@ class Memory:
 
 
 def upload(
-    path: Path, *, api: Api, on_progress: Progress, on_cut: Cut, memory: Memory | None = None
+    path: Path,
+    *,
+    api: Api,
+    on_progress: Progress,
+    on_cut: Cut,
+    on_resume: Callable[[int], None] = lambda _done: None,
+    memory: Memory | None = None,
 ) -> str:
     """Send a file and return its upload's id; ``on_progress`` gets bytes done and in all.
+
+    ``on_cut`` gets why and how many seconds until the next try, ``on_resume`` the bytes that an
+    earlier run had sent.
 
     Survives cuts, restarts of the server and of this program. Raises ``CommandError`` when the
     server declines, or after ten failures in a row without a byte of progress.
@@ -106,6 +115,8 @@ def upload(
                     continue
                 if found > offset:
                     failures = 0
+                    if offset == 0:
+                        on_resume(found)
                 offset = found
             on_progress(offset, file.size_bytes)
             while offset < file.size_bytes:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from scoring.client import cli, credentials, packing, texts
+from scoring.client import cli, commands, credentials, packing, texts
 from scoring.client.credentials import Account
 from scoring.client.errors import CommandError, Exit
 from scoring.engine.examples import abc_spec
@@ -143,6 +143,13 @@ def test_every_word_that_is_said_is_in_the_catalogue() -> None:
     said -= {"upload-not-ready"}  # comes with a message of its own
     assert said <= set(texts.TEXTS)
     assert len(said) > 25
+
+
+def test_every_word_of_the_catalogue_is_said() -> None:
+    source = "".join(path.read_text(encoding="utf-8") for path in CLIENT.glob("*.py"))
+    source = source.replace((CLIENT / "texts.py").read_text(encoding="utf-8"), "")
+    unsaid = {code for code in texts.TEXTS if f'"{code}"' not in source}
+    assert unsaid <= {f"state-{state}" for state in commands.MOVING | {*commands.RESULT_CODES}}
 
 
 def test_no_django_is_needed() -> None:
