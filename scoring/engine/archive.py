@@ -11,7 +11,7 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from scoring.engine import zipdir, zipend
@@ -39,11 +39,12 @@ class Member:
     data_offset: int = 0
     crc32: int | None = None
     path: Path | None = None
+    is_sound: bool = True
 
 
 @dataclass
 class Listing:
-    """What an upload holds. ``members`` are in the order in which they lie in the archive."""
+    """What an upload holds. ``members`` may be read; they are in the archive's own order."""
 
     members: list[Member] = field(default_factory=list)
     problems: Findings = field(default_factory=Findings)
@@ -148,7 +149,16 @@ def _list_zip(
     return [
         (
             e.name,
-            Member("", e.name, e.size_bytes, e.compressed_bytes, e.method, e.data_offset, e.crc32),
+            Member(
+                "",
+                e.name,
+                e.size_bytes,
+                e.compressed_bytes,
+                e.method,
+                e.data_offset,
+                e.crc32,
+                is_sound=e.is_sound,
+            ),
         )
         for e in entries
         if not e.is_folder
@@ -220,7 +230,8 @@ def _match(
             else:
                 foreign.setdefault(home, []).append((patch_id, name))
             continue
-        if member.size_bytes > spec.limits.member_bytes:
+        fits = member.size_bytes <= spec.limits.member_bytes
+        if not fits:
             listing.problems.add(
                 Problem.of(
                     "member-too-large",
@@ -229,11 +240,8 @@ def _match(
                     limit_bytes=spec.limits.member_bytes,
                 )
             )
-        by_id[patch_id] = Member(
-            patch_id, name, member.size_bytes, member.compressed_bytes, member.method,
-            member.data_offset, member.crc32, member.path,
-        )  # fmt: skip
-    listing.members = list(by_id.values())
+        by_id[patch_id] = replace(member, id=patch_id, is_sound=member.is_sound and fits)
+    listing.members = [member for member in by_id.values() if member.is_sound]
     if ignored:
         listing.notes.append(
             Problem.of("note-ignored-files", count=len(ignored), example=ignored[0])

@@ -164,15 +164,17 @@ class Decoder:
             addresses = padded.ctypes.data, out.ctypes.data, self._table.ctypes.data
             source, target, table = addresses
             return self._lzw(source, offset, offset + size, target, first, stop, table) == 1
+        inflater = isal_zlib.decompressobj(15)
+        most = layout.block_height_px * layout.block_width_px
         try:
-            data = isal_zlib.decompressobj(15).decompress(
-                padded[offset : offset + size].data, stop - first
-            )
-        except _INFLATE_ERROR:
-            return False
-        if len(data) != stop - first:
-            return False
-        out[first:stop] = np.frombuffer(data, dtype=np.uint8)
+            data = inflater.decompress(padded[offset : offset + size].data, most + 1)
+        except _INFLATE_ERROR as error:
+            raise _damaged() from error
+        # GDAL's deflate returns damaged pixels without a word, so it has no say here: the stream
+        # must come to its end, with its checksum. (A last strip may be padded to full height.)
+        if not inflater.eof or not stop - first <= len(data) <= most:
+            raise _damaged()
+        out[first:stop] = np.frombuffer(data, dtype=np.uint8, count=stop - first)
         return True
 
     def _with_gdal(self, raw: bytes | memoryview, pixels: NDArray[np.uint8]) -> None:
@@ -190,12 +192,16 @@ class Decoder:
                     raise Refused.of("raster-undecodable", what="the library refuses it")
                 band = raster.read(1)
         except RasterioError as error:
-            raise Refused.of("raster-undecodable", what="compressed data are damaged") from error
+            raise _damaged() from error
         except MemoryError as error:
             raise Refused.of("raster-memory") from error
         if band.shape != shape or band.dtype != np.uint8:
             raise Refused.of("raster-undecodable", what="too few pixels")
         pixels[:] = band.reshape(-1)
+
+
+def _damaged() -> Refused:
+    return Refused.of("raster-undecodable", what="compressed data are damaged")
 
 
 def warm_gdal(*, height_px: int, width_px: int) -> None:

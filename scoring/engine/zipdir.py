@@ -41,7 +41,10 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One checked entry: where its data lie and what they must inflate to."""
+    """One checked entry: where its data lie and what they must inflate to.
+
+    Only a sound one may be read; what is wrong with another is among the problems.
+    """
 
     name: str
     data_offset: int
@@ -50,6 +53,7 @@ class Entry:
     method: int
     crc32: int
     is_folder: bool
+    is_sound: bool
 
 
 @dataclass(slots=True)
@@ -63,6 +67,7 @@ class _Central:
     header_offset: int
     mode: int
     name: str
+    is_sound: bool = True
 
 
 def read(fd: int, *, max_entries: int, example: str) -> tuple[list[Entry], list[Problem]]:
@@ -143,6 +148,7 @@ def _directory(
         problem = _entry_problem(central, unicode_name, example)
         if problem is not None:
             problems.append(problem)
+            central.is_sound = False
         found.append(central)
     if at != len(directory):
         raise damaged("the directory has bytes left over")
@@ -260,8 +266,7 @@ def _located(
     for i, central in enumerate(centrals):
         after = centrals[i + 1].header_offset if i + 1 < len(centrals) else directory_offset
         if central.header_offset < at or after > directory_offset:
-            problems.append(Problem.of("archive-overlap", file=central.name))
-            return entries
+            raise Refused.of("archive-overlap", file=central.name)
         if central.header_offset > at:
             gap = central.header_offset - at
             if i == 0:
@@ -270,13 +275,13 @@ def _located(
         head = pread(fd, _LOCAL.size + len(central.raw_name) + 64, central.header_offset)
         data_offset, what = _local(fd, head, central)
         if what is None and data_offset + central.compressed_bytes > after:
-            problems.append(Problem.of("archive-overlap", file=central.name))
-            return entries
+            raise Refused.of("archive-overlap", file=central.name)
         at = data_offset + central.compressed_bytes
         if what is None and central.flags & _FLAG_DESCRIPTOR:
             at, what = _descriptor(fd, central, at, after)
         if what is not None:
             problems.append(Problem.of("member-header-mismatch", file=central.name, what=what))
+            central.is_sound = False
             at = after
         entries.append(
             Entry(
@@ -287,6 +292,7 @@ def _located(
                 central.method,
                 central.crc32,
                 central.raw_name.endswith(b"/") or central.mode & 0o170000 == 0o040000,
+                central.is_sound,
             )
         )
     if at < directory_offset:

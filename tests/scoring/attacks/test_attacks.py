@@ -69,6 +69,11 @@ def test_is_rejected(attack: Attack, results: Results) -> None:
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda a: a.name)
+def test_is_found_without_labels_too(attack: Attack, results: Results) -> None:
+    assert attack.code in results[f"attack {attack.name}"]["check"]
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda a: a.name)
 def test_costs_little(attack: Attack, results: Results) -> None:
     result = results[f"attack {attack.name}"]
     assert result["cpu_s"] < SECONDS
@@ -96,6 +101,7 @@ def test_is_accepted_with_the_same_pixels(case: Accepted, results: Results) -> N
     assert result["content"] == honest["content"]
     assert result["confusion"] == honest["confusion"]
     assert result["notes"] == ([case.note] if case.note else [])
+    assert result["check"] == []
 
 
 @pytest.mark.parametrize("case", OTHER_PIXELS, ids=lambda a: a.name)
