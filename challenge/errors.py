@@ -1,7 +1,8 @@
 """What the platform refuses, and how it says so.
 
 A ``Refusal`` is shown alike as a form error and as problem JSON (RFC 9457): its code is stable,
-its message says what was found, what is allowed and what to do.
+its message says what was found, what is allowed and what to do. Every code is in ``CATALOGUE``,
+which makes this file long: one place to read, to translate and to document them.
 """
 
 from __future__ import annotations
@@ -301,12 +302,6 @@ CATALOGUE: dict[str, Kind] = {
     "already-in-team": Kind(
         Conflict,
         _("You are already in a team of this challenge: leave it first."),
-    ),
-    "member-elsewhere": Kind(Conflict, _("This person is in another team of this challenge.")),
-    "team-full": Kind(Conflict, _("A team of this challenge has at most %(limit)s members.")),
-    "team-has-submitted": Kind(
-        Conflict,
-        _("The team has already submitted: its members stay; teams can merge instead."),
     ),
     "captain-must-stay": Kind(
         Conflict,

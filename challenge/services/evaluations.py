@@ -3,6 +3,9 @@
 The row is the queue. A claim takes attempt + 1 and a lease; heartbeats renew it; every write of a
 worker carries its attempt, so that a worker that was given up is refused. Locks are taken in one
 order, Entry before Evaluation, wherever the quota's ledger moves with the state.
+
+Longer than other files on purpose: the whole state machine is read in one place, and only here is
+``_move`` within reach.
 """
 
 from __future__ import annotations
