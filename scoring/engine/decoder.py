@@ -8,6 +8,7 @@ independent decoder of the same files.
 from __future__ import annotations
 
 import struct
+import warnings
 import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
@@ -185,6 +186,7 @@ class Decoder:
         shape = (self._height, self._width)
         try:
             with (
+                warnings.catch_warnings(action="ignore"),  # "not georeferenced"
                 MemoryFile(bytes(raw)) as memory,
                 memory.open(driver="GTiff", sharing=False, OVERVIEW_LEVEL="NONE") as raster,
             ):
@@ -206,9 +208,6 @@ def _damaged() -> Refused:
 
 def warm_gdal(*, height_px: int, width_px: int) -> None:
     """Import rasterio and decode one sample, so that nothing is loaded after a lock-down."""
-    import warnings
-
-    warnings.simplefilter("ignore")  # "not georeferenced" would print from a silent process
     decoder = Decoder(height_px=height_px, width_px=width_px, member_bytes=1)
     out = np.zeros(height_px * width_px + PADDING_BYTES, dtype=np.uint8)
     for data in (sample(height_px=height_px, width_px=width_px), b"II*\x00\x08"):

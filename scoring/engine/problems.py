@@ -8,7 +8,6 @@ Nothing here depends on a label: only on the upload and on public ids.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -18,9 +17,6 @@ LISTED_PROBLEMS = 20
 NAME_CHARACTERS = 120
 LANGUAGES = ("en", "fr")
 
-# Categories that change how a line reads or that a terminal may obey: control, format (bidi
-# overrides among them), surrogate, private, unassigned, line and paragraph separators.
-_UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _PHRASED = frozenset({"what", "kind"})
 PARAM_CHARACTERS = 500
 
@@ -149,7 +145,8 @@ class Refused(Exception):
 
 
 def _escaped(text: str) -> str:
-    return "".join(f"\\u{ord(c):04x}" if unicodedata.category(c) in _UNSAFE else c for c in text)
+    """Control and bidi characters, odd spaces … as \\uXXXX: a terminal may obey them."""
+    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
 
 
 def export() -> dict[str, dict[str, str]]:

@@ -1,0 +1,137 @@
+"""Which file is the prediction of which patch: ids, forms of names, strangers, the missing."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from scoring.engine import archive
+from scoring.engine import spec as specs
+from scoring.engine.problems import Refused
+from tests.scoring.attacks import zips
+from tests.shared_data import shared_data
+
+FLAIR_1, FLAIR_2 = range(61713, 77413), range(77413, 93463)
+
+
+@pytest.fixture(scope="module")
+def spec() -> specs.TaskSpec:
+    return specs.load("flair-1")
+
+
+def listed(
+    path: Path, names: list[str], spec: specs.TaskSpec, ids: tuple[str, ...] | None = None
+) -> archive.Listing:
+    """The listing of an archive of one-byte files."""
+    path.write_bytes(zips.archive([zips.Item(n.encode(), b"x", method=0) for n in names]))
+    listing = archive.open_upload(path, spec=spec, expected_ids=ids)
+    listing.close()
+    return listing
+
+
+def test_a_whole_submission_is_listed(spec: specs.TaskSpec, tmp_path: Path) -> None:
+    names = [f"preds/PRED_{n:06d}.tif" for n in FLAIR_1]
+    listing = listed(tmp_path / "a.zip", names, spec)
+    assert len(listing.members) == 15_700
+    assert not listing.problems
+    assert [m.name for m in listing.members] == names
+
+
+def test_the_other_test_set_is_sent_home(spec: specs.TaskSpec, tmp_path: Path) -> None:
+    listing = listed(tmp_path / "a.zip", [f"PRED_IMG_{n:06d}.tif" for n in FLAIR_2], spec)
+    first, second = listing.problems
+    assert first.code == "foreign-patches"
+    assert "16050 file(s) belong to another challenge, FLAIR #2 test" in first.message
+    assert "077413, 077414" in first.message
+    assert second.code == "missing-patches"
+
+
+def test_training_patches_are_recognised(spec: specs.TaskSpec, tmp_path: Path) -> None:
+    listing = listed(tmp_path / "a.zip", ["PRED_000001.tif"], spec)
+    assert "FLAIR training and validation" in next(iter(listing.problems)).message
+
+
+def test_the_missing_are_counted_and_ten_are_named(spec: specs.TaskSpec, tmp_path: Path) -> None:
+    listing = listed(tmp_path / "a.zip", [f"PRED_{n:06d}.tif" for n in FLAIR_1[12:]], spec)
+    (problem,) = listing.problems
+    assert problem.params["count"] == 12
+    assert problem.params["ids"] == ", ".join(f"{n:06d}" for n in FLAIR_1[:10])
+
+
+def test_without_a_list_any_id_of_the_form_is_legal(spec: specs.TaskSpec, tmp_path: Path) -> None:
+    listing = listed(tmp_path / "a.zip", ["PRED_000007.tif", "PRED_999999.tif"], spec, ())
+    assert [m.id for m in listing.members] == ["000007", "999999"]
+    assert not listing.problems
+
+
+def test_ids_may_be_words_and_their_case_is_the_lists_own(
+    spec: specs.TaskSpec, tmp_path: Path
+) -> None:
+    task = dataclasses.replace(spec, prediction_pattern=r"PRED_(?P<id>[A-Z0-9_-]+)", elsewhere=())
+    ids = ("D012-2019_AF-S1-27_5-10", "D012-2019_AF-S1-27_5-11")
+    listing = listed(tmp_path / "a.zip", [f"pred_{i.lower()}.tif" for i in ids], task, ids)
+    assert tuple(m.id for m in listing.members) == ids
+    assert not listing.problems
+
+
+def test_twenty_problems_are_listed_and_the_rest_counted(
+    spec: specs.TaskSpec, tmp_path: Path
+) -> None:
+    names = [f"notes-{n}.txt" for n in range(60)]
+    listing = listed(tmp_path / "a.zip", names, spec, ("061713",))
+    assert len(list(listing.problems)) == 20
+    assert listing.problems.more == 40
+
+
+def test_the_limit_on_entries_grows_with_the_challenge(
+    spec: specs.TaskSpec, tmp_path: Path
+) -> None:
+    names = [f"PRED_{n:06d}.tif" for n in range(105)]
+    with pytest.raises(Refused, match="105 entries; at most 104"):
+        listed(tmp_path / "a.zip", names, spec, ("061713",))
+
+
+def test_an_upload_above_the_limit_is_refused_before_it_is_read(
+    spec: specs.TaskSpec, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.zip"
+    with path.open("wb") as file:
+        file.truncate(spec.limits.archive_bytes + 1)
+    with pytest.raises(Refused, match="5000000001 bytes"):
+        archive.open_upload(path, spec=spec)
+
+
+def test_a_folder_is_listed_like_a_zip(spec: specs.TaskSpec, tmp_path: Path) -> None:
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    (tmp_path / "deep" / "er" / "PRED_IMG_061713.tif").write_bytes(b"x")
+    (tmp_path / "deep" / "PRED_061713.TIF").write_bytes(b"x")
+    (tmp_path / "deep" / ".DS_Store").write_bytes(b"x")
+    listing = archive.open_upload(tmp_path, spec=spec, expected_ids=("061713",))
+    assert [p.code for p in listing.problems] == ["duplicate-patch"]
+    assert [n.code for n in listing.notes] == ["note-ignored-files"]
+
+
+def test_a_linked_folder_is_not_followed(spec: specs.TaskSpec, tmp_path: Path) -> None:
+    (tmp_path / "preds").mkdir()
+    (tmp_path / "preds" / "etc").symlink_to("/etc")
+    listing = archive.open_upload(tmp_path / "preds", spec=spec, expected_ids=("061713",))
+    assert [(p.code, p.file) for p in listing.problems] == [("member-not-regular", "etc")]
+
+
+def test_a_path_that_does_not_exist(spec: specs.TaskSpec, tmp_path: Path) -> None:
+    with pytest.raises(Refused, match="no such file"):
+        archive.open_upload(tmp_path / "none.zip", spec=spec)
+
+
+@pytest.mark.skipif(shared_data() is None, reason="the shared sample data are not here")
+def test_the_official_sample_is_listed(spec: specs.TaskSpec) -> None:
+    folder = shared_data()
+    assert folder is not None
+    path = folder / "official_sample" / "predictions_TOY.zip"
+    listing = archive.open_upload(path, spec=spec)
+    listing.close()
+    (problem,) = listing.problems
+    assert problem.params["count"] == 15_650
+    assert len(listing.members) == 50

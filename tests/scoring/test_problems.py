@@ -1,0 +1,87 @@
+"""One catalogue, two languages, no unsafe character."""
+
+from __future__ import annotations
+
+import ast
+import json
+import string
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scoring.engine import problems
+from scoring.engine.catalogue import CATALOGUE, PHRASES
+from scoring.engine.problems import Findings, Problem, safe_name
+
+ENGINE = Path(problems.__file__).parent
+
+
+def fields(template: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(template) if name}
+
+
+@pytest.mark.parametrize("code", CATALOGUE)
+def test_both_languages_use_the_same_parameters(code: str) -> None:
+    texts = CATALOGUE[code]
+    assert set(texts) == set(problems.LANGUAGES)
+    assert fields(texts["en"]) == fields(texts["fr"])
+    assert texts["en"] != texts["fr"]
+    assert code == code.lower().replace("_", "-")
+
+
+def test_every_code_is_raised_somewhere_and_no_other() -> None:
+    """A code nobody raises is a text nobody keeps right."""
+    used = {
+        node.value
+        for path in ENGINE.glob("*.py")
+        if path.name != "catalogue.py"
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    assert set(CATALOGUE) <= used
+    assert set(PHRASES) <= used
+
+
+def test_an_unknown_code_or_phrase_is_a_mistake() -> None:
+    with pytest.raises(KeyError):
+        Problem.of("no-such-code")
+    with pytest.raises(KeyError):
+        Problem.of("member-damaged", what="my own words")
+    with pytest.raises(KeyError):
+        Problem.of("unknown-patch")
+
+
+@given(st.text(max_size=400))
+def test_names_become_printable_and_short(name: str) -> None:
+    safe = safe_name(name)
+    assert len(safe) <= problems.NAME_CHARACTERS
+    assert safe.isprintable()
+    assert safe_name(safe) == safe
+
+
+@given(st.text(max_size=200), st.text(max_size=200))
+def test_a_problem_survives_json(file: str, other: str) -> None:
+    problem = Problem.of("duplicate-patch", file=file, id="061713", other=other)
+    again = Problem.from_json(json.loads(json.dumps(problem.to_json())))
+    assert again == problem
+    assert again.text("fr") == problem.text("fr")
+
+
+def test_phrases_are_told_in_french_too() -> None:
+    problem = Problem.of("member-damaged", file="a.tif", what="fewer bytes than announced")
+    assert "moins d'octets" in problem.text("fr")
+
+
+def test_twenty_are_listed_and_the_rest_counted() -> None:
+    findings = Findings()
+    findings.extend(Problem.of("member-crc", file=f"{n}.tif") for n in range(25))
+    findings.put_first(Problem.of("archive-no-entries"))
+    assert [p.code for p in findings][:2] == ["archive-no-entries", "member-crc"]
+    assert len(list(findings)) == problems.LISTED_PROBLEMS
+    assert findings.more == 6
+
+
+def test_the_export_is_plain_json() -> None:
+    assert json.loads(json.dumps(problems.export())) == {c: dict(t) for c, t in CATALOGUE.items()}
