@@ -15,8 +15,10 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 # T=tests/api runs one room; SERVE=0 ends the demo after the leaderboard.
 T ?= tests
 SERVE ?= 1
-# Rooms that need neither database nor broker nor torch.
+# Rooms that need neither database nor broker nor torch, without what starts many processes.
 FAST := tests/scoring tests/rules tests/client tests/config/test_env.py
+SLOW := $(addprefix --ignore=tests/scoring/,attacks test_bench.py test_child.py test_cli.py \
+	test_counting.py test_decoder.py test_fuzz.py test_pool.py)
 
 PIP := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint requirements.lock
 SAY := @printf '\033[1m==> %s\033[0m\n'
@@ -78,7 +80,7 @@ test: install install-baselines chromium ## Run the whole suite, or one room: ma
 
 .PHONY: fast
 fast: install ## Run the rooms without database, broker, browser or torch
-	@$(BIN)/python -m pytest -q $(wildcard $(FAST))
+	@$(BIN)/python -m pytest -q $(FAST) $(SLOW)
 
 .PHONY: check
 check: install install-baselines ## Lint, types, import directions, migrations, templates, compose file, API schema
