@@ -180,7 +180,12 @@ class TaskSpec:
 
 def load(name_or_path: str | Path) -> TaskSpec:
     """The specification of a shipped challenge (``flair-1``) or of a TOML file or its folder."""
-    return parse(_document(_locate(name_or_path)), folder=_locate(name_or_path).parent)
+    path = _locate(name_or_path)
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise SpecError("", f"{path.name} is not readable TOML: {error}") from error
+    return parse(document, folder=path.parent)
 
 
 def shipped_names() -> tuple[str, ...]:
@@ -254,13 +259,6 @@ def _locate(name_or_path: str | Path) -> Path:
             f"no specification {text!r}: give a TOML file or a shipped name ({known})",
         )
     return path
-
-
-def _document(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise SpecError("", f"{path.name} is not readable TOML: {error}") from error
 
 
 def _build(keys: Table, expected: tuple[Patch, ...]) -> TaskSpec:
