@@ -84,6 +84,7 @@ def open_page(
             {"name": "theme", "value": theme, "url": site},
         ]
     )
+    context.set_default_timeout(15_000)
     page = context.new_page()
     complaints: list[str] = []
     page.on(

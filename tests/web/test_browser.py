@@ -95,6 +95,7 @@ def fill(url: str, folder: Path) -> World:
 def browser() -> Iterator[Browser]:
     with chromium() as found:
         yield found
+        connection.close()  # Django keeps another one while Playwright's loop runs
 
 
 def one_based_problem() -> dict[str, object]:
@@ -141,7 +142,7 @@ def test_a_newcomer_gets_from_the_home_page_to_a_submission(world: World, browse
     page.set_input_files("input[type=file]", good)
     expect(report).to_contain_text("Nothing wrong found", timeout=WAIT_MS)
     expect(report.locator("canvas")).to_have_count(12)
-    page.get_by_label("Method").fill("Waves")
+    page.get_by_label("Method", exact=True).fill("Waves")
     page.locator("[data-send]").click()
     page.wait_for_url("**/submissions/**", timeout=WAIT_MS)
     expect(page.locator("h1")).to_contain_text("Waves")
