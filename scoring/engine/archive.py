@@ -246,7 +246,7 @@ def _match(
         listing.notes.append(
             Problem.of("note-ignored-files", count=len(ignored), example=ignored[0])
         )
-    if not by_id and not listing.problems:
+    if not by_id and not foreign and not listing.problems:
         listing.problems.add(Problem.of("archive-no-predictions", example=example))
     missing = sorted(wanted - by_id.keys())
     if missing and (by_id or foreign):
