@@ -38,7 +38,8 @@ def run(
     part = out.with_name(f".{out.name}.part.zip")
     try:
         packed = packing.pack(predictions, out=part, spec=task, force=True, on_progress=on_progress)
-        verdict = pipeline.validate(spec=task, upload_path=part, expected_ids=ids)
+        # Our own files: nothing to lock away, and a trainer's threads forbid forking decoders.
+        verdict = pipeline.validate(spec=task, upload_path=part, expected_ids=ids, isolate=False)
         if not isinstance(verdict, Valid):
             listed = "\n".join(f"- {problem.message}" for problem in verdict.problems)
             more = f"\nand {verdict.more} more" if verdict.more else ""

@@ -54,6 +54,7 @@ class Predictor:
                     moved="together" if code else "none",
                     memory_format=self.memory_format,
                 )
+                inputs.pop("target", None)
                 logits = self.network(**inputs).logits.float()
                 one = batches.turn_back(logits.softmax(dim=1), turn.to(self.device))
                 summed = one if summed is None else summed + one
