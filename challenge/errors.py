@@ -303,6 +303,11 @@ CATALOGUE: dict[str, Kind] = {
         Conflict,
         _("You are already in a team of this challenge: leave it first."),
     ),
+    "team-full": Kind(Conflict, _("A team of this challenge has at most %(limit)s members.")),
+    "team-has-submitted": Kind(
+        Conflict,
+        _("The team has already submitted: its members stay; teams can merge instead."),
+    ),
     "captain-must-stay": Kind(
         Conflict,
         _("Hand the captain's role to a team mate before you leave."),
@@ -355,6 +360,7 @@ CATALOGUE: dict[str, Kind] = {
         Refusal,
         _("Unknown fields: %(unknown)s; allowed are %(allowed)s."),
     ),
+    "seeds-invalid": Kind(Refusal, _("Give 1 to %(limit)s different seeds.")),
     "recipe-invalid": Kind(
         Refusal,
         _(
