@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from ninja import Router, Schema
 
 from challenge.api import csv_answers
@@ -164,35 +164,32 @@ def get_leaderboard(
     board = boards.board(found, user=request.user)
     if format == "csv":
         return _board_csv(board, name=f"{slug}-{phase}-leaderboard.csv")
-    # Not through ninja, which would check a thousand rows a second time.
-    return HttpResponse(_board_out(board).model_dump_json(), content_type="application/json")
+    # Not through ninja, which would build and check every row of a thousand twice over; that the
+    # rows have the shape of BoardOut is what the fuzzing compares.
+    return JsonResponse(_board_out(board))
 
 
-def _board_out(board: Board) -> BoardOut:
-    return BoardOut(
-        phase=str(board.phase),
-        visible=board.visible,
-        is_open=board.is_open,
-        as_of=board.as_of,
-        version=board.version,
-        decimals=board.terms.decimals,
-        classes=[BoardClassOut(**asdict(one)) for one in board.classes],
-        rows=[_row_out(row) for row in board.rows],
-        baselines=[_row_out(row) for row in board.baselines],
-        references=[ReferenceOut(**asdict(one)) for one in board.references],
-    )
+def _board_out(board: Board) -> dict[str, Any]:
+    return {
+        "phase": str(board.phase),
+        "visible": board.visible,
+        "is_open": board.is_open,
+        "as_of": board.as_of,
+        "version": board.version,
+        "decimals": board.terms.decimals,
+        "classes": [vars(one) for one in board.classes],
+        "rows": [_row_out(row) for row in board.rows],
+        "baselines": [_row_out(row) for row in board.baselines],
+        "references": [vars(one) for one in board.references],
+    }
 
 
-def _row_out(row: Row) -> RowOut:
-    values = asdict(row)
+def _row_out(row: Row) -> dict[str, Any]:
+    values = dict(vars(row))
     submission = values.pop("submission_id")
-    interval = values.pop("interval")
-    return RowOut(
-        **values,
-        # A submission's address is for those who may open it.
-        submission=submission if row.is_mine else None,
-        interval=list(interval) if interval else None,
-    )
+    # A submission's address is for those who may open it.
+    values["submission"] = submission if row.is_mine else None
+    return values
 
 
 def _board_csv(board: Board, *, name: str) -> HttpResponse:

@@ -15,6 +15,7 @@ from django.test import Client, override_settings
 from django.utils import timezone
 from openapi_spec_validator import validate
 
+from challenge.api.phases import BoardOut, RowOut
 from challenge.api.root import api
 from challenge.errors import CATALOGUE
 from challenge.models import Phase, QuotaLine, Registration, Submission, Upload
@@ -75,6 +76,9 @@ def test_patches_as_json_and_csv(reader: Caller) -> None:
 
 def test_the_board_is_rounded_while_the_phase_is_open(reader: Caller) -> None:
     board = reader.get(BOARD).json()
+    BoardOut.model_validate(board, strict=False)
+    assert set(board) == set(BoardOut.model_fields)
+    assert set(board["rows"][0]) == set(RowOut.model_fields)
     assert [(row["rank"], row["team"], row["miou"]) for row in board["rows"]] == [
         (1, "=Beta", 0.5),
         (2, "Alpha", 0.1235),
