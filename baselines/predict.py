@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -77,6 +77,7 @@ def run(
     data_root: Path,
     out_dir: Path,
     part: str = "test",
+    ids: Collection[str] | None = None,
     batch_size: int | None = None,
     flips: bool = False,
     probabilities: bool = False,
@@ -87,6 +88,7 @@ def run(
 ) -> dict[str, Any]:
     """Write `PRED_<id>.tif` (uint8 class ids, LZW) for every patch of a part into `out_dir`.
 
+    `ids` keeps only these patches, all of which must be there.
     `flips` averages over the eight symmetries of the square; `probabilities` also writes
     `PROB_<id>.tif`, one band a class, probability × 255; `georeferenced` copies the image's place.
     Files that are there already are written anew. Events: "predicted" with `done` and `total`.
@@ -98,6 +100,13 @@ def run(
     patches = layout.index(data_root, part=part).patches
     if not patches:
         raise FileNotFoundError(f"{data_root} holds no {part} patch")
+    if ids is not None:
+        missing = sorted(set(ids) - {patch.id for patch in patches})
+        if missing:
+            raise FileNotFoundError(
+                f"{data_root} lacks {len(missing)} of the {len(ids)} patches (first: {missing[0]})"
+            )
+        patches = tuple(patch for patch in patches if patch.id in set(ids))
     source = Files(patches, options=predictor.recipe.options(masks=False))
     size = batch_size or predictor.recipe.training.batch_size
     out_dir.mkdir(parents=True, exist_ok=True)

@@ -138,6 +138,16 @@ def test_an_untrained_folder_and_a_missing_part_are_refused(
         predict.run(runs["unet"], data_root=tmp_path, out_dir=tmp_path / "preds")
 
 
+def test_only_the_wanted_patches_are_predicted(
+    runs: dict[str, Path], tree: Path, tmp_path: Path
+) -> None:
+    wanted = ["077416", "077414"]
+    predict.run(runs["unet"], data_root=tree, out_dir=tmp_path, ids=wanted)
+    assert sorted(path.stem for path in tmp_path.iterdir()) == ["PRED_077414", "PRED_077416"]
+    with pytest.raises(FileNotFoundError, match=r"lacks 1 of the 2 patches \(first: 099999\)"):
+        predict.run(runs["unet"], data_root=tree, out_dir=tmp_path, ids=["077414", "099999"])
+
+
 def test_prediction_stops_when_asked(runs: dict[str, Path], tree: Path, tmp_path: Path) -> None:
     result = predict.run(runs["unet"], data_root=tree, out_dir=tmp_path, should_stop=lambda: True)
     assert (result["state"], result["patches"]) == ("stopped", 0)
