@@ -155,6 +155,11 @@ class Isolated:
         ):
             while queue and self._room(lane := max(lanes, key=self._room)):
                 self._order(lane, queue.popleft(), outcome)
+        for lane in list(self._pool.lanes()):
+            try:
+                lane.send()
+            except DecoderDied as death:
+                self._bury(death, outcome)
 
     def _room(self, lane: Lane) -> int:
         """How many orders a lane may be given: one at a time while there are suspects."""
@@ -173,10 +178,7 @@ class Isolated:
             view.release()
         self._at[lane.pid, slot] = member
         task = decoder.Task(member.method, member.compressed_bytes, member.size_bytes, member.crc32)
-        try:
-            lane.ask(slot, task)
-        except DecoderDied as death:
-            self._bury(death, outcome)
+        lane.ask(slot, task)
 
     def _ready(self, outcome: Outcome) -> list[Lane]:
         """Lanes with something to read; one that is overdue is buried."""

@@ -72,6 +72,7 @@ class Lane:
     asked_at_s: dict[int, float] = field(default_factory=dict)
     is_ready: bool = False
     _unread: bytes = b""
+    _unsent: bytes = b""
 
     def input(self, slot: int, size: int) -> memoryview:
         """Where the stored bytes of `slot` go."""
@@ -84,12 +85,17 @@ class Lane:
         return np.frombuffer(self.memory, dtype=np.uint8, count=size, offset=begin)
 
     def ask(self, slot: int, task: decoder.Task) -> None:
-        """Order the decoding of what lies in `slot`. Raises DecoderDied."""
+        """Order the decoding of what lies in `slot`; `send` sends it."""
         crc = -1 if task.crc32 is None else task.crc32
-        order = _ORDER.pack(slot, task.method, task.compressed_bytes, task.size_bytes, crc)
+        self._unsent += _ORDER.pack(slot, task.method, task.compressed_bytes, task.size_bytes, crc)
         self.asked_at_s[slot] = time.monotonic()
+
+    def send(self) -> None:
+        """Send what was ordered, in one piece. Raises DecoderDied."""
+        orders, self._unsent = self._unsent, b""
         try:
-            os.write(self.orders, order)
+            if orders:
+                os.write(self.orders, orders)
         except BrokenPipeError as error:
             raise DecoderDied(self, "raster-crash") from error
 
