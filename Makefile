@@ -97,6 +97,11 @@ bench: install install-baselines ## Measure the engine, the pages and the baseli
 	$(SAY) "The baselines"
 	@$(BIN)/python -m baselines bench
 
+.PHONY: fuzz
+fuzz: install ## Throw 20,000 altered archives and rasters at the scorer
+	$(SAY) "Fuzzing the scoring engine"
+	@$(BIN)/python -W ignore -m tests.scoring.fuzz --cases 20000
+
 .PHONY: fuzz-api
 fuzz-api: install ## Put thousands of requests to the API, all of schemathesis' checks on
 	$(SAY) "Fuzzing the API"
