@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Exists, OuterRef
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import Case, Exists, OuterRef, When
+from django.db.models.functions import JSONObject
 from django.utils import timezone
 
-from challenge.models import Membership, Phase, PublishedResult, RankLine
+from challenge.models import Membership, Phase, PublishedResult, RankLine, Score
 from challenge.rules import disclosure
 from challenge.rules.disclosure import Terms, Viewer
+from challenge.rules.lifecycle import State
 from challenge.rules.windows import Window, place
 from challenge.selectors import people
 from challenge.selectors.people import Person
@@ -34,6 +39,8 @@ class Row:
 
     Figures are fractions under the board's terms; ``class_ious`` is empty where the organiser
     shows no classes. ``group`` numbers runs of teams that cannot be told apart.
+    A baseline submitted with several seeds under one method's name is one line: ``miou`` and
+    ``class_ious`` are means, ``std`` the deviation of the mIoU, ``interval`` the band of the two.
     """
 
     rank: int | None
@@ -56,6 +63,8 @@ class Row:
     paper_url: str
     inference_ratio: float | None
     over_inference_limit: bool
+    std: float | None = None
+    seed_count: int = 1
 
 
 @dataclass(frozen=True)
@@ -173,7 +182,7 @@ def board(phase: Phase, *, user: Person = None, now: datetime | None = None) -> 
 
 
 def _rows(phase: Phase, *, user: Person, terms: Terms, classes: list[BoardClass]) -> list[Row]:
-    lines = RankLine.objects.filter(phase=phase).order_by("-miou", "pk")
+    lines = RankLine.objects.filter(phase=phase).order_by("-miou", "pk").annotate(seeds=_seeds())
     if user is not None and user.is_authenticated:
         mine = Membership.objects.filter(team=OuterRef("entry__team"), user=user.pk)
         lines = lines.annotate(is_mine=Exists(mine))
@@ -198,6 +207,7 @@ def _rows(phase: Phase, *, user: Person, terms: Terms, classes: list[BoardClass]
         "score__miou_high",
         "score__class_ious",
         "score__overall_accuracy",
+        "seeds",
     ]
     if "is_mine" in lines.query.annotations:
         columns.append("is_mine")
@@ -205,9 +215,35 @@ def _rows(phase: Phase, *, user: Person, terms: Terms, classes: list[BoardClass]
     return [_row(line, phase=phase, terms=terms, keys=keys) for line in lines.values(*columns)]
 
 
+def _seeds() -> Case:
+    """Return the scores of a baseline's submissions of one method, for baselines alone."""
+    same = (
+        Score.objects.filter(
+            evaluation__state=State.SCORED.value,
+            evaluation__ground_truth=OuterRef("phase__ground_truth"),
+            evaluation__task_spec=OuterRef("phase__task_spec"),
+            evaluation__submission__entry=OuterRef("entry"),
+            evaluation__submission__is_baseline=True,
+            evaluation__submission__disqualified_at__isnull=True,
+            evaluation__submission__method_name=OuterRef("submission__method_name"),
+            miou__isnull=False,
+        )
+        .order_by("evaluation__submission_id", "-evaluation__revision")
+        .distinct("evaluation__submission_id")
+        .values(seed=JSONObject(miou="miou", ious="class_ious"))
+    )
+    return Case(When(submission__is_baseline=True, then=ArraySubquery(same)))
+
+
 def _row(line: dict[str, Any], *, phase: Phase, terms: Terms, keys: list[str]) -> Row:
     low, high = line["score__miou_low"], line["score__miou_high"]
-    ious = line["score__class_ious"]
+    ious, miou, std = line["score__class_ious"], line["miou"], None
+    seeds = line["seeds"] or []
+    if len(seeds) > 1:
+        miou = statistics.fmean(seed["miou"] for seed in seeds)
+        std = statistics.stdev(seed["miou"] for seed in seeds)
+        low, high = max(0.0, miou - std), min(1.0, miou + std)
+        ious = {key: _mean([seed["ious"].get(key) for seed in seeds]) for key in keys}
     ratio = inference_ratio(
         line["submission__baseline_seconds"], line["submission__method_seconds"]
     )
@@ -219,7 +255,7 @@ def _row(line: dict[str, Any], *, phase: Phase, terms: Terms, keys: list[str]) -
         affiliation=line["entry__team__affiliation"],
         method=line["submission__method_name"],
         submission_id=line["submission_id"],
-        miou=disclosure.figure(line["miou"], terms=terms),
+        miou=disclosure.figure(miou, terms=terms),
         interval=(
             None
             if low is None or high is None
@@ -245,7 +281,14 @@ def _row(line: dict[str, Any], *, phase: Phase, terms: Terms, keys: list[str]) -
         paper_url=line["submission__paper_url"],
         inference_ratio=ratio,
         over_inference_limit=ratio is not None and limit is not None and ratio > limit,
+        std=disclosure.figure(std, terms=terms),
+        seed_count=max(1, len(seeds)),
     )
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if known else None
 
 
 def inference_ratio(baseline_seconds: float | None, method_seconds: float | None) -> float | None:

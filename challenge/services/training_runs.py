@@ -7,6 +7,7 @@ carries its progress, and says whether a person asked it to stop.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -115,13 +116,27 @@ def create(
     return run
 
 
-def claim(*, worker: str, now: datetime | None = None) -> RunClaim | None:
-    """Take the oldest queued run, or None where nothing waits."""
+def claim(
+    *,
+    worker: str,
+    recipe_prefix: str = "",
+    data_roots: Collection[str] | None = None,
+    now: datetime | None = None,
+) -> RunClaim | None:
+    """Take the oldest queued run that this worker can do, or None where none waits.
+
+    ``recipe_prefix`` limits a worker without a GPU to small recipes, ``data_roots`` to the data
+    sets that it has.
+    """
     now = now or timezone.now()
+    queued = TrainingRun.objects.filter(
+        state=RunState.QUEUED.value, recipe__startswith=recipe_prefix
+    )
+    if data_roots is not None:
+        queued = queued.filter(data_root__in=data_roots)
     with transaction.atomic():
         run = (
-            TrainingRun.objects.select_for_update(skip_locked=True, of=("self",))
-            .filter(state=RunState.QUEUED.value)
+            queued.select_for_update(skip_locked=True, of=("self",))
             .order_by("queued_at", "pk")
             .first()
         )
@@ -150,6 +165,12 @@ def claim(*, worker: str, now: datetime | None = None) -> RunClaim | None:
         group=run.group,
         phase=str(run.phase) if run.phase else None,
     )
+
+
+def ring_again() -> bool:
+    """Ring where a run still waits; False when none does or the ring was lost."""
+    waiting = TrainingRun.objects.filter(state=RunState.QUEUED.value).exists()
+    return waiting and dispatch.send(dispatch.Bell.TRAIN)
 
 
 def heartbeat(

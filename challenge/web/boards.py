@@ -9,6 +9,7 @@ from typing import Any
 
 from django.urls import reverse
 from django.utils import formats, timezone
+from django.utils.translation import gettext
 
 from challenge.models import Challenge
 from challenge.selectors.leaderboard import Board, Reference, Row
@@ -197,6 +198,9 @@ def _ranked(row: Row, *, slug: str, grouped: bool) -> Line:
 def _baseline(row: Row, *, slug: str) -> Line:
     line = _line(row, slug=slug, kind="baseline")
     line.css = "reference baseline"
+    line.std = row.std
+    if row.seed_count > 1:
+        line.method += " · " + gettext("mean of %(n)d seeds") % {"n": row.seed_count}
     return line
 
 

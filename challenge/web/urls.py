@@ -8,7 +8,16 @@ from __future__ import annotations
 
 from django.urls import path
 
-from challenge.web import accounts, challenges, home, leaderboards, submissions, submitting, teams
+from challenge.web import (
+    accounts,
+    challenges,
+    home,
+    leaderboards,
+    submissions,
+    submitting,
+    teams,
+    training,
+)
 
 app_name = "web"
 
@@ -31,6 +40,24 @@ urlpatterns = [
     path("challenges/<slug:slug>/team/", teams.desk, name="team-desk"),
     path("challenges/<slug:slug>/team/<str:act>/", teams.act, name="team-act"),
     path("challenges/<slug:slug>/teams/<int:pk>/", teams.team, name="team"),
+    path("challenges/<slug:slug>/training/", training.runs, name="training"),
+    path("challenges/<slug:slug>/training/compare/", training.compare, name="training-compare"),
+    path("challenges/<slug:slug>/training/<uuid:run_id>/", training.run, name="training-run"),
+    path(
+        "challenges/<slug:slug>/training/<uuid:run_id>/live/",
+        training.live,
+        name="training-live",
+    ),
+    path(
+        "challenges/<slug:slug>/training/<uuid:run_id>/cancel/",
+        training.cancel,
+        name="cancel-training",
+    ),
+    path(
+        "challenges/<slug:slug>/training/<uuid:run_id>/requeue/",
+        training.requeue,
+        name="requeue-training",
+    ),
     path(
         "challenges/<slug:slug>/<slug:phase_slug>/leaderboard/",
         leaderboards.board,

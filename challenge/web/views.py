@@ -73,7 +73,8 @@ def frame(
 
     ``phase`` comes from ``pages.phase_by_slug``, which knows the viewer: then no query is needed
     that was not made in the last ten seconds. ``membership`` is true for who takes part.
-    ``current`` names the tab: a page's slug, "leaderboard", "submit", "mine", "team" or "news".
+    ``current`` names the tab: a page's slug, "leaderboard", "submit", "mine", "team", "news" or
+    "training".
     """
     user: Any = request.user
     membership: Any
@@ -102,6 +103,14 @@ def frame(
                 "url": reverse("web:team-desk", args=[challenge.slug]),
                 "title": gettext("My team"),
                 "current": current == "team",
+            }
+        )
+    if people.is_organiser(user, challenge):
+        acts.append(
+            {
+                "url": reverse("web:training", args=[challenge.slug]),
+                "title": gettext("Baselines"),
+                "current": current == "training",
             }
         )
     texts = [

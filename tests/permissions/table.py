@@ -13,7 +13,7 @@ TABLE = """
 GET                                                                      200 200 200 200 200 200
 POST                                                                     405 405 405 405 405 405
 GET    account/                                                          302 200 200 200 200 200
-X2 422 422 422 422 422
+POST   account/                                                          302 422 422 422 422 422
 GET    account/data/                                                     302 200 200 200 200 200
 POST   account/data/                                                     405 405 405 405 405 405
 GET    account/data/delete/                                              405 405 405 405 405 405
@@ -21,7 +21,7 @@ POST   account/data/delete/                                              302 422
 GET    account/data/export/                                              302 200 200 200 200 200
 POST   account/data/export/                                              405 405 405 405 405 405
 GET    account/tokens/                                                   302 200 200 200 200 200
-X2 422 422 422 422 422
+POST   account/tokens/                                                   302 422 422 422 422 422
 GET    account/tokens/<int:pk>/revoke/                                   405 405 405 405 405 405
 POST   account/tokens/<int:pk>/revoke/                                   302 404 404 302 404 404
 GET    api/v1/challenges                                                 200 200 200 200 200 200
@@ -91,9 +91,9 @@ POST   challenges/<slug:slug>/<slug:phase_slug>/leaderboard/             405 405
 GET    challenges/<slug:slug>/<slug:phase_slug>/progress/                200 200 200 200 200 200
 POST   challenges/<slug:slug>/<slug:phase_slug>/progress/                405 405 405 405 405 405
 GET    challenges/<slug:slug>/<slug:phase_slug>/submit/                  302 200 200 200 200 200
-X2 422 422 422 422 422
+POST   challenges/<slug:slug>/<slug:phase_slug>/submit/                  302 422 422 422 422 422
 GET    challenges/<slug:slug>/join/                                      302 200 200 200 200 200
-X2 422 422 422 422 422
+POST   challenges/<slug:slug>/join/                                      302 422 422 422 422 422
 GET    challenges/<slug:slug>/news/                                      200 200 200 200 200 200
 POST   challenges/<slug:slug>/news/                                      405 405 405 405 405 405
 GET    challenges/<slug:slug>/submissions/                               302 200 200 200 200 200
@@ -104,6 +104,18 @@ GET    challenges/<slug:slug>/team/<str:act>/                            405 405
 POST   challenges/<slug:slug>/team/<str:act>/                            302 302 302 302 404 404
 GET    challenges/<slug:slug>/teams/<int:pk>/                            200 200 200 200 200 200
 POST   challenges/<slug:slug>/teams/<int:pk>/                            405 405 405 405 405 405
+GET    challenges/<slug:slug>/training/                                  302 403 403 403 200 403
+POST   challenges/<slug:slug>/training/                                  302 403 403 403 422 403
+GET    challenges/<slug:slug>/training/<uuid:run_id>/                    302 403 403 403 200 403
+POST   challenges/<slug:slug>/training/<uuid:run_id>/                    405 405 405 405 405 405
+GET    challenges/<slug:slug>/training/<uuid:run_id>/cancel/             405 405 405 405 405 405
+POST   challenges/<slug:slug>/training/<uuid:run_id>/cancel/             302 403 403 403 302 403
+GET    challenges/<slug:slug>/training/<uuid:run_id>/live/               302 403 403 403 200 403
+POST   challenges/<slug:slug>/training/<uuid:run_id>/live/               405 405 405 405 405 405
+GET    challenges/<slug:slug>/training/<uuid:run_id>/requeue/            405 405 405 405 405 405
+POST   challenges/<slug:slug>/training/<uuid:run_id>/requeue/            302 403 403 403 302 403
+GET    challenges/<slug:slug>/training/compare/                          302 403 403 403 200 403
+POST   challenges/<slug:slug>/training/compare/                          405 405 405 405 405 405
 GET    credits/                                                          200 200 200 200 200 200
 POST   credits/                                                          405 405 405 405 405 405
 GET    healthz                                                           200 200 200 200 200 200

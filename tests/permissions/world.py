@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from challenge.api.root import api
 from challenge.models import Challenge, Page, Phase, Submission, Team, Upload, User
-from challenge.services import evaluations, team_merges, tokens, webhooks
+from challenge.services import evaluations, team_merges, tokens, training_runs, webhooks
 from tests.factories import (
     make_archive,
     make_card,
@@ -81,8 +81,10 @@ def make_world(**phase_fields: Any) -> World:
     upload = Upload.objects.create(
         user=people["captain"], length_bytes=10, expires_at=now + timedelta(days=1)
     )
+    run = training_runs.create(recipe="tiny-unet", data_root="toy", actor=None, phase=phase)
     arguments = {
         "slug": challenge.slug,
+        "run_id": str(run.pk),
         "challenge": challenge.slug,
         "phase": phase.slug,
         "phase_slug": phase.slug,

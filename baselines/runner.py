@@ -1,0 +1,284 @@
+"""One training run from data to packaged zip: `python -m baselines.runner`, its own process.
+
+`about` prints one JSON object: the device and the recipes of this installation. `run` reads a job
+(JSON) from stdin, writes its log to stderr and one JSON event a line to stdout; the last one is
+"done", "stopped" or "failed". SIGUSR2 asks it to stop after the step at hand (SIGTERM is taken by
+Lightning). It dies with its parent and holds a lock on its folder, so that two never train in one.
+"""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import json
+import math
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from scoring.engine import sandbox
+
+LOCK_WAIT_S = 60.0
+STOP_SIGNAL = signal.SIGUSR2
+Event = dict[str, Any]
+
+
+class Busy(Exception):
+    """Another process works in the run's folder."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to train and for whom. `spec` None: nothing is predicted; `ids` None: every patch."""
+
+    recipe: str
+    seed: int
+    data_root: str
+    run_dir: str
+    cache_dir: str
+    parent_pid: int
+    overrides: dict[str, Any] = field(default_factory=dict)
+    spec: dict[str, Any] | None = None
+    ids: list[str] | None = None
+
+    def to_json(self) -> str:
+        """Give the line that the runner reads."""
+        return json.dumps(asdict(self))
+
+
+def main(arguments: list[str]) -> int:
+    """Run a command; 0 when it ended as told by its last event, 2 for wrong usage."""
+    if arguments not in (["about"], ["run"]):
+        print("usage: python -m baselines.runner about|run", file=sys.stderr)
+        return 2
+    # Whatever libraries print goes to the log: stdout is for events alone.
+    with os.fdopen(os.dup(1), "w") as out:
+        os.dup2(2, 1)
+        if arguments == ["about"]:
+            print(json.dumps(about()), file=out, flush=True)
+            return 0
+        job = Job(**json.loads(sys.stdin.readline()))
+        sandbox.die_with_parent(job.parent_pid)
+        _Runner(job, out=out).run()
+    return 0
+
+
+def about() -> dict[str, Any]:
+    """Tell the device and the shipped recipes."""
+    from baselines.train import recipe as recipes
+
+    shipped = [recipes.load(name) for name in recipes.names()]
+    return {
+        "device": device(),
+        "recipes": [
+            {
+                "name": one.name, "title": one.title, "task": one.task,
+                "network": one.network.name, "epochs": one.training.epochs,
+                "published_miou": one.published.miou, "published_std": one.published.std,
+            }
+            for one in shipped
+        ],
+    }  # fmt: skip
+
+
+def device() -> dict[str, Any]:
+    """Name the device that trains: `kind` cuda or cpu, `name`, `memory_bytes`, `count`."""
+    import torch
+
+    if torch.cuda.is_available():
+        first = torch.cuda.get_device_properties(0)
+        return {
+            "kind": "cuda", "name": first.name, "memory_bytes": first.total_memory,
+            "count": torch.cuda.device_count(),
+        }  # fmt: skip
+    memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {
+        "kind": "cpu", "name": f"CPU, {torch.get_num_threads()} threads",
+        "memory_bytes": memory_bytes, "count": 1,
+    }  # fmt: skip
+
+
+class _Runner:
+    """The stages of a job, each safe to repeat after a kill."""
+
+    def __init__(self, job: Job, *, out: IO[str]) -> None:
+        self.job, self._out = job, out
+        self.folder = Path(job.run_dir)
+        self._stop = False
+
+    def run(self) -> None:
+        """Do it all and tell the end; errors that a person can mend are told, others raised."""
+        import torch
+
+        from baselines.package import PackageError
+        from baselines.train.recipe import RecipeError
+
+        signal.signal(STOP_SIGNAL, self._ask_to_stop)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with _locked(self.folder / "lock"):
+                self._stages()
+        except Busy:
+            self._fail("run-busy", f"another process works in {self.folder.name}")
+        except RecipeError as error:
+            self._fail("recipe-invalid", str(error))
+        except PackageError as error:
+            self._fail("package-refused", str(error))
+        except FileNotFoundError as error:
+            self._fail("data-missing", str(error))
+        except torch.cuda.OutOfMemoryError as error:
+            self._fail("out-of-memory", str(error))
+        except ValueError as error:
+            self._fail("training-failed", str(error))
+
+    def _stages(self) -> None:
+        from baselines import train
+        from baselines.train import recipe as recipes
+
+        job = self.job
+        recipe = recipes.changed(recipes.load(job.recipe), job.overrides)
+        self._tell({"event": "device", **device()})
+        self._tell({"event": "stage", "stage": "preparing"})
+        for row in _earlier_epochs(self.folder):
+            self._tell({"event": "epoch", **row})
+        trained = train.run(
+            recipe,
+            data_root=Path(job.data_root),
+            out_dir=self.folder,
+            seed=job.seed,
+            on_event=self._note,
+            should_stop=lambda: self._stop,
+            cache_dir=Path(job.cache_dir),
+            # A worker has one GPU: Lightning would start this very command for the others.
+            devices=1,
+        )
+        result: dict[str, Any] = {**trained, "title": recipe.title, "archive": None}
+        if trained["state"] == "finished" and job.spec is not None and not self._stop:
+            result |= self._predict(result)
+        if self._stop:
+            self._tell({"event": "stopped"})
+        else:
+            self._tell({"event": "done", "result": result})
+
+    def _predict(self, result: dict[str, Any]) -> dict[str, Any]:
+        from baselines import package, predict
+        from scoring.engine import spec as specs
+
+        job = self.job
+        assert job.spec is not None
+        self._tell({"event": "stage", "stage": "predicting"})
+        folder = self.folder / "predictions"
+        shutil.rmtree(folder, ignore_errors=True)
+        predicted = predict.run(
+            self.folder,
+            data_root=Path(job.data_root),
+            out_dir=folder,
+            on_event=self._tell,
+            should_stop=lambda: self._stop,
+        )
+        if predicted["state"] != "finished":
+            return {}
+        if job.ids is not None:
+            # A data set may hold more test patches than the phase asks for.
+            wanted = {f"PRED_{patch}.tif" for patch in job.ids}
+            for path in folder.iterdir():
+                if path.name not in wanted:
+                    path.unlink()
+        self._tell({"event": "stage", "stage": "packaging"})
+        packed = package.run(
+            folder,
+            out=self.folder / "predictions.zip",
+            spec=specs.from_json(job.spec),
+            ids=job.ids,
+        )
+        shutil.rmtree(folder)
+        return {
+            "archive": packed["archive"],
+            "patches": packed["patches"],
+            "predict_seconds": predicted["seconds"],
+        }
+
+    def _note(self, event: Event) -> None:
+        """Pass an event of the training on and write the log that people read."""
+        if event["event"] == "start":
+            self._tell({"event": "stage", "stage": "training"})
+            _log(
+                f"{event['recipe']}, seed {event['seed']}, on {event['device']}: "
+                f"{event['train_patches']} patches to train on, {event['val_patches']} to "
+                f"validate; {event['epochs_done']} of {event['epochs']} epochs done before"
+            )
+        elif event["event"] == "note":
+            _log(event["message"])
+        elif event["event"] == "epoch":
+            _log(
+                f"epoch {event['epoch']}: loss {event['train_loss']:.4f}, validation "
+                f"{event['val_loss']:.4f}, mIoU {event['val_miou']:.4f}, "
+                f"{event['seconds']:.0f} s" + (" (best)" if event["is_best"] else "")
+            )
+        self._tell(event)
+
+    def _ask_to_stop(self, number: int, frame: object) -> None:
+        self._stop = True
+
+    def _fail(self, code: str, message: str) -> None:
+        _log(f"{code}: {message}")
+        self._tell({"event": "failed", "code": code, "message": message})
+
+    def _tell(self, event: Event) -> None:
+        print(json.dumps(_finite(event), allow_nan=False), file=self._out, flush=True)
+
+
+def _finite(value: Any) -> Any:
+    """Give the value with None for each number that JSON cannot say."""
+    if isinstance(value, dict):
+        return {key: _finite(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _earlier_epochs(folder: Path) -> Iterator[Event]:
+    """Give the epochs that a resumed run has behind it."""
+    path = folder / "metrics.csv"
+    if not path.exists():
+        return
+    reads: dict[str, Callable[[str], Any]] = {
+        "epoch": int, "is_best": lambda text: text == "True",
+    }  # fmt: skip
+    with path.open(newline="") as source:
+        for row in csv.DictReader(source):
+            yield {name: reads.get(name, float)(text) for name, text in row.items()}
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold a file's lock; a process that was just killed may take a moment to let go.
+
+    Raises Busy.
+    """
+    until_s = time.monotonic() + LOCK_WAIT_S
+    with path.open("w") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > until_s:
+                    raise Busy from None
+                time.sleep(0.2)
+        yield
+
+
+def _log(line: str) -> None:
+    print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,382 @@
+"""What GPU workers run: claim a training run, let a child process do it, tell how it goes.
+
+The Celery process imports no torch: a crash or an out-of-memory of the training ends the child,
+never the worker, and CUDA is never forked. The run's folder is kept under its id, so that the next
+attempt, on any worker with the same folder, goes on from the last whole epoch.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import math
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+from celery import shared_task
+from celery.signals import worker_ready, worker_shutting_down
+from django.conf import settings
+from django.db import DatabaseError, close_old_connections, connection
+from django.db.utils import InterfaceError
+
+from baselines.following import Following
+from baselines.runner import STOP_SIGNAL, Job
+from challenge.errors import Refusal
+from challenge.services import training_results, training_runs, training_workers
+from challenge.services.training_runs import RunClaim
+
+log = logging.getLogger(__name__)
+
+ROOT = Path(__file__).resolve().parent.parent
+QUEUE = "gpu"
+# A machine without a GPU takes only what it can finish.
+SMALL = "tiny-"
+ANNOUNCE_EVERY_S = 20.0
+PROGRESS_EVERY_S = 1.0
+STOP_S = 60.0
+# Final writes are tried for so long while the database is away; then the lease decides.
+WRITE_S = 600.0
+ABOUT_TIMEOUT_S = 300.0
+# What the child may know: nothing of the database, the broker or any secret.
+PASSED_ON = (
+    "CUDA_", "NVIDIA_", "NCCL_", "OMP_", "MKL_", "TORCH", "PYTORCH_", "HF_", "LD_LIBRARY_PATH",
+    "PATH", "PYTHONPATH", "HOME", "LANG", "LC_", "TMPDIR", "VIRTUAL_ENV", "XDG_", "SSL_CERT",
+    "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy",
+)  # fmt: skip
+
+
+@shared_task(name="baselines.train", acks_late=False)
+def train() -> str | None:
+    """Do the oldest training run that this worker can; returns its id.
+
+    One a message: a worker asked to stop does so between two runs.
+    """
+    about = _about()
+    if about is None:
+        return None
+    claim = training_runs.claim(
+        worker=_name(),
+        recipe_prefix="" if about["device"]["kind"] == "cuda" else SMALL,
+        data_roots=_data_roots(),
+    )
+    if claim is None:
+        return None
+    _do(claim)
+    close_old_connections()
+    training_runs.ring_again()
+    return str(claim.run_id)
+
+
+def _do(claim: RunClaim) -> None:
+    """Take one run from its claim to its end."""
+    log.info("run %s (%s), attempt %s", claim.run_id, claim.recipe, claim.attempt)
+    folder = Path(settings.BASELINES_RUNS_DIR) / str(claim.run_id)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        target = training_results.target(claim.run_id)
+    except Refusal as refusal:
+        _fail(claim, refusal.code, str(refusal))
+        return
+    job = Job(
+        recipe=claim.recipe,
+        seed=claim.seed,
+        data_root=str(Path(settings.BASELINES_DATA_DIR) / claim.data_root),
+        run_dir=str(folder),
+        # Decoded patches are the same for every run on a data set.
+        cache_dir=str(Path(settings.BASELINES_RUNS_DIR) / "cache" / claim.data_root),
+        parent_pid=os.getpid(),
+        overrides=claim.overrides,
+        spec=target.task if target else None,
+        ids=target.ids if target else None,
+    )
+    log_path = folder / "log.txt"
+    with log_path.open("ab") as log_file:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "baselines.runner", "run"],
+            cwd=ROOT,
+            env=_environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log_file,
+            text=True,
+            start_new_session=True,
+        )
+    following = Following(log_path)
+    try:
+        with _Heartbeat(claim, child, following) as beat:
+            assert child.stdin is not None
+            with suppress(BrokenPipeError):  # it died at once: its end tells
+                child.stdin.write(job.to_json() + "\n")
+                child.stdin.close()
+            for event in _events(child):
+                following.note(event)
+            child.wait()
+    finally:
+        _kill(child)
+    if beat.lost.is_set():
+        log.warning("run %s: attempt %s was given up meanwhile", claim.run_id, claim.attempt)
+        return
+    if following.last is None and beat.stopping.is_set():
+        following.note({"event": "stopped"})  # before it could listen, or because it did not
+    _finish(claim, following, code=child.returncode)
+
+
+def _finish(claim: RunClaim, following: Following, *, code: int) -> None:
+    last = following.last
+    if last is None:
+        # It ended without a word: killed (out of memory?) or crashed.
+        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        _fail(claim, "training-crashed", f"The training ended by itself, with {how}.")
+    elif last["event"] == "failed":
+        _fail(claim, last["code"], last["message"])
+    elif last["event"] == "stopped":
+        log.info("run %s was cancelled", claim.run_id)
+        _write(lambda: training_runs.stopped(claim.run_id, attempt=claim.attempt))
+    else:
+        _complete(claim, last["result"], hardware=str(following.device.get("name", "")))
+
+
+def _complete(claim: RunClaim, result: dict[str, Any], *, hardware: str) -> None:
+    archive = result.pop("archive")
+    try:
+        if archive is None:
+            _write(
+                lambda: training_runs.complete(claim.run_id, attempt=claim.attempt, result=result)
+            )
+            return
+        _write(
+            lambda: training_results.submit(
+                claim.run_id,
+                attempt=claim.attempt,
+                archive_path=Path(archive),
+                result=result,
+                hardware=hardware,
+            )
+        )
+    except Refusal as refusal:
+        _fail(claim, refusal.code, str(refusal))
+
+
+def _fail(claim: RunClaim, code: str, message: str) -> None:
+    log.error("run %s: %s (%s)", claim.run_id, code, message)
+    _write(
+        lambda: training_runs.fail(claim.run_id, attempt=claim.attempt, code=code, message=message)
+    )
+
+
+def _write(write: Callable[[], object]) -> None:
+    """Write a run's end, patiently: days of training must not be lost to a restarting database."""
+    until_s = time.monotonic() + WRITE_S
+    while True:
+        try:
+            write()
+        except Refusal as refusal:
+            if refusal.code != "late-worker":
+                raise
+            log.warning("given up meanwhile: %s", refusal)
+        except (DatabaseError, InterfaceError) as error:
+            connection.close()
+            if time.monotonic() > until_s:
+                raise
+            log.warning("the database is away, trying again: %s", error)
+            time.sleep(2.0)
+            continue
+        return
+
+
+def _events(child: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
+    assert child.stdout is not None
+    for line in child.stdout:
+        try:
+            event = json.loads(line)
+        except ValueError:  # cut short by its death
+            continue
+        yield event
+
+
+class _Heartbeat:
+    """Renews the lease, writes progress and epochs, and passes on the wish to stop.
+
+    All that is written while the child runs is written here, so that a database that is away for
+    a while only delays it. ``lost`` is set once the run is no longer ours, or may be another's;
+    ``stopping`` once a person asked.
+    """
+
+    def __init__(self, claim: RunClaim, child: subprocess.Popen[str], following: Following) -> None:
+        self.claim, self.child, self.following = claim, child, following
+        self.lost = Event()
+        self.stopping = Event()
+        self._done = Event()
+        self._thread = Thread(target=self._run, name=f"heartbeat-{claim.run_id}")
+
+    def __enter__(self) -> _Heartbeat:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        lease_s = float(settings.TRAINING_LEASE_S)
+        renewed_s = time.monotonic()
+        stop_by_s: float | None = None
+        told = -1
+        try:
+            while True:
+                over = self._done.wait(min(PROGRESS_EVERY_S, lease_s / 4))
+                now_s = time.monotonic()
+                due = told != self.following.version or now_s - renewed_s > lease_s / 4
+                if due or over:
+                    try:
+                        told = self.following.version
+                        cancel = self._beat()
+                        renewed_s = now_s
+                    except (DatabaseError, InterfaceError) as error:
+                        log.warning("heartbeat of %s missed: %s", self.claim.run_id, error)
+                        connection.close()
+                        told, cancel = -1, False
+                    if self.lost.is_set():
+                        _kill(self.child)
+                        return
+                    if cancel and stop_by_s is None:
+                        self.stopping.set()
+                        self.child.send_signal(STOP_SIGNAL)
+                        stop_by_s = now_s + STOP_S
+                if over and told >= 0:
+                    return
+                if over:
+                    time.sleep(PROGRESS_EVERY_S)
+                if now_s - renewed_s > lease_s:
+                    # Somebody else may have it by now.
+                    log.error("run %s: no heartbeat for %s s, given up", self.claim.run_id, lease_s)
+                    self.lost.set()
+                    _kill(self.child)
+                    return
+                if stop_by_s is not None and now_s > stop_by_s:
+                    _kill(self.child)
+                    stop_by_s = math.inf
+        finally:
+            connection.close()
+
+    def _beat(self) -> bool:
+        """Write what there is; returns whether a person asked to stop."""
+        claim, following = self.claim, self.following
+        beat = training_runs.heartbeat(
+            claim.run_id,
+            attempt=claim.attempt,
+            stage=following.stage,
+            progress=following.progress,
+            device=following.device,
+            log_tail=following.log_tail(training_runs.LOG_CHARACTERS),
+        )
+        if not beat.alive:
+            self.lost.set()
+            return False
+        while following.epochs:
+            epoch = following.epochs[0]
+            try:
+                training_runs.record_epoch(
+                    claim.run_id, attempt=claim.attempt, epoch=epoch["epoch"], metrics=epoch
+                )
+            except Refusal:
+                self.lost.set()
+                return False
+            following.epochs.popleft()
+        return beat.cancel
+
+
+def _kill(child: subprocess.Popen[str]) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name.startswith(PASSED_ON)}
+
+
+def _name() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def _data_roots() -> list[str]:
+    """Name the folders below BASELINES_DATA_DIR, links included."""
+    if settings.BASELINES_DATA_DIR is None:
+        return []
+    folder = Path(settings.BASELINES_DATA_DIR)
+    if not folder.is_dir():
+        log.error("BASELINES_DATA_DIR is %s, which is no folder here", folder)
+        return []
+    names = (path.name for path in folder.iterdir() if path.is_dir())
+    return sorted(name for name in names if training_runs.NAME.fullmatch(name))
+
+
+@functools.cache
+def _about() -> dict[str, Any] | None:
+    """Ask the runner once what there is here; None where it cannot train."""
+    asked = subprocess.run(
+        [sys.executable, "-m", "baselines.runner", "about"],
+        cwd=ROOT,
+        env=_environment(),
+        capture_output=True,
+        text=True,
+        timeout=ABOUT_TIMEOUT_S,
+        check=False,
+    )
+    if asked.returncode:
+        last = asked.stderr.strip().splitlines()[-1:] or ["no word"]
+        log.critical("this worker trains nothing: %s (install the extra `baselines`)", last[0])
+        return None
+    about: dict[str, Any] = json.loads(asked.stdout)
+    return about
+
+
+# --- What the site's form offers ----------------------------------------------------------------
+
+_leaving = Event()
+
+
+def _announce(name: str) -> None:
+    """Say again and again what this worker can do."""
+    about = _about()
+    if about is None:
+        return
+    if settings.BASELINES_DATA_DIR is None:
+        log.error("BASELINES_DATA_DIR is not set: this worker has nothing to train on")
+    small = about["device"]["kind"] != "cuda"
+    if small:
+        log.warning("no GPU here: this worker takes only the recipes %s*", SMALL)
+    recipes = [one for one in about["recipes"] if not small or one["name"].startswith(SMALL)]
+    while True:
+        try:
+            training_workers.announce(
+                name, device=about["device"], recipes=recipes, data_roots=_data_roots()
+            )
+        except (OSError, ConnectionError, TimeoutError) as error:
+            log.warning("the cache is away, the form does not know of us: %s", error)
+        if _leaving.wait(ANNOUNCE_EVERY_S):
+            return
+
+
+@worker_ready.connect
+def start_announcing(sender: Any = None, **_: Any) -> None:
+    """Announce workers of the GPU queue, from a thread of the parent process."""
+    if sender is not None and QUEUE in sender.app.amqp.queues.consume_from:
+        Thread(target=_announce, args=(sender.hostname,), name="announce", daemon=True).start()
+
+
+@worker_shutting_down.connect
+def stop_announcing(**_: Any) -> None:
+    """Let the thread end."""
+    _leaving.set()

@@ -1,0 +1,257 @@
+"""Training of the reference baselines: start, watch, compare, cancel. For organisers alone."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from challenge.errors import Refusal
+from challenge.models import Challenge, TrainingRun
+from challenge.selectors import pages
+from challenge.selectors import training as selector
+from challenge.services import training_groups, training_runs
+from challenge.web import curves
+from challenge.web.training_forms import StartForm, started
+from challenge.web.views import frame, refusals_as_pages
+
+STATES = {
+    "queued": (_("waiting"), ""),
+    "running": (_("running"), "info"),
+    "succeeded": (_("done"), "good"),
+    "failed": (_("failed"), "bad"),
+    "cancelled": (_("cancelled"), ""),
+}
+STAGES = {
+    "": _("Starting"),
+    "starting": _("Starting"),
+    "preparing": _("Preparing the data"),
+    "training": _("Training"),
+    "predicting": _("Predicting the test patches"),
+    "packaging": _("Packing and checking the archive"),
+}
+PAGE_RUNS = 200
+COMPARED_RUNS = 20
+
+
+@require_http_methods(["GET", "POST"])
+@login_required
+@refusals_as_pages
+def runs(request: HttpRequest, slug: str) -> HttpResponse:
+    """Answer a challenge's runs with the form for new ones, and take that form."""
+    user: Any = request.user
+    challenge = _challenge(request, slug)
+    workers = selector.workers()
+    form = StartForm(request.POST or None, challenge=challenge, workers=workers)
+    if request.method == "POST":
+        form = StartForm(request.POST, challenge=challenge, workers=workers)
+        if form.is_valid():
+            data = form.cleaned_data
+            try:
+                made = training_groups.start(
+                    phase=data["phase"],
+                    recipe=data["recipe"],
+                    data_root=data["data_root"],
+                    seeds=data["seeds"],
+                    overrides=data["changes"],
+                    group=form.name(),
+                    actor=user,
+                )
+            except Refusal as refusal:
+                form.add_refusal(refusal)
+            else:
+                messages.success(request, started(len(made)))
+                if len(made) == 1:
+                    return redirect("web:training-run", slug, made[0].pk)
+                return redirect("web:training", slug)
+    found = list(selector.runs_of(challenge)[:PAGE_RUNS])
+    context = frame(request, challenge, current="training") | {
+        "lines": _lines(found),
+        "form": form,
+        "workers": workers,
+        "any_present": any(worker.present for worker in workers),
+        "any_moving": any(selector.is_moving(one) for one in found),
+    }
+    status = 422 if form.errors else 200
+    return render(request, "web/training.html", context, status=status)
+
+
+@require_GET
+@login_required
+@refusals_as_pages
+def run(request: HttpRequest, slug: str, run_id: UUID) -> HttpResponse:
+    """Answer a run's page, which follows it while it goes on."""
+    challenge = _challenge(request, slug)
+    found = selector.run(run_id, challenge=challenge)
+    context = frame(request, challenge, current="training") | _live(found)
+    context["test_miou"] = selector.scored_mious([found]).get(found.pk)
+    context["events"] = found.events.all()
+    return render(request, "web/training_run.html", context)
+
+
+@require_GET
+@login_required
+@refusals_as_pages
+def live(request: HttpRequest, slug: str, run_id: UUID) -> HttpResponse:
+    """Answer the part of a run's page that moves; once it is done, ask for the whole."""
+    challenge = _challenge(request, slug)
+    found = selector.run(run_id, challenge=challenge)
+    if not selector.is_moving(found):
+        response = HttpResponse()
+        response["HX-Refresh"] = "true"
+        return response
+    return render(request, "web/parts/training_live.html", {"challenge": challenge, **_live(found)})
+
+
+@require_GET
+@login_required
+@refusals_as_pages
+def compare(request: HttpRequest, slug: str) -> HttpResponse:
+    """Answer several runs' curves in one chart, and their results as a table by name."""
+    challenge = _challenge(request, slug)
+    found = selector.chosen(request.GET.getlist("run")[:COMPARED_RUNS], challenge=challenge)
+    lines = _lines(found)
+    for position, line in enumerate(lines):
+        line["color"] = curves.color(position)
+    charts = {
+        name: curves.draw(
+            [
+                curves.of_run(line["run"], name=name, label=line["label"], hue=line["color"])
+                for line in lines
+            ],
+            as_percent=name == "val_miou",
+        )
+        for name in ("val_miou", "val_loss", "train_loss")
+    }
+    return render(
+        request,
+        "web/training_compare.html",
+        frame(request, challenge, current="training")
+        | {"lines": lines, "groups": _groups(lines), "charts": charts},
+    )
+
+
+@require_POST
+@login_required
+@refusals_as_pages
+def cancel(request: HttpRequest, slug: str, run_id: UUID) -> HttpResponse:
+    """Cancel a waiting run, or ask the worker of a running one to stop."""
+    user: Any = request.user
+    found = selector.run(run_id, challenge=_challenge(request, slug))
+    try:
+        training_runs.cancel(run=found, actor=user)
+        messages.success(request, gettext("It stops after the step at hand."))
+    except Refusal as refusal:
+        messages.error(request, str(refusal))
+    return redirect("web:training-run", slug, run_id)
+
+
+@require_POST
+@login_required
+@refusals_as_pages
+def requeue(request: HttpRequest, slug: str, run_id: UUID) -> HttpResponse:
+    """Queue a failed run again: it goes on from its last whole epoch."""
+    user: Any = request.user
+    found = selector.run(run_id, challenge=_challenge(request, slug))
+    try:
+        training_runs.requeue_failed(run=found, actor=user)
+        messages.success(request, started(1))
+    except Refusal as refusal:
+        messages.error(request, str(refusal))
+    return redirect("web:training-run", slug, run_id)
+
+
+def _challenge(request: HttpRequest, slug: str) -> Challenge:
+    user: Any = request.user
+    challenge = pages.challenge_by_slug(slug, user=user)
+    selector.check_organiser(user, challenge)
+    return challenge
+
+
+def _live(found: TrainingRun) -> dict[str, Any]:
+    progress = found.progress
+    epochs, epoch = progress.get("epochs"), progress.get("epoch")
+    hue = curves.color(0)
+    losses = [
+        curves.of_run(found, name="val_loss", label=gettext("validation"), hue=hue),
+        curves.of_run(
+            found, name="train_loss", label=gettext("training"), hue=curves.color(1), dashed=True
+        ),
+    ]
+    mious = [curves.of_run(found, name="val_miou", label=gettext("validation"), hue=hue)]
+    points = list(found.points.all())
+    return {
+        "run": found,
+        "label": _label(found),
+        "state_name": STATES[found.state][0],
+        "state_tone": STATES[found.state][1],
+        "moving": selector.is_moving(found),
+        "stage": STAGES.get(found.stage, found.stage),
+        "share": _share(progress) if epochs else None,
+        "epoch": epoch,
+        "epochs": epochs,
+        "loss_chart": curves.draw(losses),
+        "miou_chart": curves.draw(mious, as_percent=True),
+        "last": points[-1].metrics if points else None,
+        "best": max((p.metrics.get("val_miou") or 0.0 for p in points), default=None),
+    }
+
+
+def _share(progress: dict[str, Any]) -> float:
+    """Return how much of the training is done, 0 to 100."""
+    steps = progress.get("steps")
+    within = progress["step"] / steps if steps and progress.get("step") else 1.0
+    done = max(0.0, progress.get("epoch", 0) - 1 + within)
+    return round(100 * min(1.0, done / progress["epochs"]), 1)
+
+
+def _lines(found: Sequence[TrainingRun]) -> list[dict[str, Any]]:
+    tested = selector.scored_mious(found)
+    return [
+        {
+            "run": one,
+            "label": _label(one),
+            "state_name": STATES[one.state][0],
+            "state_tone": STATES[one.state][1],
+            "val_miou": one.result.get("best_miou", one.progress.get("best_miou")),
+            "test_miou": tested.get(one.pk),
+            "seconds": one.result.get("seconds"),
+        }
+        for one in found
+    ]
+
+
+def _label(one: TrainingRun) -> str:
+    return f"{one.group or one.recipe}, {gettext('seed')} {one.seed}"
+
+
+def _groups(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return mean and deviation of the runs of each name."""
+    by_name: dict[str, list[dict[str, Any]]] = {}
+    for line in lines:
+        by_name.setdefault(line["run"].group or line["run"].recipe, []).append(line)
+    return [
+        {
+            "name": name,
+            "count": len(members),
+            "val": _mean_and_std([one["val_miou"] for one in members]),
+            "test": _mean_and_std([one["test_miou"] for one in members]),
+        }
+        for name, members in by_name.items()
+    ]
+
+
+def _mean_and_std(values: Sequence[float | None]) -> tuple[float, float | None] | None:
+    known = [value for value in values if value is not None]
+    if not known:
+        return None
+    return statistics.fmean(known), statistics.stdev(known) if len(known) > 1 else None
