@@ -49,7 +49,10 @@ class BoardClassOut(Schema):
 
 
 class RowOut(Schema):
-    """A line of the board. ``rank`` null: a baseline, beside the ranks."""
+    """A line of the board. ``rank`` null: a baseline, beside the ranks.
+
+    A baseline trained with several seeds is one line: figures are means over ``seed_count``.
+    """
 
     rank: int | None
     team_id: int
@@ -71,6 +74,8 @@ class RowOut(Schema):
     paper_url: str
     inference_ratio: float | None
     over_inference_limit: bool
+    std: float | None = None
+    seed_count: int = 1
 
 
 class ReferenceOut(Schema):
