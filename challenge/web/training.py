@@ -231,7 +231,7 @@ def _lines(found: Sequence[TrainingRun]) -> list[dict[str, Any]]:
 
 
 def _label(one: TrainingRun) -> str:
-    return f"{one.group or one.recipe}, {gettext('seed')} {one.seed}"
+    return gettext("%(name)s, seed %(seed)s") % {"name": one.group or one.recipe, "seed": one.seed}
 
 
 def _groups(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
