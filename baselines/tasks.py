@@ -80,7 +80,10 @@ def train() -> str | None:
 def _do(claim: RunClaim) -> None:
     """Take one run from its claim to its end."""
     log.info("run %s (%s), attempt %s", claim.run_id, claim.recipe, claim.attempt)
-    folder = Path(settings.BASELINES_RUNS_DIR) / str(claim.run_id)
+    runs, data = settings.BASELINES_RUNS_DIR, settings.BASELINES_DATA_DIR
+    assert runs is not None
+    assert data is not None, "a run was claimed without data"
+    folder = runs / str(claim.run_id)
     folder.mkdir(parents=True, exist_ok=True)
     try:
         target = training_results.target(claim.run_id)
@@ -90,10 +93,10 @@ def _do(claim: RunClaim) -> None:
     job = Job(
         recipe=claim.recipe,
         seed=claim.seed,
-        data_root=str(Path(settings.BASELINES_DATA_DIR) / claim.data_root),
+        data_root=str(data / claim.data_root),
         run_dir=str(folder),
         # Decoded patches are the same for every run on a data set.
-        cache_dir=str(Path(settings.BASELINES_RUNS_DIR) / "cache" / claim.data_root),
+        cache_dir=str(runs / "cache" / claim.data_root),
         parent_pid=os.getpid(),
         overrides=claim.overrides,
         spec=target.task if target else None,
@@ -312,9 +315,9 @@ def _name() -> str:
 
 def _data_roots() -> list[str]:
     """Name the folders below BASELINES_DATA_DIR, links included."""
-    if settings.BASELINES_DATA_DIR is None:
+    folder = settings.BASELINES_DATA_DIR
+    if folder is None:
         return []
-    folder = Path(settings.BASELINES_DATA_DIR)
     if not folder.is_dir():
         log.error("BASELINES_DATA_DIR is %s, which is no folder here", folder)
         return []

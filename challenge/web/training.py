@@ -210,8 +210,9 @@ def _share(progress: dict[str, Any]) -> float:
     """Return how much of the training is done, 0 to 100."""
     steps = progress.get("steps")
     within = progress["step"] / steps if steps and progress.get("step") else 1.0
-    done = max(0.0, progress.get("epoch", 0) - 1 + within)
-    return round(100 * min(1.0, done / progress["epochs"]), 1)
+    done: float = max(0.0, progress.get("epoch", 0) - 1 + within)
+    share: float = min(1.0, done / progress["epochs"])
+    return round(100 * share, 1)
 
 
 def _lines(found: Sequence[TrainingRun]) -> list[dict[str, Any]]:

@@ -22,7 +22,7 @@ KEY = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)*")
 SEED_LIMIT = 2**31 - 1
 
 
-class PhaseField(forms.ModelChoiceField):
+class PhaseField(forms.ModelChoiceField):  # type: ignore[type-arg]  # no generic at run time
     """A phase, by its name in the page's language."""
 
     def label_from_instance(self, obj: Any) -> str:
@@ -66,7 +66,7 @@ class StartForm(forms.Form):
     ) -> None:
         super().__init__(*args, **kwargs)
         recipes = {one["name"]: one for worker in workers for one in worker.recipes}
-        self.titles = {name: one["title"] for name, one in recipes.items()}
+        self.titles: dict[str, str] = {name: one["title"] for name, one in recipes.items()}
         roots = sorted({root for worker in workers for root in worker.data_roots})
         self.fields["recipe"].choices = [  # type: ignore[attr-defined]
             (name, _recipe_label(one)) for name, one in sorted(recipes.items())
@@ -100,7 +100,8 @@ class StartForm(forms.Form):
 
     def name(self) -> str:
         """Return the method's name on the board."""
-        return self.cleaned_data["group"] or self.titles[self.cleaned_data["recipe"]]
+        given: str = self.cleaned_data["group"]
+        return given or self.titles[self.cleaned_data["recipe"]]
 
     def add_refusal(self, refusal: Refusal) -> None:
         """Show a refusal above the form."""

@@ -211,8 +211,8 @@ def test_seeds_of_one_name_are_one_line_with_mean_and_deviation(
     assert line["miou"] == round(mean, 4)
     assert line["interval"] == [round(mean - std, 4), round(mean + std, 4)]
     assert line["class_ious"]["a"] == round(mean, 4)
-    page = Client().get(reverse("web:leaderboard", args=[phase.challenge.slug, phase.slug]))
-    assert re.search(rf"{mean * 100:.2f}<span[^>]*> ±{std * 100:.2f}", page.content.decode())
+    shown = Client().get(reverse("web:leaderboard", args=[phase.challenge.slug, phase.slug]))
+    assert re.search(rf"{mean * 100:.2f}<span[^>]*> ±{std * 100:.2f}", shown.content.decode())
     chosen = "&".join(f"run={run.pk}" for run in runs)
     page = organiser.get(address(phase, "training-compare") + "?" + chosen).content.decode()
     assert f"{mean * 100:.2f} ±{std * 100:.2f}" in page

@@ -60,7 +60,7 @@ def state(run: TrainingRun) -> str:
     return run.state
 
 
-def scored_miou(run: TrainingRun) -> float:
+def scored_miou(run: TrainingRun) -> float | None:
     assert run.submission is not None
     return run.submission.evaluations.get().score.miou
 
