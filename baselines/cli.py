@@ -15,6 +15,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+_BENCHES = ("loader", "step", "learning")
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse and run; give the exit code."""
@@ -26,7 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, FileNotFoundError, ModuleNotFoundError) as refusal:
         print(f"{parser.prog} {given.command}: {refusal}", file=sys.stderr)
         return 1
-    print(json.dumps(result))
+    if os.environ.get("LOCAL_RANK", "0") == "0":  # one of several processes speaks
+        print(json.dumps(result))
     return 0
 
 
@@ -288,7 +291,7 @@ def _submit(given: argparse.Namespace) -> dict[str, Any]:
 
 def _add_bench(commands: Any) -> None:
     bench = commands.add_parser("bench", help="measure loading, training steps or learning")
-    bench.add_argument("what", choices=("loader", "step", "learning"))
+    bench.add_argument("what", nargs="?", choices=("all", *_BENCHES), default="all")
     bench.add_argument("--quick", action="store_true", help="smaller and noisier")
     bench.add_argument("--threads", type=int, help="threads of the CPU (default: all cores)")
     bench.set_defaults(run=_bench)
@@ -297,12 +300,13 @@ def _add_bench(commands: Any) -> None:
 def _bench(given: argparse.Namespace) -> dict[str, Any]:
     from importlib import import_module
 
-    if given.what != "learning":
-        _set_threads(given.threads)
-    result: dict[str, Any] = import_module(f"baselines.bench.{given.what}").run(
-        quick=given.quick, on_line=lambda line: print(line, file=sys.stderr)
-    )
-    return result
+    _set_threads(given.threads)
+    return {
+        name: import_module(f"baselines.bench.{name}").run(
+            quick=given.quick, on_line=lambda line: print(line, file=sys.stderr, flush=True)
+        )
+        for name in (_BENCHES if given.what == "all" else (given.what,))
+    }
 
 
 def _set_threads(threads: int | None) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -76,19 +76,33 @@ class Epoch:
     def __iter__(self) -> Iterator[Tensors]:
         """Yield CPU tensors; a thread gathers the next batches meanwhile."""
         turns = self.turns()
-        for batch in _ahead(self.source, self.orders()):
-            tensors = {name: torch.from_numpy(array) for name, array in batch.arrays.items()}
-            tensors["index"] = torch.from_numpy(batch.index)
-            tensors["turn"] = torch.from_numpy(turns[batch.index])
-            yield tensors
+
+        def gather(order: NDArray[np.int64]) -> Tensors:
+            batch = self.source.gather(order.tolist())
+            arrays = {**batch.arrays, "index": batch.index, "turn": turns[batch.index]}
+            return _pinned({name: torch.from_numpy(array) for name, array in arrays.items()})
+
+        return _ahead(gather, self.orders())
 
 
-def _ahead(source: Source, orders: list[NDArray[np.int64]], *, depth: int = 2) -> Iterator[Batch]:
+def _pinned(tensors: Tensors) -> Tensors:
+    """Pin the memory where there is a GPU, so that copies to it run beside its work."""
+    if not torch.cuda.is_available():
+        return tensors
+    return {name: tensor.pin_memory() for name, tensor in tensors.items()}
+
+
+def _ahead(
+    gather: Callable[[NDArray[np.int64]], Tensors],
+    orders: list[NDArray[np.int64]],
+    *,
+    depth: int = 2,
+) -> Iterator[Tensors]:
     """Gather batches in a thread, at most `depth` ahead; errors reach the consumer."""
-    ready: queue.Queue[Batch | BaseException | None] = queue.Queue(depth)
+    ready: queue.Queue[Tensors | BaseException | None] = queue.Queue(depth)
     stopped = threading.Event()
 
-    def put(item: Batch | BaseException | None) -> None:
+    def put(item: Tensors | BaseException | None) -> None:
         while not stopped.is_set():
             try:
                 ready.put(item, timeout=0.1)
@@ -96,17 +110,17 @@ def _ahead(source: Source, orders: list[NDArray[np.int64]], *, depth: int = 2) -
                 continue
             return
 
-    def gather() -> None:
+    def work() -> None:
         try:
             for order in orders:
                 if stopped.is_set():
                     return
-                put(source.gather(order.tolist()))
+                put(gather(order))
             put(None)
         except Exception as wrong:  # noqa: BLE001 - raised again by the consumer below
             put(wrong)
 
-    thread = threading.Thread(target=gather, name="batches", daemon=True)
+    thread = threading.Thread(target=work, name="batches", daemon=True)
     thread.start()
     try:
         while (item := ready.get()) is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 import warnings
 from collections.abc import Callable
@@ -38,6 +39,9 @@ def run(
     if not isinstance(recipe, Recipe):
         recipe = recipes.load(recipe)
     begun = time.perf_counter()
+    if not is_first_process():
+        # Started by the first one, which has made the folder and tells what happens.
+        resume, on_event = True, _tell_nobody
     index = layout.index(data_root, part="train")
     patches = recipe.split(index)
     resumed = state.open_folder(out_dir, recipe=recipe, seed=seed, resume=resume)
@@ -105,6 +109,15 @@ def run(
     }
     on_event({"event": "end", **result})
     return result
+
+
+def is_first_process() -> bool:
+    """Tell whether this is the process that a person started, not one of a GPU beside it."""
+    return os.environ.get("LOCAL_RANK", "0") == "0"
+
+
+def _tell_nobody(event: Event) -> None:
+    pass
 
 
 def _accumulate(recipe: Recipe, *, world: int) -> int:

@@ -308,3 +308,21 @@ def test_a_checkpoint_is_whole_or_absent(tmp_path: Path) -> None:
     with pytest.raises(AttributeError):
         state.save(path, {"a": lambda: None})  # cannot be written
     assert torch.equal(state.load(path)["a"], torch.ones(2))
+
+
+def test_two_processes_train_one_run(tree: Path, tmp_path: Path) -> None:
+    """DDP on the CPU: one speaks, both count the validation patches."""
+    command = [
+        sys.executable, "-m", "baselines", "train", "tiny-unet", "--data", str(tree), "--out",
+        str(tmp_path / "run"), "--cache", str(tree.parent / "cache"), "--accelerator", "cpu",
+        "--devices", "2", "--threads", "1", "--events", "--no-resume", "--set",
+        "training.epochs=1", "--set", "training.batch_size=2", "--set",
+        "training.precision=fp32",
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=170, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["epochs"] == 1
+    events = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
+    assert [event["processes"] for event in events if event["event"] == "start"] == [2]
+    _, saved = state.load_best(tmp_path / "run")
+    assert saved["progress"]["epochs_done"] == 1
