@@ -42,7 +42,14 @@ def hit(key: str, *, limit: int, window_s: int = WINDOW_S, now_s: float | None =
 
 
 def address(request: HttpRequest) -> str:
-    """The client's address, as far as the server knows it (proxies: the server's business)."""
+    """The client's address: behind our own proxy (BEHIND_PROXY) the one that it added last.
+
+    Earlier ones of X-Forwarded-For are the client's own words.
+    """
+    if settings.USE_X_FORWARDED_HOST:
+        told = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
+        if told:
+            return told[:64]
     return str(request.META.get("REMOTE_ADDR", "")) or "unknown"
 
 

@@ -109,6 +109,8 @@ def submit(args: argparse.Namespace, output: Output) -> Exit:
     """Check, upload, hand in, wait for the score."""
     account = _account(args)
     path = Path(args.predictions)
+    if path.is_dir():
+        raise CommandError("submit-folder", path=str(path), phase=args.phase)
     if not path.is_file():
         raise CommandError("file-missing", path=str(path))
     with Api(account, lang=output.lang) as api:

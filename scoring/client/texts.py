@@ -54,6 +54,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{path}: no such file or folder.",
         "{path} : fichier ou dossier introuvable.",
     ),
+    "submit-folder": (
+        "{path} is a folder: make a zip of it first: flair pack {path} --phase {phase}",
+        "{path} est un dossier : faites-en d'abord un zip : flair pack {path} --phase {phase}",
+    ),
     "file-exists": (
         "{path} exists already: choose another name or give --force.",
         "{path} existe déjà : choisissez un autre nom ou donnez --force.",

@@ -438,6 +438,18 @@ def test_too_many_requests_of_one_address(reader: Caller) -> None:
         )
 
 
+def test_behind_a_proxy_each_client_has_its_own_limit(reader: Caller) -> None:
+    def ask(told: str) -> int:
+        return int(reader.get("/challenges", **{"x-forwarded-for": told}).status_code)
+
+    with override_settings(API_RATE_ADDRESS=3):
+        with override_settings(USE_X_FORWARDED_HOST=True):
+            assert [ask("9.9.9.9, 192.0.2.1") for _turn in range(8)][-1] == 429
+            assert ask("9.9.9.9, 192.0.2.2") == 200
+        # Without a proxy the header is anybody's word.
+        assert [ask(f"192.0.2.{turn}") for turn in range(10, 20)][-1] == 429
+
+
 def test_tokens_cannot_be_guessed(world: World) -> None:
     stale = Caller(Client(), "flair_aaaaaaaaaaaa_bbbb")
     answers = [stale.get("/me").status_code for _turn in range(70)]

@@ -200,7 +200,7 @@ def test_an_object_store_gets_the_same_bytes(ada: User, settings: Any, s3: str) 
 
 @pytest.fixture
 def s3() -> Iterator[str]:
-    import boto3
+    import boto3  # type: ignore[import-untyped]
     from moto.server import ThreadedMotoServer
 
     server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
