@@ -58,7 +58,7 @@ class Outcome:
     def finish(self) -> None:
         """Turn what was gathered into problems and notes."""
         highest = self.spec.n_classes - 1
-        one_based = not self.class_pixels[0] and set(self._value_pixels) == {highest + 1}
+        one_based = self._looks_like_masks() and bool(self._value_pixels)
         for name, values in self._foreign_values:
             self.problems.add(_value_problem(name, values, highest=highest, one_based=one_based))
         self.problems.more += self._files_with_foreign_values - len(self._foreign_values)
@@ -72,8 +72,13 @@ class Outcome:
             self.notes.append(
                 Problem.of("note-stored-values", count=len(self._hinted), id=min(self._hinted))
             )
-        if self.digests and not self.problems and not self.class_pixels[0]:
+        if self.digests and not self.problems and self._looks_like_masks():
             self.notes.append(Problem.of("note-class-zero-absent"))
+
+    def _looks_like_masks(self) -> bool:
+        """Whether masks count from 1 here, and so does all of this upload."""
+        of_masks = set(self._value_pixels) <= set(self.spec.label_values)
+        return self.spec.label_offset > 0 and not self.class_pixels[0] and of_masks
 
     @property
     def content_digest(self) -> str:
@@ -88,13 +93,14 @@ def _value_problem(
     name: str, values: Mapping[int, int], *, highest: int, one_based: bool
 ) -> Problem:
     pixels = sum(values.values())
-    if one_based:
-        return Problem.of(
-            "values-one-based", file=name, pixels=pixels, value=highest + 1, highest=highest
-        )
     common = sorted(values, key=lambda v: (-values[v], v))
-    listed = ", ".join(f"{v}: {values[v]} px" for v in common[:LISTED_VALUES])
-    more = ", …" if len(common) > LISTED_VALUES else ""
+    shown, more = common[:LISTED_VALUES], ", …" if len(common) > LISTED_VALUES else ""
+    if one_based:
+        value = ", ".join(map(str, shown)) + more
+        return Problem.of(
+            "values-one-based", file=name, pixels=pixels, value=value, highest=highest
+        )
+    listed = ", ".join(f"{v}: {values[v]} px" for v in shown) + more
     return Problem.of(
-        "values-out-of-range", file=name, pixels=pixels, values=listed + more, highest=highest
+        "values-out-of-range", file=name, pixels=pixels, values=listed, highest=highest
     )

@@ -30,6 +30,7 @@ from scoring.engine.problems import Problem, Refused
 
 SLOTS = 4
 BATCH = 2  # orders that a decoder takes and answers at once: fewer wake-ups, still one in waiting
+GDAL_LANES = 6  # at most: each imports rasterio for itself, 40 MB that no other shares
 ORDER_TIMEOUT_S = 10.0
 START_TIMEOUT_S = 60.0
 _ORDER = struct.Struct("<IIIIq")  # slot, method, compressed bytes, size bytes, crc32 or -1
@@ -160,7 +161,7 @@ class Lane:
 
 
 class Pool:
-    """`workers` plain and as many GDAL decoders, with one spare of each kind."""
+    """`workers` plain and nearly as many GDAL decoders, with one spare of each kind."""
 
     def __init__(
         self, *, height_px: int, width_px: int, input_bytes: int, member_bytes: int, workers: int
@@ -173,7 +174,7 @@ class Pool:
         self._all: list[Lane] = []
         strips.load()  # compiled once, inherited by all
         self.plain = [self._fork(uses_gdal=False) for _ in range(workers)]
-        self.gdal = [self._fork(uses_gdal=True) for _ in range(workers)]
+        self.gdal = [self._fork(uses_gdal=True) for _ in range(min(workers, GDAL_LANES))]
         self._spares = [self._fork(uses_gdal=False), self._fork(uses_gdal=True)]
 
     def __enter__(self) -> Pool:

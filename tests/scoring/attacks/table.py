@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tests.scoring.attacks import tiffs, zips
-from tests.scoring.attacks.world import FIRST, IDS, NAMES, World
+from tests.scoring.attacks.world import FIRST, IDS, NAMES, World, class_map
 from tests.scoring.attacks.zips import Item
 
 A = np.ascontiguousarray
@@ -184,6 +184,12 @@ def _values(w: World, value: int, count: int) -> bytes:
 def _one_based(w: World) -> bytes:
     changed = {f"p{n}": tiffs.by_gdal(w.pixels[i] + 1, compress="lzw") for n, i in enumerate(IDS)}
     return w.archive(**changed)
+
+
+def _masks(w: World) -> bytes:
+    """Labels 1 to 19, neither reduced nor shifted, under the predictions' names."""
+    masks = [class_map(n, low=1, high=19) for n in range(len(IDS))]
+    return w.archive(**{f"p{n}": tiffs.by_gdal(m, compress="lzw") for n, m in enumerate(masks)})
 
 
 def _damaged_strip(w: World) -> bytes:
@@ -505,7 +511,8 @@ VALUES = [
     Attack("value 255", lambda w: _values(w, 255, 99), "values-out-of-range", "255: 99 px"),
     Attack("many values", lambda w: w.with_first(np.arange(2**18, dtype=np.uint32).reshape(512, 512).astype(np.uint8)),
            "values-out-of-range", "…"),
-    Attack("one-based", _one_based, "values-one-based", "subtract 1"),
+    Attack("one-based", _one_based, "values-one-based", "have value 13; allowed are 0 to 12. Predictions are 0-based: subtract 1"),
+    Attack("whole masks", _masks, "values-one-based", "subtract 1"),
 ]  # fmt: skip
 
 ATTACKS = [*ARCHIVES, *MEMBERS, *IDENTITY, *NOT_TIFF, *STRUCTURE, *VALUES]
