@@ -267,7 +267,8 @@ def _fill(lines: list[Line], columns: Sequence[Column], *, in_order: bool) -> No
         line.whisker = whisker(line.miou, low, high, start, stop)
         for column in columns:
             value = line.ious.get(column.key)
-            line.cells.append((_percent(value, point), _shade(value, *ranges[column.key])))
+            text = _percent(value, point) if line.ious else ""
+            line.cells.append((text, _shade(value, *ranges[column.key])))
         if line.at is not None:
             line.stamp = str(int(line.at.timestamp()))
             line.date = formats.date_format(timezone.localtime(line.at), SHORT_DAY_FORMAT)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from challenge.config.engines.places import ROOT
 
@@ -101,4 +102,4 @@ def sign_in(page: Page, email: str, password: str) -> None:
     page.fill("[name=login]", email)
     page.fill("[name=password]", password)
     page.click("main form button")
-    page.wait_for_url("**/")
+    expect(page).not_to_have_url(re.compile("/login/"))
