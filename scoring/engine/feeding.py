@@ -86,7 +86,7 @@ class Inline:
                 except decoder.NeedsGdal:
                     done = worker.decode(task, data, out, use_gdal=True)
             except Refused as refused:
-                outcome.problems.add(_named(refused.problem, member.name))
+                outcome.refuse(member, refused.problem)
             else:
                 shape = (spec.patch_height_px, spec.patch_width_px)
                 pixels = out[: spec.patch_pixels].reshape(shape)
@@ -145,7 +145,7 @@ class Isolated:
             self._for_gdal.append(member)
             return
         if answer.problem is not None:
-            outcome.problems.add(_named(answer.problem, member.name))
+            outcome.refuse(member, answer.problem)
         tell.one_more()
 
     def _fill(self, outcome: Outcome) -> None:
@@ -171,7 +171,7 @@ class Isolated:
         try:
             self._listing.read_into(member, view)
         except Refused as refused:
-            outcome.problems.add(refused.problem)
+            outcome.refuse(member, refused.problem)
             lane.free.append(slot)
             return
         finally:
@@ -204,8 +204,7 @@ class Isolated:
         orphans = [self._at.pop((lane.pid, slot)) for slot in lane.asked_at_s]
         self._pool.bury(lane)
         if len(orphans) == 1 and orphans[0].id in self._suspects:
-            limit = {"limit_s": round(ORDER_TIMEOUT_S)} if death.code == "raster-too-slow" else {}
-            outcome.problems.add(Problem.of(death.code, file=orphans[0].name, **limit))
+            outcome.refuse(orphans[0], Problem.of(death.code, limit_s=round(ORDER_TIMEOUT_S)))
             self._stopped = True
             return
         lanes = self._pool.gdal if lane.uses_gdal else self._pool.plain
@@ -213,7 +212,3 @@ class Isolated:
             raise DecodersLost(f"a decoder ended ({death.code}) and no other is left")
         self._suspects.update(member.id for member in orphans)
         (self._for_gdal if lane.uses_gdal else self._members).extendleft(reversed(orphans))
-
-
-def _named(problem: Problem, name: str) -> Problem:
-    return Problem.of(problem.code, file=name, **problem.params)

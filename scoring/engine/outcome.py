@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoring.engine import archive, decoder
-from scoring.engine.problems import LISTED_PROBLEMS, Findings, Problem
+from scoring.engine.problems import Findings, Problem
 from scoring.engine.spec import TaskSpec
 
 LISTED_VALUES = 8
+
+_Place = tuple[int, str]
 
 
 @dataclass
@@ -25,8 +27,8 @@ class Outcome:
     notes: list[Problem] = field(default_factory=list)
     digests: dict[str, bytes] = field(default_factory=dict)
     class_pixels: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
-    _foreign_values: list[tuple[str, Mapping[int, int]]] = field(default_factory=list)
-    _files_with_foreign_values: int = 0
+    _refused: list[tuple[_Place, Problem]] = field(default_factory=list)
+    _foreign_values: list[tuple[_Place, Mapping[int, int]]] = field(default_factory=list)
     _value_pixels: dict[int, int] = field(default_factory=dict)
     _constant: list[str] = field(default_factory=list)
     _hinted: list[str] = field(default_factory=list)
@@ -47,21 +49,27 @@ class Outcome:
         if decoded.has_display_hint:
             self._hinted.append(member.id)
         if foreign_values:
-            self._files_with_foreign_values += 1
+            self._foreign_values.append((_place(member), dict(foreign_values)))
             for value, pixels in foreign_values.items():
                 self._value_pixels[value] = self._value_pixels.get(value, 0) + pixels
-            if len(self._foreign_values) < LISTED_PROBLEMS:
-                self._foreign_values.append((member.name, dict(foreign_values)))
         elif np.count_nonzero(class_pixels) == 1:
             self._constant.append(member.id)
+
+    def refuse(self, member: archive.Member, problem: Problem) -> None:
+        """Take in one that could not be decoded; `problem` need not name the file."""
+        named = Problem.of(problem.code, file=member.name, **problem.params)
+        self._refused.append((_place(member), named))
 
     def finish(self) -> None:
         """Turn what was gathered into problems and notes."""
         highest = self.spec.n_classes - 1
         one_based = self._looks_like_masks() and bool(self._value_pixels)
-        for name, values in self._foreign_values:
-            self.problems.add(_value_problem(name, values, highest=highest, one_based=one_based))
-        self.problems.more += self._files_with_foreign_values - len(self._foreign_values)
+        # In the archive's order: decoders answer in another one each time.
+        found = self._refused + [
+            (place, _value_problem(place[1], values, highest=highest, one_based=one_based))
+            for place, values in self._foreign_values
+        ]
+        self.problems.extend(problem for _, problem in sorted(found, key=lambda f: f[0]))
         if self._constant:
             self.notes.append(
                 Problem.of(
@@ -87,6 +95,10 @@ class Outcome:
         for patch_id in sorted(self.digests):
             whole.update(patch_id.encode() + b"\0" + self.digests[patch_id])
         return whole.hexdigest()
+
+
+def _place(member: archive.Member) -> _Place:
+    return member.data_offset, member.name
 
 
 def _value_problem(

@@ -264,6 +264,7 @@ def _by_pool(
             if with_gdal:
                 decoders._for_gdal, decoders._members = decoders._members, deque()
             decoders.run(count, outcome, feeding.Teller(None, "checking", 0))
+        outcome.finish()
     finally:
         listing.close()
     return pixels, {str(p.file)[5:11]: p for p in outcome.problems}

@@ -145,6 +145,27 @@ def test_a_rejected_upload_leaves_no_evidence(world: World, truth: Path, tmp_pat
     assert not (tmp_path / "evidence").exists()
 
 
+def test_problems_are_told_in_the_archives_order(world: World, tmp_path: Path) -> None:
+    path, wrong = tmp_path / "upload.zip", world.first.copy()
+    wrong[0, 0] = 99
+    slow, quick = tiffs.by_gdal(wrong, compress="zstd"), b"no raster"
+    ids = [f"{n:06d}" for n in range(61713, 61743)]
+    path.write_bytes(
+        zips.archive(
+            [
+                zips.Item(f"PRED_{i}.tif".encode(), slow if n % 3 == 0 else quick)
+                for n, i in enumerate(ids)
+            ]
+        )
+    )
+    verdict = child.validate(
+        spec=world.spec, archive_path=path, expected_ids=ids, timeout_s=PLENTY_S, workers=2
+    )
+    assert isinstance(verdict, Rejected)
+    assert [p.file for p in verdict.problems] == [f"PRED_{i}.tif" for i in ids[:20]]
+    assert verdict.more == 10
+
+
 def broken(world: World, truth: Path, upload: Path, **changes: object) -> Broken:
     """The verdict of a run that is meant to break."""
     settings = {"evidence_path": None, "timeout_s": PLENTY_S} | changes
