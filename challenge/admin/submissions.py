@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import Exists, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html_join
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
@@ -19,7 +22,10 @@ from challenge.models import (
     Submission,
     Upload,
 )
+from challenge.rules import disclosure
+from challenge.rules.disclosure import Viewer
 from challenge.rules.lifecycle import State
+from challenge.selectors import leaderboard
 from challenge.services import evaluations, submissions
 
 
@@ -46,6 +52,21 @@ class QuotaInline(ReadOnlyInline):
     show_change_link = False
 
 
+class SamePixels(admin.SimpleListFilter):
+    """Submissions whose decoded pixels another team of the challenge submitted too."""
+
+    title = _("same pixels as another team")
+    parameter_name = "same_pixels"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("yes", _("Yes")), ("no", _("No"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() not in {"yes", "no"}:
+            return queryset
+        return queryset.filter(has_twin=self.value() == "yes")
+
+
 @admin.register(Submission)
 class SubmissionAdmin(ReadOnly):
     """Cancel, score again, disqualify, reinstate: each through its service."""
@@ -58,23 +79,40 @@ class SubmissionAdmin(ReadOnly):
         "created_at",
         "state",
         "miou",
+        "same_pixels",
         "is_baseline",
         "disqualified_at",
     )
-    list_filter = ("entry__phase", "is_baseline", ("disqualified_at", admin.EmptyFieldListFilter))
+    list_filter = (
+        "entry__phase",
+        SamePixels,
+        "is_baseline",
+        ("disqualified_at", admin.EmptyFieldListFilter),
+    )
     search_fields = ("id", "entry__team__name", "method_name", "archive_sha256")
     date_hierarchy = "created_at"
     list_select_related = ("entry__team", "entry__phase__challenge")
     inlines = (EvaluationInline, QuotaInline)
     actions = ("cancel", "score_again", "queue_failed", "disqualify", "reinstate")
     exclude = ("archive", "upload")
+    readonly_fields = ("twins",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Submission]:
         last = Evaluation.objects.filter(submission=OuterRef("pk")).order_by("-pk")
+        scored = last.filter(state=State.SCORED.value)
         found: QuerySet[Submission] = super().get_queryset(request)
         return found.annotate(
             last_state=Subquery(last.values("state")[:1]),
             last_miou=Subquery(last.values("score__miou")[:1]),
+            last_digest=Subquery(scored.values("score__content_digest")[:1]),
+        ).annotate(
+            has_twin=Exists(
+                _twins(
+                    OuterRef("last_digest"),
+                    OuterRef("entry__team"),
+                    OuterRef("entry__phase__challenge"),
+                )
+            )
         )
 
     @admin.display(description=_("phase"), ordering="entry__phase")
@@ -92,6 +130,29 @@ class SubmissionAdmin(ReadOnly):
     @admin.display(description="mIoU", ordering="last_miou")
     def miou(self, row: Any) -> str:
         return "–" if row.last_miou is None else f"{row.last_miou:.4f}"
+
+    @admin.display(description=_("same pixels as another team"), boolean=True, ordering="has_twin")
+    def same_pixels(self, row: Any) -> bool:
+        return bool(row.has_twin)
+
+    @admin.display(description=_("same pixels as"), empty_value="–")
+    def twins(self, row: Any) -> str:
+        entry = row.entry
+        found = _twins(row.last_digest, entry.team_id, entry.phase.challenge_id)
+        return format_html_join(
+            ", ",
+            '<a href="{}">{}: {}</a>',
+            (
+                (
+                    reverse("admin:challenge_submission_change", args=[one.pk]),
+                    one.entry.team.name,
+                    one,
+                )
+                for one in Submission.objects.filter(evaluations__score__in=found.values("pk"))
+                .select_related("entry__team", "entry__phase__challenge")
+                .distinct()
+            ),
+        )
 
     @admin.action(description=_("Cancel (take out of the queue)"))
     def cancel(self, request: HttpRequest, rows: QuerySet[Submission]) -> None:
@@ -155,6 +216,17 @@ class SubmissionAdmin(ReadOnly):
         )
 
 
+def _twins(digest: Any, team: Any, challenge: Any) -> QuerySet[Score]:
+    """Return other teams' scores of the very same pixels, in the same challenge."""
+    return (
+        Score.objects.filter(
+            content_digest=digest, evaluation__submission__entry__phase__challenge=challenge
+        )
+        .exclude(content_digest="")
+        .exclude(evaluation__submission__entry__team=team)
+    )
+
+
 class EventInline(ReadOnlyInline):
     model = EvaluationEvent
     fields = ("at", "from_state", "to_state", "attempt", "actor", "worker", "reason")
@@ -186,12 +258,40 @@ class EvaluationAdmin(ReadOnly):
 
 @admin.register(Score)
 class ScoreAdmin(ReadOnly):
+    """Figures as organisers may see them: here too an open phase's are rounded."""
+
     challenge_path = "evaluation__submission__entry__phase__challenge"
-    list_display = ("id", "evaluation", "miou", "engine_version", "content_digest", "seconds")
+    list_display = ("id", "evaluation", "miou_shown", "engine_version", "content_digest", "seconds")
     list_filter = ("engine_version",)
     search_fields = ("content_digest", "evaluation__submission__id")
-    list_select_related = ("evaluation",)
-    exclude = ("card",)
+    list_select_related = ("evaluation__submission__entry__phase__challenge",)
+    fields = (
+        "evaluation",
+        "miou_shown",
+        "class_ious_shown",
+        "engine_version",
+        "content_digest",
+        "evidence_name",
+        "seconds",
+        "created_at",
+    )
+    readonly_fields = ("miou_shown", "class_ious_shown")
+
+    @admin.display(description="mIoU", ordering="miou")
+    def miou_shown(self, row: Score) -> float | None:
+        return disclosure.figure(row.miou, terms=_terms(row))
+
+    @admin.display(description=_("IoU by class"))
+    def class_ious_shown(self, row: Score) -> str:
+        terms = _terms(row)
+        return ", ".join(
+            f"{key} {disclosure.figure(iou, terms=terms)}" for key, iou in row.class_ious.items()
+        )
+
+
+def _terms(row: Score) -> disclosure.Terms:
+    phase = row.evaluation.submission.entry.phase
+    return leaderboard.terms_for(phase, viewer=Viewer.ORGANISER, now=timezone.now())
 
 
 @admin.register(Upload)

@@ -9,7 +9,7 @@ from django.contrib import admin
 from django.test import Client
 from django.urls import reverse
 
-from challenge.models import AuditEvent, Evaluation, Phase, Registration, Submission, User
+from challenge.models import AuditEvent, Evaluation, Phase, Registration, Score, Submission, User
 from challenge.services import evaluations, tokens, training_runs
 from tests.factories import (
     NOON,
@@ -202,3 +202,40 @@ def test_participants_are_sent_to_the_log_in(client: Client, scored: Submission)
 def test_the_trail_is_only_read(client: Client, boss: User, phase: Phase) -> None:
     AuditEvent.objects.create(at=NOON + timedelta(days=1), action="x")
     assert client.get(reverse("admin:challenge_auditevent_add")).status_code == 403
+
+
+def test_the_same_pixels_under_another_account_are_shown(
+    client: Client, organiser: User, phase: Phase
+) -> None:
+    rows = {}
+    for name, digest in (("Ours", "a" * 64), ("Twins", "a" * 64), ("Others", "b" * 64)):
+        rows[name] = submit(make_team(phase.challenge, name), phase)
+        give_score(rows[name], 0.5)
+        Score.objects.filter(evaluation__submission=rows[name]).update(content_digest=digest)
+    url = reverse("admin:challenge_submission_changelist")
+    found = client.get(url, {"same_pixels": "yes"}).context["cl"].queryset
+    assert {row.entry.team.name for row in found} == {"Ours", "Twins"}
+    page = client.get(reverse("admin:challenge_submission_change", args=[rows["Ours"].pk]))
+    shown = page.content.decode()
+    assert reverse("admin:challenge_submission_change", args=[rows["Twins"].pk]) in shown
+    assert reverse("admin:challenge_submission_change", args=[rows["Others"].pk]) not in shown
+
+
+def test_the_same_team_twice_is_no_twin(client: Client, organiser: User, phase: Phase) -> None:
+    team = make_team(phase.challenge)
+    for _turn in range(2):
+        give_score(submit(team, phase), 0.5)
+    Score.objects.update(content_digest="a" * 64)
+    url = reverse("admin:challenge_submission_changelist")
+    assert not client.get(url, {"same_pixels": "yes"}).context["cl"].queryset.exists()
+
+
+def test_the_admin_has_no_log_in_of_its_own(client: Client) -> None:
+    make_user("boss", is_superuser=True, is_staff=True)
+    asked = client.get(reverse("admin:login") + "?next=/admin/")
+    assert asked.status_code == 302
+    assert asked.url.startswith(reverse("account_login"))
+    assert "%2Fadmin%2F" in asked.url
+    tried = client.post(reverse("admin:login"), {"username": "boss", "password": "x"})
+    assert tried.status_code == 302
+    assert tried.url.startswith(reverse("account_login"))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
+from django.contrib import admin
+from django.urls import reverse
 
 from challenge.models import Phase
 from tests.permissions.table import TABLE
@@ -108,6 +110,23 @@ def test_what_is_unpublished_is_there_for_its_organisers_alone(role: str, hide: 
         text = body_of(person.ask(method, address(route, world)))
         if hide == "challenge":
             assert "/abc/" not in text
+
+
+def test_the_admin_tells_figures_of_an_open_phase_no_finer_than_the_pages() -> None:
+    world = make_world()
+    person = visitor("organiser", world)
+    leaks, opened = [], 0
+    for model in admin.site._registry:
+        name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
+        row = model._default_manager.first()
+        urls = [reverse(f"{name}_changelist")]
+        urls += [reverse(f"{name}_change", args=[row.pk])] if row is not None else []
+        for url in urls:
+            answer = person.ask("GET", url)
+            opened += answer.status_code == 200
+            leaks += [f"{url}: {found}" for found in LEAK.findall(body_of(answer))]
+    assert not leaks, "\n".join(leaks)
+    assert opened > 10
 
 
 @pytest.mark.parametrize("role", ["anonymous", "captain"])
