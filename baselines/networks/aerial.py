@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from baselines.networks import doubling
 from baselines.networks.metadata import MetadataEncoder, Spread
 from baselines.networks.operators import segmentation_models
 from baselines.networks.output import Output
@@ -57,6 +58,10 @@ class Aerial(nn.Module):
         self.encoder: nn.Module = model.encoder
         self.decoder: nn.Module = model.decoder
         self.head: nn.Module = model.segmentation_head
+        # Other interpolations or attention between the layers rule the short cut out.
+        self._is_plain_unet = architecture == "unet" and not {
+            "decoder_interpolation", "decoder_attention_type", "encoder_depth",
+        }.intersection(options)  # fmt: skip
         self.channels: tuple[int, ...] = tuple(model.encoder.out_channels)
         self.metadata = MetadataEncoder(spread=metadata_spread) if metadata else None
 
@@ -71,7 +76,9 @@ class Aerial(nn.Module):
 
     def decode(self, maps: list[Tensor]) -> Tensor:
         """Give the logits [B, classes, H, W] of the encoder's maps."""
-        logits: Tensor = self.head(self.decoder(maps))
+        is_doubled = self._is_plain_unet and maps[-1].device.type == "cpu"
+        decoded = doubling.decode(self.decoder, maps) if is_doubled else self.decoder(maps)
+        logits: Tensor = self.head(decoded)
         return logits
 
     def forward(self, *, aerial: Tensor, metadata: Tensor | None = None, **unused: Any) -> Output:

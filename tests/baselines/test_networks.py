@@ -10,10 +10,11 @@ import pytest
 torch = pytest.importorskip("torch", reason="the extra `baselines` is not installed")
 
 from torch import Tensor, nn  # noqa: E402
+from torch.nn import functional  # noqa: E402
 
 from baselines import networks  # noqa: E402
 from baselines.bench import reference  # noqa: E402
-from baselines.networks import attention, operators, utae, utt  # noqa: E402
+from baselines.networks import aerial, attention, doubling, operators, utae, utt  # noqa: E402
 from baselines.networks.metadata import MetadataEncoder  # noqa: E402
 from baselines.networks.output import enlarge, upsample  # noqa: E402
 
@@ -276,6 +277,30 @@ def test_operators_are_defined_only_beside_a_torch_without_cuda() -> None:
     operators.segmentation_models()
     expected = torch.version.cuda is None and operators._torchvision_wants_cuda()
     assert (operators._library is not None) == expected
+
+
+@pytest.mark.parametrize("skips", [0, 3])
+def test_the_doubled_convolution_is_the_convolution_of_the_doubled(skips: int) -> None:
+    convolution = nn.Conv2d(5 + skips, 4, 3, padding=1)
+    coarse = torch.randn(2, 5, 6, 7)
+    skip = torch.randn(2, skips, 12, 14) if skips else None
+    doubled = functional.interpolate(coarse, scale_factor=2, mode="nearest")
+    expected = convolution(doubled if skip is None else torch.cat([doubled, skip], 1))
+    ours = doubling.convolve_doubled(coarse, skip, convolution=convolution)
+    assert torch.allclose(ours, expected, atol=1e-5)
+    one, other = (
+        torch.autograd.grad(out.square().sum(), convolution.weight) for out in (ours, expected)
+    )
+    assert torch.allclose(one[0], other[0], rtol=1e-4, atol=1e-3)
+
+
+def test_the_short_decoder_decodes_as_the_long_one() -> None:
+    network = networks.build("unet", encoder="resnet18").eval()
+    assert isinstance(network, aerial.Aerial)
+    with torch.no_grad():
+        maps = network.encode(torch.rand(1, 5, 128, 128))
+        short, long = doubling.decode(network.decoder, maps), network.decoder(maps)
+    assert torch.allclose(short, long, atol=1e-4)
 
 
 @pytest.mark.parametrize("size", [(7, 12), (20, 10), (512, 300)])
