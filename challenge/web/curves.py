@@ -13,8 +13,9 @@ from challenge.web.context import PALETTE
 
 WIDTH, HEIGHT = 560, 260
 LEFT, RIGHT, TOP, BOTTOM = 52, 14, 14, 34
-# Colours of the palette that can be told apart on light and dark grounds.
-COLORS = tuple(PALETTE[position] for position in (4, 2, 0, 7, 8, 3, 1))
+# Colours of the palette that can be told apart, the first on light and dark grounds alike.
+COLORS = tuple(PALETTE[position] for position in (0, 4, 7, 6, 3, 2))
+QUIET = PALETTE[1]
 
 
 @dataclass(frozen=True)

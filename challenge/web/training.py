@@ -184,7 +184,7 @@ def _live(found: TrainingRun) -> dict[str, Any]:
     losses = [
         curves.of_run(found, name="val_loss", label=gettext("validation"), hue=hue),
         curves.of_run(
-            found, name="train_loss", label=gettext("training"), hue=curves.color(1), dashed=True
+            found, name="train_loss", label=gettext("training"), hue=curves.QUIET, dashed=True
         ),
     ]
     mious = [curves.of_run(found, name="val_miou", label=gettext("validation"), hue=hue)]
