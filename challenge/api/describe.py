@@ -157,6 +157,30 @@ def _tus_paths() -> dict[str, Any]:
         responses = answers | {status: _problem(status) for status in refusals}
         return {**common, "operationId": name, "summary": text, "responses": responses, **more}
 
+    upload_fields: dict[str, Any] = {
+        "id": {"type": "string", "format": "uuid"},
+        "original_name": {"type": "string"},
+        "length_bytes": {"type": "integer"},
+        "offset_bytes": {"type": "integer"},
+        "created_at": {"type": "string", "format": "date-time"},
+        "expires_at": {"type": "string", "format": "date-time"},
+    }
+    listed = {
+        "type": "object",
+        "title": "Uploads",
+        "required": ["items"],
+        "properties": {
+            "items": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "title": "UploadLine",
+                    "required": list(upload_fields),
+                    "properties": upload_fields,
+                },
+            }
+        },
+    }
     usual = ("400", "401", "403", "405", "412", "429", "500")
     return {
         "/api/v1/uploads": {
@@ -167,6 +191,17 @@ def _tus_paths() -> dict[str, Any]:
                 "summary": "What this server's tus can do",
                 "responses": {"204": {"description": "See the Tus-* headers"}},
             },
+            "get": operation(
+                "upload_list",
+                "One's uploads that were not submitted: to resume, or to delete. Scope: `submit`.",
+                {
+                    "200": {
+                        "description": "The uploads, the newest first",
+                        "content": {"application/json": {"schema": listed}},
+                    }
+                },
+                ("401", "403", "405", "429", "500"),
+            ),
             "post": operation(
                 "upload_create",
                 "Declare an upload, perhaps with its first bytes. Scope: `submit`.",

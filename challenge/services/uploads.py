@@ -100,6 +100,14 @@ def get(*, user: User, upload_id: UUID, now: datetime | None = None) -> Upload:
     return upload
 
 
+def waiting(user: User, *, now: datetime | None = None) -> list[Upload]:
+    """The person's uploads that count against their allowance, newest first (one query)."""
+    found = Upload.objects.filter(
+        user=user, expires_at__gt=now or timezone.now(), submission__isnull=True
+    )
+    return list(found.order_by("-created_at"))
+
+
 def offset_bytes(upload: Upload) -> int:
     """How many bytes are safely here. Raises ``Refusal`` (410) where they were swept."""
     if upload.archive:

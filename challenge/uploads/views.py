@@ -38,6 +38,7 @@ def speaks_tus(view: View[P]) -> View[P]:
         try:
             if request.method != "OPTIONS":
                 throttles.check(request, kind="upload")
+            if request.method not in {"OPTIONS", "GET"}:  # GET is no method of tus
                 headers.check_version(request)
             response = view(request, *args, **kwargs)
         except Refusal as refusal:
@@ -82,12 +83,17 @@ def _wrong_method(request: HttpRequest, allow: str) -> Refusal:
 
 @speaks_tus
 def collection(request: HttpRequest) -> HttpResponse:
-    """OPTIONS: what the server can do. POST: create an upload, perhaps with its first bytes."""
+    """OPTIONS: what the server can do. POST: create an upload, perhaps with its first bytes.
+
+    GET, beside tus: one's uploads that were not submitted, to resume or delete.
+    """
     if request.method == "OPTIONS":
         return _options()
+    if request.method == "GET":
+        return _list(request)
     if request.method == "POST":
         return _create(request)
-    raise _wrong_method(request, "OPTIONS, POST")
+    raise _wrong_method(request, "OPTIONS, GET, POST")
 
 
 @speaks_tus
@@ -118,6 +124,27 @@ def _options() -> HttpResponse:
     response["Tus-Max-Size"] = str(settings.UPLOAD_LIMIT_BYTES)
     response["Tus-Checksum-Algorithm"] = ",".join(upload_parts.CHECKSUMS)
     return response
+
+
+def _list(request: HttpRequest) -> HttpResponse:
+    user = identities.identify(request, scope="submit", kind="upload").user
+    items = []
+    for upload in uploads.waiting(user):
+        try:
+            offset = uploads.offset_bytes(upload)
+        except Refusal:
+            continue  # swept since the list was read
+        items.append(
+            {
+                "id": str(upload.id),
+                "original_name": upload.original_name,
+                "length_bytes": upload.length_bytes,
+                "offset_bytes": offset,
+                "created_at": upload.created_at,
+                "expires_at": upload.expires_at,
+            }
+        )
+    return JsonResponse({"items": items})
 
 
 def _create(request: HttpRequest) -> HttpResponse:

@@ -236,6 +236,16 @@ def test_method_override_for_clients_that_cannot_patch(tus: Tus) -> None:
     assert (response.status, response.headers["Upload-Offset"]) == (204, "3")
 
 
+def test_what_was_not_submitted_is_listed(tus: Tus) -> None:
+    path = tus.create(100)
+    tus.patch(path, BODY[:40], offset=0)
+    tus.create(7)
+    response = tus.request("GET", "/api/v1/uploads", Tus_Resumable="")
+    items = json.loads(response.text)["items"]  # type: ignore[attr-defined]
+    assert [(one["length_bytes"], one["offset_bytes"]) for one in items] == [(7, 0), (100, 40)]
+    assert path.endswith(items[1]["id"])
+
+
 @pytest.mark.parametrize("method", ["GET", "PUT"])
 def test_other_methods_get_405_with_allow(tus: Tus, method: str) -> None:
     path = tus.create(3)
