@@ -12,8 +12,10 @@ import socket
 import time
 from pathlib import Path
 from threading import Event, Thread
+from typing import Any
 
 from celery import shared_task
+from celery.signals import worker_ready
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connection
 from django.db.utils import InterfaceError
@@ -38,6 +40,17 @@ log = logging.getLogger(__name__)
 # does so after the evaluation at hand.
 DRAIN_S = 60.0
 PROGRESS_EVERY_S = 1.0
+
+
+@worker_ready.connect
+def say_isolation(sender: Any, **_: object) -> None:
+    """Log at start how this worker's decoders are locked in, or that it will score nothing."""
+    if "scoring" not in sender.app.amqp.queues.consume_from:
+        return
+    try:
+        log.info("decoders will be isolated by %s", sandbox.require())
+    except sandbox.IsolationUnavailable as error:
+        log.critical("this worker scores nothing: %s", error)
 
 
 @shared_task(name="scoring.score", acks_late=False)

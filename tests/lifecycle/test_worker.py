@@ -53,6 +53,7 @@ def test_a_good_and_a_broken_archive_find_their_ends(
     worker.start()
     wait_until(lambda: not {"queued", "scoring"} & set(states()), what="three ends", worker=worker)
     assert states() == ["scored", "rejected", "rejected"], worker.said()
+    assert "decoders will be isolated by landlock" in worker.said()
     score = good.evaluations.get().score
     assert score.card["patches"] == PATCHES
     assert score.miou is not None
