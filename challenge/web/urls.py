@@ -11,6 +11,7 @@ from django.urls import path
 from challenge.web import (
     accounts,
     challenges,
+    downloads,
     home,
     leaderboards,
     submissions,
@@ -89,6 +90,7 @@ urlpatterns = [
     path("submissions/<uuid:pk>/live/", submissions.live, name="submission-live"),
     path("submissions/<uuid:pk>/card.json", submissions.card, name="submission-card"),
     path("submissions/<uuid:pk>/receipt.json", submissions.receipt, name="submission-receipt"),
+    path("submissions/<uuid:pk>/archive/", downloads.archive, name="submission-archive"),
     path("submissions/<uuid:pk>/cancel/", submissions.cancel, name="cancel-submission"),
     path("submissions/<uuid:pk>/final/", submissions.choose_final, name="choose-final"),
 ]

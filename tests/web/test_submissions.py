@@ -240,3 +240,23 @@ def test_my_list_holds_my_teams_submissions_alone(
     )
     assert "U-Net" in html
     assert "Rival" not in html
+
+
+def test_a_team_gets_its_archive_back_in_ranges(team: Team, phase: Phase, visit: Visit) -> None:
+    made = factories.submit(team, phase, archive=factories.make_archive(b"0123456789"))
+    client = visit(factories.captain_of(team))
+    address = page(made, "submission-archive")
+    whole = client.get(address)
+    assert b"".join(whole.streaming_content) == b"0123456789"  # type: ignore[attr-defined]
+    assert whole["Content-Disposition"].startswith("attachment")
+    assert whole["X-Content-Type-Options"] == "nosniff"
+    part = client.get(address, headers={"Range": "bytes=2-4"})
+    assert (part.status_code, part["Content-Range"]) == (206, "bytes 2-4/10")
+    assert b"".join(part.streaming_content) == b"234"  # type: ignore[attr-defined]
+    assert client.get(address, headers={"Range": "bytes=10-12"}).status_code == 416
+
+
+def test_a_rival_gets_no_archive(submission: Submission, visit: Visit) -> None:
+    rival = factories.captain_of(factories.make_team(submission.entry.phase.challenge))
+    assert visit(rival).get(page(submission, "submission-archive")).status_code == 404
+    assert visit().get(page(submission, "submission-archive")).status_code == 302

@@ -1,0 +1,66 @@
+"""A team's own archive, given back in ranges: the browser draws predictions from it again.
+
+No raster is decoded here: bytes leave as they came, as an attachment, to the team alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import IO, Any
+from uuid import UUID
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.views.decorators.http import require_GET
+
+from challenge.selectors import submissions as selector
+from challenge.services import archives
+from challenge.web.views import refusals_as_pages
+
+RANGE = re.compile(r"bytes=(?P<first>[0-9]{1,15})-(?P<last>[0-9]{0,15})", re.ASCII)
+CHUNK_BYTES = 1 << 18
+
+
+@require_GET
+@login_required
+@refusals_as_pages
+def archive(request: HttpRequest, pk: UUID) -> HttpResponseBase:
+    """Answer an archive, whole or the one range that was asked for."""
+    user: Any = request.user
+    submission, _viewer = selector.get(pk, user=user)
+    size = submission.archive_bytes
+    first, last = 0, size - 1
+    asked = RANGE.fullmatch(request.headers.get("Range", ""))
+    if asked is not None:
+        first = int(asked["first"])
+        last = min(last, int(asked["last"] or last))
+        if first > last:
+            return HttpResponse(status=416, headers={"Content-Range": f"bytes */{size}"})
+    stored = archives.open_stored(submission.archive)
+    response = StreamingHttpResponse(
+        _slice(stored, first, last + 1),
+        status=200 if asked is None else 206,
+        content_type="application/zip",
+    )
+    phase = submission.entry.phase
+    name = f"{phase.challenge.slug}-{phase.slug}-{submission.number}.zip"
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
+    response["Content-Length"] = str(last + 1 - first)
+    response["Accept-Ranges"] = "bytes"
+    response["Cache-Control"] = "private, no-store"
+    if asked is not None:
+        response["Content-Range"] = f"bytes {first}-{last}/{size}"
+    return response
+
+
+def _slice(stored: IO[bytes], first: int, end: int) -> Iterator[bytes]:
+    with stored:
+        stored.seek(first)
+        left = end - first
+        while left > 0:
+            chunk = stored.read(min(CHUNK_BYTES, left))
+            if not chunk:
+                return
+            left -= len(chunk)
+            yield chunk
