@@ -286,7 +286,7 @@ UPLOAD_IDLE_S = env.integer("UPLOAD_IDLE_S", default=20, minimum=1)
 API_RATE_ADDRESS = env.integer("API_RATE_ADDRESS", default=600, minimum=1)
 API_RATE_UPLOAD = env.integer("API_RATE_UPLOAD", default=1200, minimum=1)
 API_RATE_TOKEN = env.integer("API_RATE_TOKEN", default=600, minimum=1)
-FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.TemporaryFileUploadHandler"]
+FILE_UPLOAD_HANDLERS = ["challenge.uploads.form_files.FormFileHandler"]
 FILE_UPLOAD_TEMP_DIR = env.folder("UPLOAD_TEMP_DIR")
 
 # Hidden labels and the per-patch counts drawn from them: set for workers alone, never for the web.

@@ -17,7 +17,7 @@ from challenge.models import Entry, Invitation, MergeRequest, QuotaLine, Submiss
 from challenge.rules import quota as quota_rule
 from challenge.rules.lifecycle import QuotaMove
 from challenge.selectors import people
-from challenge.services import audit, ranks, teams
+from challenge.services import audit, ranks, teams, throttles
 
 INVITATION_AGE = timedelta(days=14)
 
@@ -28,7 +28,7 @@ def invite(
     """Invite to a team (captain), by link or to one address; return it and its token, shown once.
 
     The caller sends or shows the link. Raises ``not-captain``, ``teams-frozen``, ``team-full``,
-    ``email-invalid``.
+    ``email-invalid``, ``too-many-requests``.
     """
     now = now or timezone.now()
     teams.check_captain(team, actor)
@@ -42,6 +42,7 @@ def invite(
             validate_email(email)
         except ValidationError:
             raise refuse("email-invalid", email=email[:100]) from None
+    throttles.check_invitations(actor.pk)
     token = secrets.token_urlsafe(24)
     invitation = Invitation.objects.create(
         team=team,

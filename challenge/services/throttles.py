@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 WINDOW_S = 60
 FAILED_LOGINS_LIMIT = 30
+INVITATIONS_LIMIT = 20
+HOUR_S = 3600
 
 
 def hit(key: str, *, limit: int, window_s: int = WINDOW_S, now_s: float | None = None) -> int:
@@ -71,6 +73,11 @@ def check_token(token_id: int, *, kind: str) -> None:
 def check_failed_login(request: HttpRequest) -> None:
     """Count one wrong token of an address, so that tokens cannot be guessed."""
     _refuse(hit(f"failed:{address(request)}", limit=FAILED_LOGINS_LIMIT))
+
+
+def check_invitations(user_id: int) -> None:
+    """Count one invitation of a person, an hour: they may be e-mails to strangers."""
+    _refuse(hit(f"invite:{user_id}", limit=INVITATIONS_LIMIT, window_s=HOUR_S))
 
 
 def _refuse(wait_s: int) -> None:

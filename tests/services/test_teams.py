@@ -10,7 +10,7 @@ from django.db import IntegrityError, transaction
 from challenge.errors import Refusal
 from challenge.models import AuditEvent, Challenge, Membership, RankLine, Team, User
 from challenge.selectors import people
-from challenge.services import quota, team_merges, teams
+from challenge.services import quota, team_merges, teams, throttles
 from tests.factories import (
     NOON,
     captain_of,
@@ -250,3 +250,13 @@ def test_the_database_knows_one_team_per_person_and_one_captain(challenge: Chall
         Membership.objects.create(team=other, user=captain_of(team), challenge=challenge)
     with pytest.raises(IntegrityError), transaction.atomic():
         Membership.objects.create(team=team, user=make_user(), challenge=challenge, role="captain")
+
+
+def test_nobody_floods_strangers_with_invitations(challenge: Challenge) -> None:
+    team = make_team(challenge)
+    captain = captain_of(team)
+    for number in range(throttles.INVITATIONS_LIMIT):
+        team_merges.invite(team=team, actor=captain, email=f"stranger{number}@example.org")
+    with refused("too-many-requests"):
+        team_merges.invite(team=team, actor=captain, email="one.more@example.org")
+    assert team.invitations.count() == throttles.INVITATIONS_LIMIT
