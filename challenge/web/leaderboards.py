@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import csv
-import zlib
+import hashlib
+import time
 from typing import Any
 
+from django.core.cache import cache
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.template.loader import render_to_string
+from django.utils import timezone
 from django.utils.cache import get_conditional_response, patch_cache_control
 from django.utils.http import quote_etag
-from django.utils.translation import gettext
+from django.utils.safestring import SafeString, mark_safe
 from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_GET
 
 from challenge.models import Phase
 from challenge.selectors import leaderboard, pages, progress
 from challenge.web import boards, charts
-from challenge.web.middleware import TIMEZONE_COOKIE
 from challenge.web.views import frame, language, refusals_as_pages
 
+TABLE_KEPT_S = 600
 CSV_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -34,18 +38,13 @@ def board(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
     unchanged = get_conditional_response(request, etag=tag)
     if unchanged is not None and not request.session.get("_messages"):
         return unchanged
-    found = leaderboard.board(phase, user=user)
-    choice = boards.Choice.of(request.GET, keys=[one.key for one in found.classes])
     response = render(
         request,
         "web/leaderboard.html",
         frame(request, phase.challenge, current="leaderboard", phase=phase)
         | {
-            "board": found,
-            "table": boards.table(found, choice=choice),
-            "choice": choice,
+            "table_html": _table(request, phase),
             "sibling_phases": pages.phase_menu(phase.challenge),
-            "frequencies": boards.frequencies(phase.challenge),
         },
     )
     response["ETag"] = tag
@@ -124,26 +123,55 @@ def as_json(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
     )
 
 
-def _etag(request: HttpRequest, phase: Phase) -> str:
-    """Return what changes with anything that the page shows to this viewer.
+def _table(request: HttpRequest, phase: Phase) -> SafeString:
+    """Return the table as this viewer sees it, printed once per state of the board and look.
 
-    The CSRF cookie is in it because the page's forms carry its token; the challenge's own date
-    because titles and published results come from its file.
+    Only the plain address is kept, so that nobody fills the cache with made-up ones.
     """
-    cookies = request.COOKIES
-    seen = "|".join(
+    key = f"board-{hashlib.sha256(_seen(request, phase).encode()).hexdigest()}"
+    plain = not request.GET
+    kept: str | None = cache.get(key) if plain else None
+    if kept is None:
+        user: Any = request.user
+        found = leaderboard.board(phase, user=user)
+        choice = boards.Choice.of(request.GET, keys=[one.key for one in found.classes])
+        context = {
+            "board": found,
+            "challenge": phase.challenge,
+            "phase": phase,
+            "table": boards.table(found, choice=choice),
+            "choice": choice,
+        }
+        kept = render_to_string("web/parts/board.html", context, request)
+        if plain:
+            cache.set(key, str(kept), TABLE_KEPT_S)
+    return mark_safe(kept)
+
+
+def _seen(request: HttpRequest, phase: Phase) -> str:
+    """Return what changes with anything that the table shows to this viewer.
+
+    The challenge's own date is in it because published results come from its file, the ten
+    minutes because a team's new name changes no rank.
+    """
+    user: Any = request.user
+    return "|".join(
         [
+            leaderboard.etag(phase, user=user),
             language(),
-            getattr(request, "theme", ""),
-            cookies.get(TIMEZONE_COOKIE, ""),
-            cookies.get("csrftoken", ""),
+            timezone.get_current_timezone_name(),
             request.get_full_path(),
             phase.challenge.updated_at.isoformat(),
-            gettext("Leaderboard"),
+            str(int(time.time() // TABLE_KEPT_S)),
         ]
     )
-    user: Any = request.user
-    return quote_etag(f"{leaderboard.etag(phase, user=user)}-{zlib.crc32(seen.encode()):08x}")
+
+
+def _etag(request: HttpRequest, phase: Phase) -> str:
+    """Return what changes with anything on the page: the table, the theme, the forms' token."""
+    look = [getattr(request, "theme", ""), request.COOKIES.get("csrftoken", "")]
+    seen = "|".join([_seen(request, phase), *look])
+    return quote_etag(hashlib.sha256(seen.encode()).hexdigest()[:32])
 
 
 def _cell(value: Any) -> Any:
