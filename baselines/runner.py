@@ -147,7 +147,7 @@ class _Runner:
         self._tell({"event": "device", **device()})
         self._tell({"event": "stage", "stage": "preparing"})
         for row in _earlier_epochs(self.folder):
-            self._tell({"event": "epoch", **row})
+            self._tell({"event": "epoch", "again": True, **row})
         trained = train.run(
             recipe,
             data_root=Path(job.data_root),

@@ -287,10 +287,15 @@ class _Heartbeat:
             self.lost.set()
             return False
         while following.epochs:
-            epoch = following.epochs[0]
+            metrics = dict(following.epochs[0])
+            again = metrics.pop("again", False)
             try:
                 training_runs.record_epoch(
-                    claim.run_id, attempt=claim.attempt, epoch=epoch["epoch"], metrics=epoch
+                    claim.run_id,
+                    attempt=claim.attempt,
+                    epoch=metrics["epoch"],
+                    metrics=metrics,
+                    again=again,
                 )
             except Refusal:
                 self.lost.set()

@@ -205,12 +205,20 @@ def record_epoch(
     attempt: int,
     epoch: int,
     metrics: dict[str, Any],
+    again: bool = False,
     now: datetime | None = None,
 ) -> None:
-    """Add or replace one point of a run's curves. Raises Conflict ``late-worker``."""
+    """Add or replace one point of a run's curves. Raises Conflict ``late-worker``.
+
+    ``again``: an earlier attempt trained it. A new epoch is progress, after which a lost worker
+    is the first again: days on machines that come and go must not end with the third of them.
+    """
     now = now or timezone.now()
     with transaction.atomic():
         run = _lock_attempt(run_id, attempt=attempt)
+        if not again and run.attempts_before < attempt - 1:
+            run.attempts_before = attempt - 1
+            run.save(update_fields=["attempts_before"])
         TrainingPoint.objects.update_or_create(
             run=run, epoch=epoch, defaults={"metrics": metrics, "at": now}
         )
@@ -298,7 +306,7 @@ def requeue_failed(*, run: TrainingRun, actor: User, now: datetime | None = None
 
 
 def sweep(*, now: datetime | None = None) -> RunSweepReport:
-    """Queue runs of lost workers again (three attempts), ring while anything waits."""
+    """Queue runs of lost workers again (three attempts without an epoch), ring while any waits."""
     now = now or timezone.now()
     report = RunSweepReport()
     expired = TrainingRun.objects.filter(state=RunState.RUNNING.value, lease_until__lt=now)

@@ -66,7 +66,9 @@ def test_lost_three_times_it_fails() -> None:
     now = NOON
     for attempt in (1, 2, 3):
         assert claim(now).attempt == attempt
-        training_runs.record_epoch(run.pk, attempt=attempt, epoch=1, metrics={}, now=now)
+        training_runs.record_epoch(
+            run.pk, attempt=attempt, epoch=1, metrics={}, again=True, now=now
+        )
         now += HOUR
         report = training_runs.sweep(now=now)
         assert (report.requeued, report.failed) == (
@@ -137,3 +139,35 @@ def test_the_database_wants_a_lease_while_running() -> None:
     for columns in ({"state": "running"}, {"lease_until": NOON}, {"state": "asleep"}):
         with pytest.raises(IntegrityError), transaction.atomic():
             TrainingRun.objects.filter(pk=run.pk).update(**columns)
+
+
+def test_a_new_epoch_is_progress_after_which_losses_count_anew() -> None:
+    run = make_run()
+    now = NOON
+    for attempt in range(1, 7):
+        assert claim(now).attempt == attempt
+        training_runs.record_epoch(run.pk, attempt=attempt, epoch=0, metrics={}, again=attempt > 1)
+        if attempt == 3:
+            training_runs.record_epoch(run.pk, attempt=attempt, epoch=1, metrics={})
+        now += HOUR
+        swept = training_runs.sweep(now=now)
+        # Attempts 3, 4 and 5 are three without progress since the new epoch of the third.
+        if attempt == 5:
+            assert swept.failed == [run.pk]
+            break
+        assert swept.requeued == [run.pk]
+    assert attempt == 5
+
+
+def test_a_worker_takes_only_what_it_can_do() -> None:
+    make_run(recipe="flair-1-unet")
+    elsewhere = make_run(recipe="tiny-unet", data_root="mars")
+    here = make_run(recipe="tiny-unet", data_root="toy", now=NOON + HOUR)
+    found = training_runs.claim(worker="w", recipe_prefix="tiny-", data_roots=["toy"])
+    assert found is not None
+    assert found.run_id == here.pk
+    assert training_runs.claim(worker="w", recipe_prefix="tiny-", data_roots=["toy"]) is None
+    assert training_runs.claim(worker="w", data_roots=[]) is None
+    found = training_runs.claim(worker="w", recipe_prefix="tiny-")
+    assert found is not None
+    assert found.run_id == elsewhere.pk
