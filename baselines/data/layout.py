@@ -3,7 +3,7 @@
 Every published layout is read alike: FLAIR #1 (old, with img/ and msk/ side by side under train/
 and test/, and new), FLAIR #2, the toys and the Hugging Face tree once its zips are unpacked. A
 patch's domain and zone come from folder names; the part is "test" below a folder whose name holds
-"test", else "train".
+the word "test", else "train".
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ _SERIES = re.compile(
     r"_(?P<kind>data\.npy|masks\.npy|products\.txt)"
 )
 _DOMAIN = re.compile(r"D[0-9]{3}_[0-9]{4}")
+_TEST = re.compile(r"(?<![a-z])test(?![a-z])", re.IGNORECASE)  # not "latest"
 _ZONE = re.compile(r"Z[0-9]+_[A-Z]{2}")
 
 
@@ -131,7 +132,8 @@ def _files(root: Path) -> Iterator[Path]:
 
 
 def _part(path: Path, root: Path) -> str:
-    return "test" if any("test" in name for name in path.relative_to(root).parts[:-1]) else "train"
+    folders = path.relative_to(root).parts[:-1]
+    return "test" if any(_TEST.search(name) for name in folders) else "train"
 
 
 def _place(image: Path) -> tuple[str, str]:

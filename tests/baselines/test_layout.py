@@ -31,6 +31,7 @@ def test_the_published_tree_is_complete(tree: Path) -> None:
     [
         ("train/{d}/{z}/img", "train/{d}/{z}/msk", "train"),
         ("test/{d}/{z}/img", "test/{d}/{z}/msk", "test"),
+        ("latest/{d}/{z}/img", "latest/{d}/{z}/msk", "train"),
         ("data/train-val/{d}/aerial/{z}", "data/train-val/{d}/labels/{z}", "train"),
         (
             "data/flair#2-test/{d}/aerial/{z}",
