@@ -401,10 +401,13 @@ SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = LANGUAGE_COOKIE_SAMESITE = "Lax
 SECURE_SSL_REDIRECT = SITE_IS_HTTPS
 SECURE_REDIRECT_EXEMPT = [r"^healthz$"]
 SECURE_HSTS_SECONDS = env.integer("HSTS_S", default=31_536_000) if SITE_IS_HTTPS else 0
+ALLAUTH_TRUSTED_PROXY_COUNT = 0
 if env.flag("BEHIND_PROXY", default=False):
     # Only behind a proxy that always sets this header itself may it be believed.
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     USE_X_FORWARDED_HOST = True
+    # Limits of log-ins count each client, not the proxy that they all come through.
+    ALLAUTH_TRUSTED_PROXY_COUNT = 1
 # Webhooks to private addresses reach what a firewall hides: off unless asked for by name.
 WEBHOOK_ALLOW_PRIVATE = env.flag("WEBHOOK_ALLOW_PRIVATE", default=False)
 

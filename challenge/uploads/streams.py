@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,6 +21,8 @@ from challenge.errors import refuse
 
 DRAIN_BYTES = 256 * 1024 * 1024
 DRAIN_CHUNK_BYTES = 256 * 1024
+# In all, however slowly they come: a thread must not belong to who was refused.
+DRAIN_S = 30.0
 
 _lock = threading.Lock()
 _streaming: Counter[int] = Counter()
@@ -68,9 +71,9 @@ class Body:
 
     def drain(self) -> None:
         """Read what the client still sends, so that it sees our answer and not a broken pipe."""
-        left = DRAIN_BYTES
+        left, end_s = DRAIN_BYTES, time.monotonic() + DRAIN_S
         try:
-            while left > 0 and (data := self.read(DRAIN_CHUNK_BYTES)):
+            while left > 0 and time.monotonic() < end_s and (data := self.read(DRAIN_CHUNK_BYTES)):
                 left -= len(data)
         except OSError:
             return

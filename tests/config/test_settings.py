@@ -118,6 +118,14 @@ def test_https_makes_everything_strict(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(("behind", "count"), [("1", 1), ("0", 0)])
+def test_log_ins_are_counted_by_client_where_a_proxy_tells_it(
+    tmp_path: Path, behind: str, count: int
+) -> None:
+    name = "ALLAUTH_TRUSTED_PROXY_COUNT"
+    assert settings_with(tmp_path, name, BEHIND_PROXY=behind, **PRODUCTION) == {name: count}
+
+
 def test_the_web_runs_without_labels(tmp_path: Path) -> None:
     found = settings_with(tmp_path, "LABELS_DIR", "EVIDENCE_DIR", **PRODUCTION)
 
