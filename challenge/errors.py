@@ -139,7 +139,7 @@ CATALOGUE: dict[str, Kind] = {
     "quota-invalid-used": Kind(
         QuotaExceeded,
         _(
-            "Your team sent %(limit)s invalid archives today; check the next one before "
+            "Your team sent %(limit)s invalid or withdrawn archives today; check the next one before "
             "sending, from %(refills_at)s on."
         ),
     ),

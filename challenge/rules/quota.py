@@ -2,8 +2,9 @@
 
 A submission reserves one place on the UTC day of its acceptance. Whatever is not the
 participant's doing (our failure, a cancelled wait) and whatever never earned a score (a rejected
-archive) gives the place back, on the day it was taken; rejected archives are counted apart, under
-their own larger daily limit, so that they are no free oracle.
+archive) gives the place back, on the day it was taken; rejected and withdrawn archives are counted
+apart, under their own larger daily limit, so that they are no free oracle and no way to fill the
+disk: each is kept.
 """
 
 from __future__ import annotations
@@ -25,6 +26,10 @@ class Reason(StrEnum):
     REJECTED = "rejected"
     FAILED = "failed"
     CANCELLED = "cancelled"
+
+
+# Given back, and yet not for nothing.
+INVALID = frozenset({Reason.REJECTED, Reason.CANCELLED})
 
 
 @dataclass(frozen=True)
@@ -98,7 +103,7 @@ def add_up(lines: Iterable[Line], *, today: date) -> Used:
         total += sign * line.count
         if line.day == today:
             used_today += sign * line.count
-            if line.move is QuotaMove.REFUNDED and line.reason == Reason.REJECTED:
+            if line.move is QuotaMove.REFUNDED and line.reason in INVALID:
                 invalid_today += line.count
     return Used(today=used_today, total=total, invalid_today=invalid_today)
 

@@ -359,3 +359,14 @@ def stored() -> set[str]:
         for day in default_storage.listdir("archives")[0]:
             found |= set(default_storage.listdir(f"archives/{day}")[1])
     return found
+
+
+def test_withdrawing_gives_the_place_back_but_not_for_ever(team: Team, phase: Phase) -> None:
+    for _turn in range(3):
+        one = submit(team, phase, at=NOON)
+        submissions.cancel(submission=one, actor=captain_of(team), now=NOON)
+    seen = quota.view(team=team, phase=phase, now=NOON)
+    assert (seen.used_total, seen.left_total, seen.left) == (0, 4, 0)
+    with refused("quota-invalid-used"):
+        submit(team, phase, at=NOON)
+    assert submit(team, phase, at=NOON + timedelta(days=1)).number == 4
