@@ -305,7 +305,7 @@ def test_everything_needed_works_without_scripts(world: World, browser: Browser)
     page.goto("/challenges/flair-1/test/leaderboard/?sort=team")
     first = page.locator(".board tbody tr.team .c-team a").first
     expect(first).to_have_text("bocage")
-    page.locator("summary[aria-label='Language and theme']").click()
+    page.locator("summary", has_text="Language and theme").click()
     page.get_by_role("button", name="Français").click()
     expect(page.locator("html")).to_have_attribute("lang", "fr")
     page.goto("/challenges/flair-1/practice/submit/")
