@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from challenge.models import Phase, Score
 from challenge.rules import disclosure
+from challenge.rules.disclosure import Viewer
 from challenge.rules.lifecycle import State
 from challenge.selectors import leaderboard, people
 from challenge.selectors.people import Person
@@ -28,7 +29,8 @@ class Point:
 def of_phase(phase: Phase, *, user: Person = None, now: datetime | None = None) -> list[Point]:
     """Return a phase's scores in order of time, as they may leave (two queries at most).
 
-    Empty where the board is hidden. Baselines and disqualified submissions are left out.
+    Empty where the board is hidden. Baselines and disqualified submissions are left out; so are,
+    for all but organisers, those that did not raise their own team's best: no board shows them.
     """
     now = now or timezone.now()
     viewer = people.viewer_of_phase(user, phase)
@@ -45,18 +47,23 @@ def of_phase(phase: Phase, *, user: Person = None, now: datetime | None = None) 
             evaluation__submission__is_baseline=False,
             miou__isnull=False,
         )
-        .order_by("evaluation__submission__created_at")
+        .order_by("evaluation__submission__created_at", "evaluation__revision")
         .values_list(
+            F("evaluation__submission"),
             F("evaluation__submission__created_at"),
             F("evaluation__submission__entry__team__name"),
             "miou",
         )
     )
+    latest = {submission: (at, team, miou) for submission, at, team, miou in rows}
     points: list[Point] = []
+    best_of: dict[str, float] = {}
     best = -1.0
-    for at, team, miou in rows:
+    for at, team, miou in latest.values():
+        rises = miou > best_of.get(team, -1.0)
+        best_of[team] = max(best_of.get(team, -1.0), miou)
         shown = disclosure.figure(miou, terms=terms)
-        if shown is None:
+        if shown is None or not (rises or viewer is Viewer.ORGANISER):
             continue
         points.append(Point(at, team, shown, miou > best))
         best = max(best, miou)

@@ -9,9 +9,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from challenge.errors import Refusal
-from challenge.models import Phase, Submission, Team
+from challenge.models import Phase, Submission, Team, User
 from challenge.rules.disclosure import Viewer
-from challenge.selectors import leaderboard, people, queue, submissions
+from challenge.selectors import leaderboard, people, progress, queue, submissions
 from challenge.selectors import teams as team_reads
 from challenge.services import evaluations
 from tests.factories import (
@@ -189,3 +189,34 @@ def test_nobody_is_nobody(phase: Phase) -> None:
     assert list(submissions.mine(None)) == []
     assert people.team_of(None, phase.challenge) is None
     assert Submission.objects.count() == 0
+
+
+def test_the_chart_of_a_phase_tells_no_score_that_no_board_showed(phase: Phase) -> None:
+    alpha, beta = make_team(phase.challenge, "Alpha"), make_team(phase.challenge, "Beta")
+    told = [(alpha, 0.5), (beta, 0.3), (alpha, 0.4), (beta, 0.45), (alpha, 0.6)]
+    for minute, (team, miou) in enumerate(told):
+        give_score(submit(team, phase, at=NOON + timedelta(minutes=minute)), miou)
+
+    def seen(user: User | None) -> list[tuple[str, float, bool]]:
+        return [
+            (one.team, one.miou, one.best) for one in progress.of_phase(phase, user=user, now=NOON)
+        ]
+
+    public = [("Alpha", 0.5, True), ("Beta", 0.3, False), ("Beta", 0.45, False)]
+    public.append(("Alpha", 0.6, True))
+    assert seen(None) == seen(captain_of(beta)) == public
+    organiser = make_user()
+    phase.challenge.organisers.add(organiser)
+    assert ("Alpha", 0.4, False) in seen(organiser)
+
+
+def test_a_submission_scored_again_is_one_point_of_the_chart(phase: Phase, team: Team) -> None:
+    again = submit(team, phase)
+    give_score(again, 0.5)
+    evaluations.enqueue_rescore(phase=phase, submissions=[again], force=True, actor=None)
+    claim = evaluations.claim(worker="w", now=NOON)
+    assert claim is not None
+    evaluations.complete_scored(
+        claim.evaluation_id, attempt=claim.attempt, card=make_card(0.6), now=NOON
+    )
+    assert [one.miou for one in progress.of_phase(phase, now=NOON)] == [0.6]
