@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import statistics
+import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import Case, Exists, OuterRef, When
+from django.core.cache import cache
+from django.db.models import Case, OuterRef, When
 from django.db.models.functions import JSONObject
 from django.utils import timezone
 
-from challenge.models import Membership, Phase, PublishedResult, RankLine, Score
+from challenge.models import Phase, PublishedResult, RankLine, Score
 from challenge.rules import disclosure
 from challenge.rules.disclosure import Terms, Viewer
 from challenge.rules.lifecycle import State
@@ -65,6 +67,11 @@ class Row:
     over_inference_limit: bool
     std: float | None = None
     seed_count: int = 1
+
+
+ROWS_KEPT_S = 60
+# Another version of the site may have kept rows of another shape.
+KEPT_SHAPE = zlib.crc32(" ".join(one.name for one in fields(Row)).encode())
 
 
 @dataclass(frozen=True)
@@ -150,8 +157,9 @@ def classes_of(phase: Phase) -> list[BoardClass]:
 def board(phase: Phase, *, user: Person = None, now: datetime | None = None) -> Board:
     """Return a phase's board as a person may see it.
 
-    At most three queries whatever its length (organiser?, lines, references), given
-    ``phase.challenge`` and ``phase.task_spec`` loaded. Visibility of the phase itself (published)
+    At most four queries whatever its length (organiser?, lines, the viewer's team, references),
+    given ``phase.challenge`` and ``phase.task_spec`` loaded; lines are kept for a minute while the
+    ranks stand, and so are new names of teams. Visibility of the phase itself (published)
     is the caller's, who looked it up with ``pages.phase_by_slug``.
     """
     now = now or timezone.now()
@@ -166,7 +174,10 @@ def board(phase: Phase, *, user: Person = None, now: datetime | None = None) -> 
             challenge=phase.challenge_id, phase_slug=phase.slug
         )
     ]
-    rows = _rows(phase, user=user, terms=terms, classes=classes) if visible else []
+    rows = _rows(phase, terms=terms, classes=classes) if visible else []
+    mine = people.team_id_in(user, phase) if rows else None
+    if mine is not None:
+        rows = [replace(row, is_mine=True) if row.team_id == mine else row for row in rows]
     return Board(
         phase=phase,
         visible=visible,
@@ -181,11 +192,22 @@ def board(phase: Phase, *, user: Person = None, now: datetime | None = None) -> 
     )
 
 
-def _rows(phase: Phase, *, user: Person, terms: Terms, classes: list[BoardClass]) -> list[Row]:
+def _rows(phase: Phase, *, terms: Terms, classes: list[BoardClass]) -> list[Row]:
+    """Return the lines as anybody under these terms sees them, made once per state of the ranks."""
+    ranked = phase.ranked_at.timestamp() if phase.ranked_at else 0
+    key = (
+        f"rows-{KEPT_SHAPE}-{phase.pk}-{phase.ranks_version}-{ranked}-{terms.detail}"
+        f"-{terms.decimals}-{phase.inference_ratio_limit}-{phase.task_spec_id}"
+    )
+    kept: list[Row] | None = cache.get(key)
+    if kept is None:
+        kept = _made_rows(phase, terms=terms, classes=classes)
+        cache.set(key, kept, ROWS_KEPT_S)
+    return kept
+
+
+def _made_rows(phase: Phase, *, terms: Terms, classes: list[BoardClass]) -> list[Row]:
     lines = RankLine.objects.filter(phase=phase).order_by("-miou", "pk").annotate(seeds=_seeds())
-    if user is not None and user.is_authenticated:
-        mine = Membership.objects.filter(team=OuterRef("entry__team"), user=user.pk)
-        lines = lines.annotate(is_mine=Exists(mine))
     columns = [
         "rank",
         "group",
@@ -209,8 +231,6 @@ def _rows(phase: Phase, *, user: Person, terms: Terms, classes: list[BoardClass]
         "score__overall_accuracy",
         "seeds",
     ]
-    if "is_mine" in lines.query.annotations:
-        columns.append("is_mine")
     keys = [one.key for one in classes]
     return [_row(line, phase=phase, terms=terms, keys=keys) for line in lines.values(*columns)]
 
@@ -275,7 +295,7 @@ def _row(line: dict[str, Any], *, phase: Phase, terms: Terms, keys: list[str]) -
         submission_count=line["submission_count"],
         group=line["group"],
         is_baseline=line["submission__is_baseline"],
-        is_mine=line.get("is_mine", False),
+        is_mine=False,
         is_final=line["submission__is_final"],
         code_url=line["submission__code_url"],
         paper_url=line["submission__paper_url"],

@@ -91,7 +91,7 @@ def menu() -> list[MenuLine]:
 
 def visible_phases(challenge: Challenge, *, organiser: bool) -> QuerySet[Phase]:
     """Return the phases that a viewer of the challenge may know of."""
-    phases = challenge.phases.all()
+    phases = challenge.phases.defer("public_patches")
     return phases if organiser else phases.filter(is_published=True)
 
 
@@ -122,8 +122,10 @@ def phase_by_slug(challenge_slug: str, phase_slug: str, *, user: Person) -> Phas
     remembered where ``people.is_organiser`` looks. Raises NotFound ``not-found`` for
     one that is missing, not published or of a hidden challenge.
     """
-    found = Phase.objects.select_related("challenge", "task_spec").filter(
-        challenge__slug=challenge_slug, slug=phase_slug
+    found = (
+        Phase.objects.select_related("challenge", "task_spec")
+        .filter(challenge__slug=challenge_slug, slug=phase_slug)
+        .defer("public_patches")  # thousands of names, which few pages ask for
     )
     known = user is not None and user.is_authenticated
     if known and user is not None:
@@ -156,7 +158,7 @@ def my_team_id(phase: Phase) -> int | None:
 def home(*, user: Person, now: datetime | None = None) -> list[HomeLine]:
     """Return the published challenges with their phases and leaders (two queries, one each)."""
     now = now or timezone.now()
-    published = Phase.objects.filter(is_published=True)
+    published = Phase.objects.filter(is_published=True).defer("public_patches")
     challenges = Challenge.objects.filter(is_published=True).prefetch_related(
         Prefetch("phases", queryset=published)
     )

@@ -39,6 +39,18 @@ def membership_of(user: Person, challenge: Challenge) -> Membership | None:
     return Membership.objects.select_related("team").filter(user=user, challenge=challenge).first()
 
 
+def team_id_in(user: Person, phase: Phase) -> int | None:
+    """Return a person's team in a phase's challenge (no query where ``phase`` was looked up for
+    this person, else one)."""
+    if user is None or not user.is_authenticated:
+        return None
+    if hasattr(phase, "my_team_id"):
+        known: int | None = phase.my_team_id
+        return known
+    mine = Membership.objects.filter(challenge=phase.challenge_id, user=user.pk)
+    return mine.values_list("team", flat=True).first()
+
+
 def registration_of(user: Person, challenge: Challenge) -> Registration | None:
     """Return a person's registration to a challenge (one query)."""
     if user is None or not user.is_authenticated:

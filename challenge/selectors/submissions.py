@@ -7,16 +7,28 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Prefetch, QuerySet
+from django.db.models import Exists, Func, JSONField, OuterRef, Prefetch, QuerySet, TextField, Value
+from django.db.models.functions import Cast
 from django.utils import timezone
 
 from challenge.errors import refuse
-from challenge.models import Challenge, Evaluation, Phase, Score, Submission
+from challenge.models import Challenge, Evaluation, Membership, Phase, Score, Submission
 from challenge.rules import disclosure
 from challenge.rules.disclosure import Terms, Viewer
 from challenge.rules.lifecycle import OPEN_STATES, State
 from challenge.selectors import leaderboard, people
 from challenge.selectors.people import Person
+
+
+class Without(Func):
+    """A jsonb column without one of its keys, left out by the database."""
+
+    template = "%(expressions)s"
+    arg_joiner = " - "
+    output_field = JSONField()
+
+    def __init__(self, column: str, key: str) -> None:
+        super().__init__(column, Cast(Value(key), TextField()))
 
 
 @dataclass(frozen=True)
@@ -48,11 +60,8 @@ def visible_to(user: Person) -> QuerySet[Submission]:
     """Return the submissions of a person's own teams, newest first, with team, phase, challenge."""
     if user is None or not user.is_authenticated:
         return Submission.objects.none()
-    return (
-        _full(Submission.objects.filter(entry__team__memberships__user=user.pk))
-        .order_by("-created_at", "-pk")
-        .distinct()
-    )
+    mine = Membership.objects.filter(team=OuterRef("entry__team"), user=user.pk)
+    return _full(Submission.objects.filter(Exists(mine))).order_by("-created_at", "-pk")
 
 
 def of_challenge(challenge: Challenge, *, user: Person) -> QuerySet[Submission]:
@@ -105,8 +114,9 @@ def detail_of(submission: Submission, *, viewer: Viewer, now: datetime | None = 
     visible = score_visible(phase, viewer=viewer, now=now)
     card = None
     if evaluation is not None and scored and visible:
-        stored = Score.objects.only("card").get(evaluation=evaluation)
-        card = disclosure.disclose(stored.card, terms=terms)
+        # the zones' matrices, nine tenths of a card, are never disclosed: they stay behind
+        stored = Score.objects.values_list(Without("card", "zones"), flat=True)
+        card = disclosure.disclose(stored.get(evaluation=evaluation), terms=terms)
     return Detail(
         submission=submission,
         evaluation=evaluation,
@@ -187,6 +197,10 @@ def same_content(submission: Submission, *, user: Person) -> list[Submission]:
 
 def _full(found: QuerySet[Submission]) -> QuerySet[Submission]:
     evaluations = Evaluation.objects.select_related("score").defer("score__card", "problems")
-    return found.select_related(
-        "entry__team", "entry__phase__challenge", "entry__phase__task_spec", "submitted_by"
-    ).prefetch_related(Prefetch("evaluations", queryset=evaluations))
+    return (
+        found.select_related(
+            "entry__team", "entry__phase__challenge", "entry__phase__task_spec", "submitted_by"
+        )
+        .defer("entry__phase__public_patches")
+        .prefetch_related(Prefetch("evaluations", queryset=evaluations))
+    )

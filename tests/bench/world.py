@@ -1,0 +1,153 @@
+"""The site that the pages' benchmarks measure: engines of their own, many teams, a real server.
+
+Everything lies in ``.data/bench``; a database or broker that the environment names is never
+touched. Import this module before Django: it says where the data folder is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from challenge.config import engines
+from challenge.config.engines.places import ROOT
+from tests.live_site import COMMAND, free_port
+
+FOLDER = ROOT / ".data" / "bench"
+SEED_FILES = ("tests/bench/population.py", "tests/web/seed.py", "challenges/flair-1/challenge.toml")
+START_S = 60.0
+SESSION_COOKIE = "sessionid"
+
+
+@dataclass(frozen=True)
+class World:
+    """A seeded site: its server's address, a signed-in person and what they look at."""
+
+    url: str
+    cookie: str
+    submission: str
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """The pages that people open most, by name."""
+        return {
+            "home": "/",
+            "challenge": "/challenges/flair-1/",
+            "leaderboard": "/challenges/flair-1/test/leaderboard/",
+            "submission": self.submission,
+        }
+
+
+@contextmanager
+def opened(*, teams: int, submissions: int) -> Iterator[World]:
+    """Start the engines, seed them unless they are, serve as in production; stop all after."""
+    port = free_port()
+    _prepare_environment(port)
+    with engines.hold(engines.Place(engines.default_folder()), quick=True):
+        import django
+
+        django.setup()
+        _migrate()
+        wanted = f"{teams} {submissions} {_digest()}"
+        mark = FOLDER / "seeded"
+        if not mark.exists() or mark.read_text() != wanted:
+            from tests.bench import population
+
+            mark.unlink(missing_ok=True)
+            started = time.monotonic()
+            population.populate(teams=teams, submissions=submissions)
+            mark.write_text(wanted)
+            print(f"seeded {teams} teams, {submissions} submissions", end=" ")
+            print(f"in {time.monotonic() - started:.0f} s", flush=True)
+        with _served(port):
+            yield _look(port)
+
+
+def _prepare_environment(port: int) -> None:
+    FOLDER.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for name in ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "DEBUG", "STATIC_DIR", "LABELS_DIR"):
+        os.environ.pop(name, None)
+    os.environ |= {
+        "DJANGO_SETTINGS_MODULE": "challenge.config.settings",
+        "FLAIR_DATA_DIR": str(FOLDER),
+        "STORAGE_URL": f"file://{FOLDER / 'storage'}",
+        "SITE_URL": f"http://127.0.0.1:{port}",
+        "BIND": f"127.0.0.1:{port}",
+        "STATIC_MANIFEST": "1",
+        "EMAIL_URL": "memory://",
+        "API_RATE_ADDRESS": "1000000",
+    }
+
+
+def _digest() -> str:
+    """Changes with what is seeded, and with the tables it is seeded into."""
+    digest = hashlib.sha256()
+    migrations = sorted((ROOT / "challenge" / "migrations").glob("*.py"))
+    for path in (*(ROOT / name for name in SEED_FILES), *migrations):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _migrate() -> None:
+    from django.core.management import call_command
+
+    call_command("migrate", verbosity=0)
+    shutil.rmtree(FOLDER / "static", ignore_errors=True)
+    call_command("collectstatic", interactive=False, verbosity=0)
+
+
+@contextmanager
+def _served(port: int) -> Iterator[None]:
+    log = FOLDER / "server.log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            COMMAND, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    try:
+        _wait(process, f"http://127.0.0.1:{port}/healthz", log)
+        yield
+    finally:
+        with suppress(ProcessLookupError):  # it ended by itself
+            os.killpg(process.pid, signal.SIGTERM)
+        process.wait(timeout=30)
+
+
+def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    deadline = time.monotonic() + START_S
+    while True:
+        if process.poll() is not None:
+            sys.exit(f"the server ended:\n{log.read_text()[-3000:]}")
+        try:
+            with urllib.request.urlopen(url, timeout=2):
+                return
+        except OSError as error:  # URLError is one
+            if time.monotonic() > deadline:
+                sys.exit(f"no answer from {url}: {error}\n{log.read_text()[-3000:]}")
+        time.sleep(0.05)
+
+
+def _look(port: int) -> World:
+    from django.test import Client
+    from django.urls import reverse
+
+    from challenge.models import RankLine, User
+
+    ada = User.objects.get(username="ada")
+    line = RankLine.objects.get(entry__team__memberships__user=ada, rank__isnull=False)
+    client = Client()
+    client.force_login(ada, backend="django.contrib.auth.backends.ModelBackend")
+    return World(
+        url=f"http://127.0.0.1:{port}",
+        cookie=f"{SESSION_COOKIE}={client.cookies[SESSION_COOKIE].value}",
+        submission=reverse("web:submission", args=[line.submission_id]),
+    )
