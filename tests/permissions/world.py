@@ -112,7 +112,7 @@ def routes() -> list[tuple[str, str]]:
         if route.startswith(("admin/", "accounts/", "api/^")):
             continue
         if route.startswith("api/v1/uploads"):
-            methods = ("POST",) if route.endswith("uploads") else ("HEAD", "PATCH", "DELETE")
+            methods = ("GET", "POST") if route.endswith("uploads") else ("HEAD", "PATCH", "DELETE")
             found += [(method, route) for method in methods]
             continue
         if route.startswith("api/v1/"):
