@@ -139,8 +139,8 @@ CATALOGUE: dict[str, Kind] = {
     "quota-invalid-used": Kind(
         QuotaExceeded,
         _(
-            "Your team sent %(limit)s invalid or withdrawn archives today; check the next one before "
-            "sending, from %(refills_at)s on."
+            "Your team sent %(limit)s invalid or withdrawn archives today; check the next one "
+            "before sending, from %(refills_at)s on."
         ),
     ),
     "archive-too-large": Kind(

@@ -67,4 +67,6 @@ def test_used_is_never_less_than_none_when_each_refund_had_its_place(
     used = add_up(lines, today=TODAY)
     assert used.total == sum(1 for _, refund in story if refund is None)
     assert 0 <= used.today <= used.total
-    assert used.invalid_today == sum(1 for t, r in story if t and r in (Reason.REJECTED, Reason.CANCELLED))
+    assert used.invalid_today == sum(
+        1 for t, r in story if t and r in (Reason.REJECTED, Reason.CANCELLED)
+    )
