@@ -91,11 +91,21 @@ format: install ## Format the Python code
 	@$(BIN)/ruff check --quiet --fix-only . && $(BIN)/ruff format .
 
 .PHONY: bench
-bench: install install-baselines ## Measure the engine, the pages and the baselines
+bench: install install-baselines chromium ## Measure the engine, the pages and the baselines
 	$(SAY) "The scoring engine"
 	@$(BIN)/python -m scoring bench
+	@$(MAKE) bench-pages
 	$(SAY) "The baselines"
 	@$(BIN)/python -m baselines bench
+
+.PHONY: bench-pages
+bench-pages: install chromium ## Measure the pages: 1,000 teams, Lighthouse, readers beside uploads
+	$(SAY) "The pages with 1,000 teams and 10,000 submissions"
+	@export CHROMIUM_PATH="$$(bash .ci/chromium --path)"; missed=0; \
+	$(BIN)/python -m tests.bench.pages || missed=1; \
+	printf '\n'; $(BIN)/python -m tests.bench.lighthouse || missed=1; \
+	printf '\n'; $(BIN)/python -m pytest -q -s tests/uploads/test_starvation.py || missed=1; \
+	exit $$missed
 
 .PHONY: fuzz
 fuzz: install ## Throw 20,000 altered archives and rasters at the scorer

@@ -54,7 +54,9 @@ def measure(command: Path, address: str, *, cookies: str = "") -> dict[str, floa
     if cookies:
         words.append(f"--extra-headers={json.dumps({'Cookie': cookies})}")
     environment = os.environ | {"CHROME_PATH": str(executable())}
-    done = subprocess.run(words, env=environment, check=True, capture_output=True, text=True)
+    done = subprocess.run(words, env=environment, check=False, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise RuntimeError(f"Lighthouse ended with {done.returncode}: {done.stderr[-1500:]}")
     categories = json.loads(done.stdout)["categories"]
     return {name: float(categories[name]["score"]) for name in CATEGORIES}
 

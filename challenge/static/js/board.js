@@ -17,24 +17,29 @@
     const value = parseFloat(text);
     return Number.isNaN(value) ? null : value;
   };
-  const texts = new Map(rows.map((row) => [row, row.cells[1].textContent.toLowerCase()]));
-  const order = new Map(rows.map((row, at) => [row, at]));
-  const plain = new Map(rows.map((row) => [row, row.cells[miouAt].textContent]));
-  const ranks = new Map(rows.map((row) => [row, row.cells[0].innerHTML]));
+  // made when first asked for: reading thousands of cells would hold up the page's first seconds
+  const once = (make) => {
+    let made;
+    return (row) => (made ??= new Map(rows.map((one, at) => [one, make(one, at)]))).get(row);
+  };
+  const text = once((row) => row.cells[1].textContent.toLowerCase());
+  const order = once((row, at) => at);
+  const plain = once((row) => row.cells[miouAt].textContent);
+  const rankOf = once((row) => row.cells[0].innerHTML);
 
   function sortBy(at, ascending) {
     const head = heads[at];
     const key = head.dataset.key;
     const value = (row) => {
-      if (key === "team") return texts.get(row);
+      if (key === "team") return text(row);
       if (key === "date") return row.dataset.at ? Number(row.dataset.at) : null;
       if (key === "rank") return number(row.cells[0]);
       return number(row.cells[at]);
     };
     const sorted = [...rows].sort((a, b) => {
       const [x, y] = [value(a), value(b)];
-      if (x === null || y === null) return (x === null) - (y === null) || order.get(a) - order.get(b);
-      if (x === y) return order.get(a) - order.get(b);
+      if (x === null || y === null) return (x === null) - (y === null) || order(a) - order(b);
+      if (x === y) return order(a) - order(b);
       return (x < y ? -1 : 1) * (ascending ? 1 : -1);
     });
     body.append(...sorted);
@@ -59,7 +64,7 @@
     const search = document.querySelector("[data-board-search]");
     search.addEventListener("input", () => {
       const wanted = search.value.trim().toLowerCase();
-      for (const row of rows) row.hidden = !texts.get(row).includes(wanted);
+      for (const row of rows) row.hidden = !text(row).includes(wanted);
     });
     search.form.addEventListener("submit", (event) => event.preventDefault());
   }
@@ -84,19 +89,20 @@
   }
 
   if (weights) {
-    if (!whole || !classes.length) weights.closest("label").hidden = true;
     const format = new Intl.NumberFormat(document.documentElement.lang, {
       minimumFractionDigits: 2, maximumFractionDigits: 2,
     });
     weights.addEventListener("change", () => {
       const kind = weights.value;
+      plain(rows[0]);
+      rankOf(rows[0]);
       table.classList.toggle("weighted", kind !== "equal");
       const ranked = [];
       for (const row of rows) {
         const cell = row.cells[miouAt];
         if (kind === "equal") {
-          cell.textContent = plain.get(row);
-          row.cells[0].innerHTML = ranks.get(row);
+          cell.textContent = plain(row);
+          row.cells[0].innerHTML = rankOf(row);
           continue;
         }
         const value = weighted(row, kind);
@@ -118,6 +124,21 @@
       });
       sortBy(miouAt, false);
     });
+  }
+
+  // how the best score moved: fetched when the reader comes near it, as it reads all scores
+  const slot = document.querySelector("[data-board-progress]");
+  if (slot) {
+    const near = new IntersectionObserver(
+      async (seen) => {
+        if (!seen.some((one) => one.isIntersecting)) return;
+        near.disconnect();
+        const answer = await fetch(slot.dataset.boardProgress, { headers: { "HX-Request": "true" } });
+        if (answer.ok) slot.innerHTML = await answer.text();
+      },
+      { rootMargin: "300px" },
+    );
+    near.observe(slot);
   }
 
   function mark(rank, before) {
