@@ -94,9 +94,9 @@ format: install ## Format the Python code
 bench: install install-baselines chromium ## Measure the engine, the pages and the baselines
 	$(SAY) "The scoring engine"
 	@$(BIN)/python -m scoring bench
-	@$(MAKE) bench-pages
 	$(SAY) "The baselines"
 	@$(BIN)/python -m baselines bench
+	@$(MAKE) bench-pages
 
 .PHONY: bench-pages
 bench-pages: install chromium ## Measure the pages: 1,000 teams, Lighthouse, readers beside uploads
