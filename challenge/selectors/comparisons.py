@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from django.db.models import Q
 from django.utils import timezone
 
 from challenge.models import RankLine, Submission
@@ -31,7 +32,7 @@ def of_submission(
 ) -> dict[str, Yardstick]:
     """Return the yardsticks "leader", "baseline" and "best", those that there are.
 
-    Three queries; none and nothing for a board that the viewer may not see. "best" is the team's
+    One query; none and nothing for a board that the viewer may not see. "best" is the team's
     own line, unless this submission is it.
     """
     now = now or timezone.now()
@@ -39,41 +40,52 @@ def of_submission(
     if not leaderboard.is_visible(phase, viewer=_reader(viewer), now=now):
         return {}
     terms = leaderboard.terms_for(phase, viewer=_reader(viewer), now=now)
-    lines = RankLine.objects.filter(phase=phase).select_related(
-        "score", "entry__team", "submission"
+    lines = list(
+        RankLine.objects.filter(
+            Q(rank=1) | Q(rank__isnull=True) | Q(entry=submission.entry_id), phase=phase
+        )
+        .order_by("-miou", "pk")
+        .values(
+            "rank",
+            "miou",
+            "entry_id",
+            "entry__team__name",
+            "submission_id",
+            "submission__method_name",
+            "score__class_ious",
+        )
     )
-    lines = lines.defer("score__card")
+    ranked = [line for line in lines if line["rank"] is not None]
     wanted = {
-        "leader": lines.filter(rank=1).order_by("pk")[:1],
-        "baseline": lines.filter(rank__isnull=True).order_by("-miou")[:1],
-        "best": lines.filter(rank__isnull=False, entry=submission.entry_id)[:1],
+        "leader": next((line for line in ranked if line["rank"] == 1), None),
+        "baseline": next((line for line in lines if line["rank"] is None), None),
+        "best": next((line for line in ranked if line["entry_id"] == submission.entry_id), None),
     }
-    found: dict[str, Yardstick] = {}
-    for kind, query in wanted.items():
-        line = query.first()
-        if line is None or line.submission_id == submission.pk:
-            continue
-        found[kind] = Yardstick(
+    return {
+        kind: Yardstick(
             kind=kind,
-            name=line.entry.team.name if kind != "baseline" else line.submission.method_name,
-            submission_id=line.submission_id,
-            miou=disclosure.figure(line.miou, terms=terms),
+            name=line["submission__method_name" if kind == "baseline" else "entry__team__name"],
+            submission_id=line["submission_id"],
+            miou=disclosure.figure(line["miou"], terms=terms),
             ious=(
                 {
                     key: disclosure.figure(value, terms=terms)
-                    for key, value in line.score.class_ious.items()
+                    for key, value in line["score__class_ious"].items()
                 }
                 if terms.classes
                 else {}
             ),
-            rank=line.rank,
+            rank=line["rank"],
         )
-    return found
+        for kind, line in wanted.items()
+        if line is not None and line["submission_id"] != submission.pk
+    }
 
 
 def own_line(submission: Submission) -> RankLine | None:
     """Return the line with which a submission stands on the board, if it is its team's best."""
-    return RankLine.objects.filter(submission=submission, rank__isnull=False).first()
+    lines = RankLine.objects.filter(submission=submission, rank__isnull=False)
+    return lines.order_by("pk").first()  # the table's own order would join phase and challenge
 
 
 def _reader(viewer: Viewer) -> Viewer:

@@ -64,6 +64,25 @@ def visible_to(user: Person) -> QuerySet[Submission]:
     return _full(Submission.objects.filter(Exists(mine))).order_by("-created_at", "-pk")
 
 
+def siblings(submission: Submission, *, user: Person) -> list[Submission]:
+    """Return the other submissions of a loaded one's entry, newest first, to members of its team.
+
+    Two queries; entry, phase and challenge are the loaded ones.
+    """
+    if user is None or not user.is_authenticated:
+        return []
+    mine = Membership.objects.filter(team=submission.entry.team_id, user=user.pk)
+    found = list(
+        Submission.objects.filter(Exists(mine), entry=submission.entry_id)
+        .exclude(pk=submission.pk)
+        .order_by("-created_at", "-pk")
+        .prefetch_related(_evaluations())
+    )
+    for one in found:
+        one.entry = submission.entry
+    return found
+
+
 def of_challenge(challenge: Challenge, *, user: Person) -> QuerySet[Submission]:
     """Return all submissions of a challenge, for its organisers. Raises NotFound for others."""
     if not people.is_organiser(user, challenge):
@@ -196,11 +215,15 @@ def same_content(submission: Submission, *, user: Person) -> list[Submission]:
 
 
 def _full(found: QuerySet[Submission]) -> QuerySet[Submission]:
-    evaluations = Evaluation.objects.select_related("score").defer("score__card", "problems")
     return (
         found.select_related(
             "entry__team", "entry__phase__challenge", "entry__phase__task_spec", "submitted_by"
         )
         .defer("entry__phase__public_patches")
-        .prefetch_related(Prefetch("evaluations", queryset=evaluations))
+        .prefetch_related(_evaluations())
     )
+
+
+def _evaluations() -> Prefetch[str, QuerySet[Evaluation], str]:
+    evaluations = Evaluation.objects.select_related("score").defer("score__card", "problems")
+    return Prefetch("evaluations", queryset=evaluations)

@@ -264,11 +264,7 @@ def whisker(
     line = ""
     if low is not None and high is not None:
         left, right = place(low), place(high)
-        line = (
-            f'<line x1="{left}" x2="{right}" y1="9" y2="9"/>'
-            f'<line x1="{left}" x2="{left}" y1="5" y2="13"/>'
-            f'<line x1="{right}" x2="{right}" y1="5" y2="13"/>'
-        )
+        line = f'<path d="M{left} 9H{right}M{left} 5V13M{right} 5V13"/>'
     return mark_safe(
         '<svg class="whisker" viewBox="0 0 100 18" aria-hidden="true">'
         f'{line}<circle cx="{place(value)}" cy="9" r="3"/></svg>'

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from django.urls import reverse
 from django.utils import formats, timezone
 from django.utils.safestring import mark_safe
 from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from challenge.models import Challenge
 from challenge.selectors.leaderboard import Board, Reference, Row
@@ -21,6 +22,11 @@ SHADES = 10
 WHISKER_SPAN = 0.2
 PLAIN_SORTS = ("rank", "team", "miou", "date", "entries")
 ASCENDING_FIRST = ("rank", "team")
+TAGS = {
+    "baseline": _("baseline"),
+    "published-podium": _("podium"),
+    "published-baseline": _("published"),
+}
 MEDALS = {1: "", 2: "two", 3: "three"}
 
 
@@ -62,7 +68,9 @@ class Line:
     medal: str = ""
     has_medal: bool = False
     group: str = ""
-    group_end: bool = False
+    tag: str = ""
+    rank_text: str = ""
+    entries_text: str = ""
     interval: tuple[float | None, float | None] | None = None
     ious: Mapping[str, float | None] = field(default_factory=dict)
     miou_text: str = ""
@@ -262,6 +270,7 @@ def _fill(lines: list[Line], columns: Sequence[Column], *, in_order: bool) -> No
     """Print the figures and shade each class column between its least and its most."""
     point = formats.get_format("DECIMAL_SEPARATOR")
     start, stop = _scale(lines)
+    days: dict[date, str] = {}
     ranges = {column.key: _range(line.ious.get(column.key) for line in lines) for column in columns}
     for position, line in enumerate(lines):
         line.miou_text = _percent(line.miou, point)
@@ -276,15 +285,22 @@ def _fill(lines: list[Line], columns: Sequence[Column], *, in_order: bool) -> No
         line.cells = mark_safe("".join(cells))
         if line.at is not None:
             line.stamp = str(int(line.at.timestamp()))
-            line.date = formats.date_format(timezone.localtime(line.at), SHORT_DAY_FORMAT)
+            day = timezone.localtime(line.at).date()
+            if day not in days:
+                days[day] = formats.date_format(day, SHORT_DAY_FORMAT)
+            line.date = days[day]
+        line.rank_text = str(line.rank or "")
+        line.entries_text = "" if line.entries is None else str(line.entries)
+        line.tag = str(TAGS.get(line.kind, ""))
         below = next((one for one in lines[position + 1 :] if one.kind == "team"), None)
-        line.group_end = (
+        if (
             in_order
             and line.kind == "team"
             and below is not None
             and (line.group or below.group) != ""
             and below.group != line.group
-        )
+        ):
+            line.css += " group-end"
 
 
 def _scale(lines: Iterable[Line]) -> tuple[float, float]:

@@ -74,8 +74,8 @@ def detail(request: HttpRequest, pk: UUID) -> HttpResponse:
     if found.card is not None:
         others = [
             one
-            for one in selector.visible_to(user).filter(entry=submission.entry_id)
-            if one.pk != submission.pk and selector.shown_miou(one, viewer=found.viewer) is not None
+            for one in selector.siblings(submission, user=user)
+            if selector.shown_miou(one, viewer=found.viewer) is not None
         ]
         other = _chosen(request, others)
         yardsticks = comparisons.of_submission(submission, viewer=found.viewer)
