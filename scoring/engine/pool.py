@@ -28,8 +28,8 @@ from numpy.typing import NDArray
 from scoring.engine import decoder, sandbox, strips
 from scoring.engine.problems import Problem, Refused
 
-SLOTS = 4
-BATCH = 2  # orders that a decoder takes and answers at once: fewer wake-ups, still one in waiting
+SLOTS = 16
+BATCH = 4  # orders that a decoder takes and answers at once: fewer wake-ups, still more in waiting
 GDAL_LANES = 6  # at most: each imports rasterio for itself, 40 MB that no other shares
 ORDER_TIMEOUT_S = 10.0
 START_TIMEOUT_S = 60.0
