@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import time
+import zlib
 from typing import Any
 
 from django.core.cache import cache
@@ -19,11 +20,12 @@ from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_GET
 
 from challenge.models import Phase
-from challenge.selectors import leaderboard, pages, progress
+from challenge.selectors import leaderboard, pages, people, progress
 from challenge.web import boards, charts
 from challenge.web.views import frame, language, refusals_as_pages
 
 TABLE_KEPT_S = 600
+KEPT_QUERIES = ("", *(f"page={number}" for number in range(1, 10)))
 CSV_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -126,13 +128,18 @@ def as_json(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
 def _table(request: HttpRequest, phase: Phase) -> SafeString:
     """Return the table as this viewer sees it, printed once per state of the board and look.
 
-    Only the plain address is kept, so that nobody fills the cache with made-up ones.
+    Kept, packed, are the plain address and its next pages, so that nobody fills the cache with
+    made-up ones; all who take no part see the same.
     """
-    key = f"board-{hashlib.sha256(_seen(request, phase).encode()).hexdigest()}"
-    plain = not request.GET
-    kept: str | None = cache.get(key) if plain else None
-    if kept is None:
-        user: Any = request.user
+    user: Any = request.user
+    apart = pages.my_team_id(phase) is not None or people.is_organiser(user, phase.challenge)
+    seen = _seen(request, phase, user=user if apart else None)
+    key = f"board-{hashlib.sha256(seen.encode()).hexdigest()}"
+    plain = request.META["QUERY_STRING"] in KEPT_QUERIES
+    packed: bytes | None = cache.get(key) if plain else None
+    if packed is not None:
+        kept = zlib.decompress(packed).decode()
+    else:
         found = leaderboard.board(phase, user=user)
         choice = boards.Choice.of(request.GET, keys=[one.key for one in found.classes])
         context = {
@@ -144,17 +151,16 @@ def _table(request: HttpRequest, phase: Phase) -> SafeString:
         }
         kept = render_to_string("web/parts/board.html", context, request)
         if plain:
-            cache.set(key, str(kept), TABLE_KEPT_S)
+            cache.set(key, zlib.compress(kept.encode(), level=1), TABLE_KEPT_S)
     return mark_safe(kept)
 
 
-def _seen(request: HttpRequest, phase: Phase) -> str:
-    """Return what changes with anything that the table shows to this viewer.
+def _seen(request: HttpRequest, phase: Phase, *, user: Any) -> str:
+    """Return what changes with anything that the table shows to this viewer (None: anybody).
 
     The challenge's own date is in it because published results come from its file, the ten
     minutes because a team's new name changes no rank.
     """
-    user: Any = request.user
     return "|".join(
         [
             leaderboard.etag(phase, user=user),
@@ -170,7 +176,7 @@ def _seen(request: HttpRequest, phase: Phase) -> str:
 def _etag(request: HttpRequest, phase: Phase) -> str:
     """Return what changes with anything on the page: the table, the theme, the forms' token."""
     look = [getattr(request, "theme", ""), request.COOKIES.get("csrftoken", "")]
-    seen = "|".join([_seen(request, phase), *look])
+    seen = "|".join([_seen(request, phase, user=request.user), *look])
     return quote_etag(hashlib.sha256(seen.encode()).hexdigest()[:32])
 
 
