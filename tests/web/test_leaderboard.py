@@ -13,7 +13,16 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from challenge.models import Entry, Phase, PublishedResult, RankLine, Score, Submission, Team
+from challenge.models import (
+    Entry,
+    Phase,
+    PublishedResult,
+    RankLine,
+    Score,
+    Submission,
+    Team,
+    User,
+)
 from challenge.services import ranks
 from tests import factories
 from tests.web.conftest import Visit
@@ -93,6 +102,25 @@ def test_the_viewers_own_team_is_marked(phase: Phase, visit: Visit) -> None:
     assert [match["css"] for match in ROW.finditer(html) if " mine" in match["css"]] == [
         "team rank-1 mine"
     ]
+
+
+@pytest.mark.parametrize("query", ["", "?page=1"])
+def test_a_kept_table_marks_no_stranger_and_no_rival(
+    phase: Phase, visit: Visit, query: str
+) -> None:
+    teams = dict(zip(("Larch", "Oak"), board(phase, {"Larch": 0.5, "Oak": 0.4}), strict=True))
+    lone = factories.make_user()
+
+    def marked(user: User | None) -> list[str]:
+        html = visit(user).get(url(phase) + query).content.decode()
+        return [
+            names(match[0])[0] for match in ROW.finditer(html) if "mine" in match["css"].split()
+        ]
+
+    for _ in range(2):  # made, then kept
+        assert marked(None) == marked(lone) == []
+        for name, team in teams.items():
+            assert marked(factories.captain_of(team)) == [name]
 
 
 @pytest.mark.parametrize(
