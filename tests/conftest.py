@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+
+import hypothesis
 import pytest
 from django.conf import settings as django_settings
 from django.core.cache import cache
@@ -31,6 +34,17 @@ def _nothing_left_over(request: pytest.FixtureRequest) -> None:
     if {"running_engines", "db", "transactional_db"} & set(request.fixturenames):
         request.getfixturevalue("running_engines")
         cache.clear()
+
+
+# How long an example takes says how busy the machine is, not whether the code is right.
+hypothesis.settings.register_profile(
+    "any-machine",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    derandomize=bool(os.environ.get("CI")),
+    database=None if os.environ.get("CI") else hypothesis.settings.default.database,
+)
+hypothesis.settings.load_profile("any-machine")
 
 
 def pytest_configure() -> None:
