@@ -1,12 +1,71 @@
-"""What is known of a run from its events: pure bookkeeping, read by the heartbeat's thread."""
+"""The runner seen from outside: what it can do here, what is known of a run from its events.
+
+Pure bookkeeping without torch; the heartbeat's thread reads it.
+"""
 
 from __future__ import annotations
 
+import json
+import logging
+import os
+import subprocess
+import sys
 from collections import deque
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+log = logging.getLogger(__name__)
+
 ENDS = frozenset({"done", "stopped", "failed"})
+ABOUT_TIMEOUT_S = 300.0
+# What the runner may know: nothing of the database, the broker or any secret.
+PASSED_ON = (
+    "CUDA_", "NVIDIA_", "NCCL_", "OMP_", "MKL_", "TORCH", "PYTORCH_", "HF_", "LD_LIBRARY_PATH",
+    "PATH", "PYTHONPATH", "HOME", "LANG", "LC_", "TMPDIR", "VIRTUAL_ENV", "XDG_", "SSL_CERT",
+    "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy",
+)  # fmt: skip
+
+
+def environment() -> dict[str, str]:
+    """Give the part of our environment that a runner gets."""
+    return {name: value for name, value in os.environ.items() if name.startswith(PASSED_ON)}
+
+
+@dataclass(frozen=True)
+class About:
+    """What there is here to train with.
+
+    ``problem`` where there is nothing: ``extra-missing`` (torch) or ``runner-broken``.
+    """
+
+    device: dict[str, Any] = field(default_factory=dict)
+    recipes: list[dict[str, Any]] = field(default_factory=list)
+    problem: str = ""
+
+    @property
+    def is_small(self) -> bool:
+        """Say whether only small recipes can be done here."""
+        return self.device.get("kind") != "cuda"
+
+
+def ask(root: Path) -> About:
+    """Ask a runner started in `root` what there is here."""
+    asked = subprocess.run(
+        [sys.executable, "-m", "baselines.runner", "about"],
+        cwd=root,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=ABOUT_TIMEOUT_S,
+        check=False,
+    )
+    if asked.returncode == 0:
+        return About(**json.loads(asked.stdout))
+    last = (asked.stderr.strip().splitlines() or ["no word"])[-1]
+    log.critical("this worker trains nothing: %s (install the extra `baselines`)", last)
+    lacking = last.startswith("ModuleNotFoundError")
+    return About(problem="extra-missing" if lacking else "runner-broken")
 
 
 class Following:

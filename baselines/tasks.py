@@ -29,7 +29,8 @@ from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connection
 from django.db.utils import InterfaceError
 
-from baselines.following import Following
+from baselines import following
+from baselines.following import About, Following
 from baselines.runner import STOP_SIGNAL, Job
 from challenge.errors import Refusal
 from challenge.services import training_results, training_runs, training_workers
@@ -46,13 +47,6 @@ PROGRESS_EVERY_S = 1.0
 STOP_S = 60.0
 # Final writes are tried for so long while the database is away; then the lease decides.
 WRITE_S = 600.0
-ABOUT_TIMEOUT_S = 300.0
-# What the child may know: nothing of the database, the broker or any secret.
-PASSED_ON = (
-    "CUDA_", "NVIDIA_", "NCCL_", "OMP_", "MKL_", "TORCH", "PYTORCH_", "HF_", "LD_LIBRARY_PATH",
-    "PATH", "PYTHONPATH", "HOME", "LANG", "LC_", "TMPDIR", "VIRTUAL_ENV", "XDG_", "SSL_CERT",
-    "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy",
-)  # fmt: skip
 
 
 @shared_task(name="baselines.train", acks_late=False)
@@ -62,11 +56,11 @@ def train() -> str | None:
     One a message: a worker asked to stop does so between two runs.
     """
     about = _about()
-    if about is None:
+    if about.problem:
         return None
     claim = training_runs.claim(
         worker=_name(),
-        recipe_prefix="" if about["device"]["kind"] == "cuda" else SMALL,
+        recipe_prefix=SMALL if about.is_small else "",
         data_roots=_data_roots(),
     )
     if claim is None:
@@ -107,35 +101,35 @@ def _do(claim: RunClaim) -> None:
         child = subprocess.Popen(
             [sys.executable, "-m", "baselines.runner", "run"],
             cwd=ROOT,
-            env=_environment(),
+            env=following.environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log_file,
             text=True,
             start_new_session=True,
         )
-    following = Following(log_path)
+    follower = Following(log_path)
     try:
-        with _Heartbeat(claim, child, following) as beat:
+        with _Heartbeat(claim, child, follower) as beat:
             assert child.stdin is not None
             with suppress(BrokenPipeError):  # it died at once: its end tells
                 child.stdin.write(job.to_json() + "\n")
                 child.stdin.close()
             for event in _events(child):
-                following.note(event)
+                follower.note(event)
             child.wait()
     finally:
         _kill(child)
     if beat.lost.is_set():
         log.warning("run %s: attempt %s was given up meanwhile", claim.run_id, claim.attempt)
         return
-    if following.last is None and beat.stopping.is_set():
-        following.note({"event": "stopped"})  # before it could listen, or because it did not
-    _finish(claim, following, code=child.returncode)
+    if follower.last is None and beat.stopping.is_set():
+        follower.note({"event": "stopped"})  # before it could listen, or because it did not
+    _finish(claim, follower, code=child.returncode)
 
 
-def _finish(claim: RunClaim, following: Following, *, code: int) -> None:
-    last = following.last
+def _finish(claim: RunClaim, follower: Following, *, code: int) -> None:
+    last = follower.last
     if last is None:
         # It ended without a word: killed (out of memory?) or crashed.
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
@@ -146,7 +140,7 @@ def _finish(claim: RunClaim, following: Following, *, code: int) -> None:
         log.info("run %s was cancelled", claim.run_id)
         _write(lambda: training_runs.stopped(claim.run_id, attempt=claim.attempt))
     else:
-        _complete(claim, last["result"], hardware=str(following.device.get("name", "")))
+        _complete(claim, last["result"], hardware=str(follower.device.get("name", "")))
 
 
 def _complete(claim: RunClaim, result: dict[str, Any], *, hardware: str) -> None:
@@ -215,8 +209,8 @@ class _Heartbeat:
     ``stopping`` once a person asked.
     """
 
-    def __init__(self, claim: RunClaim, child: subprocess.Popen[str], following: Following) -> None:
-        self.claim, self.child, self.following = claim, child, following
+    def __init__(self, claim: RunClaim, child: subprocess.Popen[str], follower: Following) -> None:
+        self.claim, self.child, self.follower = claim, child, follower
         self.lost = Event()
         self.stopping = Event()
         self._done = Event()
@@ -239,10 +233,10 @@ class _Heartbeat:
             while True:
                 over = self._done.wait(min(PROGRESS_EVERY_S, lease_s / 4))
                 now_s = time.monotonic()
-                due = told != self.following.version or now_s - renewed_s > lease_s / 4
+                due = told != self.follower.version or now_s - renewed_s > lease_s / 4
                 if due or over:
                     try:
-                        told = self.following.version
+                        told = self.follower.version
                         cancel = self._beat()
                         renewed_s = now_s
                     except (DatabaseError, InterfaceError) as error:
@@ -274,20 +268,20 @@ class _Heartbeat:
 
     def _beat(self) -> bool:
         """Write what there is; returns whether a person asked to stop."""
-        claim, following = self.claim, self.following
+        claim, follower = self.claim, self.follower
         beat = training_runs.heartbeat(
             claim.run_id,
             attempt=claim.attempt,
-            stage=following.stage,
-            progress=following.progress,
-            device=following.device,
-            log_tail=following.log_tail(training_runs.LOG_CHARACTERS),
+            stage=follower.stage,
+            progress=follower.progress,
+            device=follower.device,
+            log_tail=follower.log_tail(training_runs.LOG_CHARACTERS),
         )
         if not beat.alive:
             self.lost.set()
             return False
-        while following.epochs:
-            metrics = dict(following.epochs[0])
+        while follower.epochs:
+            metrics = dict(follower.epochs[0])
             again = metrics.pop("again", False)
             try:
                 training_runs.record_epoch(
@@ -300,7 +294,7 @@ class _Heartbeat:
             except Refusal:
                 self.lost.set()
                 return False
-            following.epochs.popleft()
+            follower.epochs.popleft()
         return beat.cancel
 
 
@@ -308,10 +302,6 @@ def _kill(child: subprocess.Popen[str]) -> None:
     with suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
     child.wait()
-
-
-def _environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name.startswith(PASSED_ON)}
 
 
 def _name() -> str:
@@ -331,23 +321,9 @@ def _data_roots() -> list[str]:
 
 
 @functools.cache
-def _about() -> dict[str, Any] | None:
-    """Ask the runner once what there is here; None where it cannot train."""
-    asked = subprocess.run(
-        [sys.executable, "-m", "baselines.runner", "about"],
-        cwd=ROOT,
-        env=_environment(),
-        capture_output=True,
-        text=True,
-        timeout=ABOUT_TIMEOUT_S,
-        check=False,
-    )
-    if asked.returncode:
-        last = asked.stderr.strip().splitlines()[-1:] or ["no word"]
-        log.critical("this worker trains nothing: %s (install the extra `baselines`)", last[0])
-        return None
-    about: dict[str, Any] = json.loads(asked.stdout)
-    return about
+def _about() -> About:
+    """Ask the runner once what there is here."""
+    return following.ask(ROOT)
 
 
 # --- What the site's form offers ----------------------------------------------------------------
@@ -356,20 +332,22 @@ _leaving = Event()
 
 
 def _announce(name: str) -> None:
-    """Say again and again what this worker can do."""
+    """Say again and again what this worker can do, or why it can do nothing."""
     about = _about()
-    if about is None:
-        return
     if settings.BASELINES_DATA_DIR is None:
         log.error("BASELINES_DATA_DIR is not set: this worker has nothing to train on")
-    small = about["device"]["kind"] != "cuda"
-    if small:
+    recipes = about.recipes
+    if about.is_small and not about.problem:
         log.warning("no GPU here: this worker takes only the recipes %s*", SMALL)
-    recipes = [one for one in about["recipes"] if not small or one["name"].startswith(SMALL)]
+        recipes = [one for one in recipes if one["name"].startswith(SMALL)]
     while True:
         try:
             training_workers.announce(
-                name, device=about["device"], recipes=recipes, data_roots=_data_roots()
+                name,
+                device=about.device,
+                recipes=recipes,
+                data_roots=_data_roots(),
+                problem=about.problem,
             )
         except (OSError, ConnectionError, TimeoutError) as error:
             log.warning("the cache is away, the form does not know of us: %s", error)

@@ -25,7 +25,10 @@ PRESENT = timedelta(seconds=90)
 
 @dataclass(frozen=True)
 class Worker:
-    """A GPU worker as it described itself: device, recipes, data sets, when it was last heard."""
+    """A GPU worker as it described itself: device, recipes, data sets, when it was last heard.
+
+    ``problem`` is why it cannot train at all, empty where it can.
+    """
 
     name: str
     device: dict[str, Any]
@@ -33,6 +36,12 @@ class Worker:
     data_roots: list[str]
     seen_at: datetime
     present: bool
+    problem: str = ""
+
+    @property
+    def is_able(self) -> bool:
+        """Say whether it can take a run at all."""
+        return not self.problem and bool(self.recipes) and bool(self.data_roots)
 
 
 def workers(*, now: datetime | None = None) -> list[Worker]:

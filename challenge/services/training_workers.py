@@ -25,8 +25,12 @@ def announce(
     device: dict[str, Any],
     recipes: Sequence[dict[str, Any]],
     data_roots: Sequence[str],
+    problem: str = "",
 ) -> None:
-    """Say what a worker can do; said again it replaces what was said before."""
+    """Say what a worker can do; said again it replaces what was said before.
+
+    ``problem`` says why it cannot train at all: ``extra-missing`` or ``runner-broken``.
+    """
     now = timezone.now()
     # Two workers at once may lose one of the lines until it is said again.
     known = {
@@ -38,6 +42,7 @@ def announce(
         "device": device,
         "recipes": list(recipes),
         "data_roots": list(data_roots),
+        "problem": problem,
         "seen_at": now,
     }
     cache.set(WORKERS_KEY, known, int(KEPT.total_seconds()))

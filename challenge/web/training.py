@@ -78,7 +78,8 @@ def runs(request: HttpRequest, slug: str) -> HttpResponse:
         "lines": _lines(found),
         "form": form,
         "workers": workers,
-        "any_present": any(worker.present for worker in workers),
+        "any_able": any(worker.is_able for worker in workers),
+        "any_present": any(worker.present and worker.is_able for worker in workers),
         "any_moving": any(selector.is_moving(one) for one in found),
     }
     status = 422 if form.errors else 200

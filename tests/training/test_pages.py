@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import statistics
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from baselines import following
+from challenge.config.engines.places import ROOT
 from challenge.errors import Refusal
 from challenge.models import Phase, RankLine, Score, Submission, TrainingRun
 from challenge.services import ranks, training_results, training_runs, training_workers
@@ -110,6 +113,37 @@ def test_a_form_with_three_seeds_queues_three_runs_of_one_name(
     assert {run.group for run in runs} == {"U-Net"}
     assert runs[0].overrides == {"training.epochs": 20, "training.precision": "fp32"}
     assert "U-Net, seed 3" in organiser.get(address(phase)).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("problem", "said"),
+    [
+        ("extra-missing", "Run make install-baselines"),
+        ("runner-broken", "its log says why"),
+        ("", "BASELINES_DATA_DIR"),
+    ],
+)
+def test_a_worker_that_cannot_train_says_what_is_missing(
+    phase: Phase, organiser: Client, problem: str, said: str
+) -> None:
+    device = {} if problem else {"kind": "cpu", "name": "CPU, 2 threads", "memory_bytes": 10**9}
+    recipes = [] if problem else RECIPES
+    training_workers.announce(
+        "gpu@machine", device=device, recipes=recipes, data_roots=[], problem=problem
+    )
+    page = organiser.get(address(phase)).content.decode()
+    assert said in page
+    assert "No worker can train yet" in page
+    assert 'name="seeds"' not in page
+
+
+def test_a_machine_without_torch_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch" / "__init__.py").write_text(
+        "raise ModuleNotFoundError(\"No module named 'torch'\")"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert following.ask(ROOT) == following.About(problem="extra-missing")
 
 
 @pytest.mark.usefixtures("_a_worker")
