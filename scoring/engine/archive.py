@@ -7,11 +7,13 @@ ever extracted to a path.
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import os
 import re
 import stat
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from scoring.engine import zipdir, zipend
@@ -27,7 +29,7 @@ _BINARY = getattr(os, "O_BINARY", 0)
 _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | _BINARY
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: there are as many as patches, and frozen ones cost thrice
 class Member:
     """The file of one patch. In a folder, ``path`` is set and the CRC unknown (None)."""
 
@@ -97,16 +99,33 @@ def open_upload(
     path = Path(path)
     listing = Listing()
     try:
-        if path.is_dir():
-            _list_folder(path, listing, spec=spec, max_entries=_max_entries(expected))
-            found = [(m.name, m) for m in listing.members]
-        else:
-            found = _list_zip(path, listing, spec=spec, max_entries=_max_entries(expected))
-        _match(found, listing, spec=spec, expected=expected)
+        with _without_collecting():
+            _list(path, listing, spec=spec, expected=expected)
     except BaseException:
         listing.close()
         raise
     return listing
+
+
+@contextlib.contextmanager
+def _without_collecting() -> Iterator[None]:
+    """No search for garbage while tens of thousands of small objects are made, all to be kept."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _list(path: Path, listing: Listing, *, spec: TaskSpec, expected: tuple[str, ...]) -> None:
+    if path.is_dir():
+        _list_folder(path, listing, spec=spec, max_entries=_max_entries(expected))
+        found = [(m.name, m) for m in listing.members]
+    else:
+        found = _list_zip(path, listing, spec=spec, max_entries=_max_entries(expected))
+    _match(found, listing, spec=spec, expected=expected)
 
 
 def example_name(spec: TaskSpec, expected: tuple[str, ...] = ()) -> str:
@@ -240,7 +259,8 @@ def _match(
                     limit_bytes=spec.limits.member_bytes,
                 )
             )
-        by_id[patch_id] = replace(member, id=patch_id, is_sound=member.is_sound and fits)
+        member.id, member.is_sound = patch_id, member.is_sound and fits
+        by_id[patch_id] = member
     listing.members = [member for member in by_id.values() if member.is_sound]
     if ignored:
         listing.notes.append(

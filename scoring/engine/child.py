@@ -35,6 +35,8 @@ POLL_S = 0.2
 LINGER_S = 5.0
 MAX_OUTPUT_BYTES = 256 * 2**20
 _STDERR_BYTES = 4000
+# C++ libraries end the process when they get no memory.
+_ABORTED_FOR_MEMORY = (b"bad_alloc", b"out of memory")
 _PASSED_ON = ("PATH", "TMPDIR", "NUMBA_CACHE_DIR", "PROJ_DATA", "GDAL_DATA", "LD_LIBRARY_PATH",
               "SYSTEMROOT", sandbox.ALLOW_VARIABLE)  # fmt: skip
 _FIXED = {
@@ -44,6 +46,7 @@ _FIXED = {
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
     "GDAL_NUM_THREADS": "1",
+    "MALLOC_ARENA_MAX": "2",  # one for each lane's thread would take 64 MB of address space
     "GDAL_CACHEMAX": "32",
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
     "GDAL_PAM_ENABLED": "NO",
@@ -256,6 +259,8 @@ def _silent(process: subprocess.Popen[bytes], stderr: bytearray) -> Broken:
         return Broken("scorer-silent", "closed its output and went on")
     if process.stderr is not None and _is_ready(process.stderr):
         stderr += _available(process.stderr)
+    if code == -signal.SIGABRT and any(sign in stderr for sign in _ABORTED_FOR_MEMORY):
+        return Broken("scorer-out-of-memory", _tail(stderr))
     if code < 0:
         return Broken("scorer-killed", f"signal {-code}. {_tail(stderr)}")
     if code == _EXIT_OUT_OF_MEMORY:

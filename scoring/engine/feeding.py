@@ -5,54 +5,19 @@ from __future__ import annotations
 import select
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
-from typing import Protocol
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from numpy.typing import NDArray
 
 from scoring.engine import archive, decoder
-from scoring.engine.outcome import Outcome
-from scoring.engine.pool import ORDER_TIMEOUT_S, Answer, DecoderDied, Lane, Pool
+from scoring.engine.ledger import Count, Ledger
+from scoring.engine.pool import ORDER_TIMEOUT_S, DecoderDied, Lane, Pool
 from scoring.engine.problems import Problem, Refused
 from scoring.engine.spec import TaskSpec
-from scoring.engine.verdicts import Progress
-
-PROGRESS_EVERY_S = 0.25
-
-OnProgress = Callable[[Progress], None]
-
-
-class Count(Protocol):
-    """Looks at one patch's pixels (uint8[H, W]); gives its classes' pixels and foreign values."""
-
-    def __call__(
-        self, patch_id: str, pixels: NDArray[np.uint8]
-    ) -> tuple[NDArray[np.int64], Mapping[int, int]]: ...
 
 
 class DecodersLost(RuntimeError):
     """Every decoder ended for reasons that no single file explains."""
-
-
-class Teller:
-    """Passes on progress, a few times a second."""
-
-    def __init__(self, on_progress: OnProgress | None, stage: str, total: int) -> None:
-        self._on_progress, self._stage, self._total = on_progress, stage, total
-        self._done, self._next_s = 0, 0.0
-        self.stage(stage)
-
-    def stage(self, name: str) -> None:
-        self._stage = name
-        if self._on_progress is not None:
-            self._on_progress(Progress(name, self._done, self._total))
-
-    def one_more(self) -> None:
-        self._done += 1
-        if self._on_progress is not None and time.monotonic() >= self._next_s:
-            self._next_s = time.monotonic() + PROGRESS_EVERY_S
-            self._on_progress(Progress(self._stage, self._done, self._total))
 
 
 class Inline:
@@ -67,8 +32,9 @@ class Inline:
     def __exit__(self, *exc: object) -> None:
         pass
 
-    def run(self, count: Count, outcome: Outcome, tell: Teller) -> None:
-        spec = self._spec
+    def run(self, ledger: Ledger) -> None:
+        """Decode every member and have it counted and entered."""
+        spec, count = self._spec, ledger.new_count()
         worker = decoder.Decoder(
             height_px=spec.patch_height_px,
             width_px=spec.patch_width_px,
@@ -86,16 +52,21 @@ class Inline:
                 except decoder.NeedsGdal:
                     done = worker.decode(task, data, out, use_gdal=True)
             except Refused as refused:
-                outcome.refuse(member, refused.problem)
+                ledger.refuse(member, refused.problem)
             else:
                 shape = (spec.patch_height_px, spec.patch_width_px)
                 pixels = out[: spec.patch_pixels].reshape(shape)
-                outcome.add(member, done, *count(member.id, pixels))
-            tell.one_more()
+                ledger.enter(member, done, count(member.id, pixels))
 
 
 class Isolated:
-    """Feeds the pool: keeps every slot filled, takes answers as they come."""
+    """Feeds the pool: keeps every slot filled, takes answers as they come.
+
+    First each plain decoder has a thread that feeds it and counts what it answers, so that a
+    patch's pixels mostly stay with one core and no core waits for another's. Whatever is left
+    (rasters for GDAL, members of a decoder that died) is one thread's business: there the
+    culprit is found.
+    """
 
     def __init__(self, listing: archive.Listing, spec: TaskSpec, workers: int) -> None:
         self._listing, self._spec = listing, spec
@@ -104,6 +75,7 @@ class Isolated:
         self._at: dict[tuple[int, int], archive.Member] = {}
         self._suspects: set[str] = set()
         self._stopped = False
+        self._is_interrupted = False
         self._pool = Pool(
             height_px=spec.patch_height_px,
             width_px=spec.patch_width_px,
@@ -118,60 +90,98 @@ class Isolated:
     def __exit__(self, *exc: object) -> None:
         self._pool.close()
 
-    def run(self, count: Count, outcome: Outcome, tell: Teller) -> None:
-        """Decode every member, giving pixels to `count`. Raises `DecodersLost`."""
-        shape = (self._spec.patch_height_px, self._spec.patch_width_px)
+    def run(self, ledger: Ledger) -> None:
+        """Decode every member and have it counted and entered. Raises `DecodersLost`."""
+        if len(self._pool.plain) > 1:
+            self._run_by_threads(ledger)
+        count = ledger.new_count()
         while not self._stopped:
-            self._fill(outcome)
+            self._fill(ledger)
             if not self._at:
                 break
-            for lane in self._ready(outcome):
+            for lane in self._ready(ledger):
                 try:
-                    for answer in lane.answers():
-                        member = self._at.pop((lane.pid, answer.slot))
-                        if answer.decoded is not None:
-                            pixels = lane.pixels(answer.slot, self._spec.patch_pixels)
-                            counted = count(member.id, pixels.reshape(shape))
-                            outcome.add(member, answer.decoded, *counted)
-                        self._settle(member, answer, outcome, tell)
-                        lane.free.append(answer.slot)
+                    self._take(lane, count, ledger)
                 except DecoderDied as death:
-                    self._bury(death, outcome)
+                    self._bury(death, ledger)
 
-    def _settle(
-        self, member: archive.Member, answer: Answer, outcome: Outcome, tell: Teller
-    ) -> None:
-        if answer.decoded is None and answer.problem is None:
-            self._for_gdal.append(member)
-            return
-        if answer.problem is not None:
-            outcome.refuse(member, answer.problem)
-        tell.one_more()
+    def _run_by_threads(self, ledger: Ledger) -> None:
+        """Every member through the plain decoders, one thread each, until one of them dies."""
+        lanes = list(self._pool.plain)
+        with ThreadPoolExecutor(len(lanes), "lane") as threads:
+            try:
+                drives = [threads.submit(self._drive, lane, ledger) for lane in lanes]
+            except RuntimeError as error:
+                self._is_interrupted = True
+                raise MemoryError("no memory for another thread") from error
+        for drive in drives:
+            death = drive.result()
+            if death is not None:
+                self._bury(death, ledger)
 
-    def _fill(self, outcome: Outcome) -> None:
+    def _drive(self, lane: Lane, ledger: Ledger) -> DecoderDied | None:
+        """One lane's thread: it alone touches the lane. Gives the decoder's death, if it died."""
+        count = ledger.new_count()
+        try:
+            while True:
+                while lane.free and self._members and not self._is_interrupted:
+                    try:
+                        member = self._members.popleft()
+                    except IndexError:  # another thread took the last one
+                        break
+                    self._order(lane, member, ledger)
+                lane.send()
+                if not lane.asked_at_s:
+                    return None
+                patience_s = lane.overdue_at_s() - time.monotonic()
+                if not _readable([lane], patience_s):
+                    raise DecoderDied(lane, "raster-too-slow")
+                self._take(lane, count, ledger)
+        except DecoderDied as death:
+            self._is_interrupted = True
+            return death
+        except BaseException:
+            self._is_interrupted = True
+            raise
+
+    def _take(self, lane: Lane, count: Count, ledger: Ledger) -> None:
+        """Count and enter what `lane` has answered. Raises DecoderDied."""
+        shape = (self._spec.patch_height_px, self._spec.patch_width_px)
+        for answer in lane.answers():
+            member = self._at.pop((lane.pid, answer.slot))
+            if answer.decoded is not None:
+                pixels = lane.pixels(answer.slot, self._spec.patch_pixels)
+                ledger.enter(member, answer.decoded, count(member.id, pixels.reshape(shape)))
+            elif answer.problem is not None:
+                ledger.refuse(member, answer.problem)
+            else:
+                self._for_gdal.append(member)
+            lane.free.append(answer.slot)
+
+    def _fill(self, ledger: Ledger) -> None:
         for lanes, queue in (
             (self._pool.plain, self._members),
             (self._pool.gdal, self._for_gdal),
         ):
             while queue and self._room(lane := max(lanes, key=self._room)):
-                self._order(lane, queue.popleft(), outcome)
+                self._order(lane, queue.popleft(), ledger)
         for lane in list(self._pool.lanes()):
             try:
                 lane.send()
             except DecoderDied as death:
-                self._bury(death, outcome)
+                self._bury(death, ledger)
 
     def _room(self, lane: Lane) -> int:
         """How many orders a lane may be given: one at a time while there are suspects."""
         return len(lane.free) if not self._suspects else int(not lane.asked_at_s)
 
-    def _order(self, lane: Lane, member: archive.Member, outcome: Outcome) -> None:
+    def _order(self, lane: Lane, member: archive.Member, ledger: Ledger) -> None:
         slot = lane.free.pop()
         view = lane.input(slot, member.compressed_bytes)
         try:
             self._listing.read_into(member, view)
         except Refused as refused:
-            outcome.refuse(member, refused.problem)
+            ledger.refuse(member, refused.problem)
             lane.free.append(slot)
             return
         finally:
@@ -180,21 +190,18 @@ class Isolated:
         task = decoder.Task(member.method, member.compressed_bytes, member.size_bytes, member.crc32)
         lane.ask(slot, task)
 
-    def _ready(self, outcome: Outcome) -> list[Lane]:
+    def _ready(self, ledger: Ledger) -> list[Lane]:
         """Lanes with something to read; one that is overdue is buried."""
-        busy = {lane.replies: lane for lane in self._pool.lanes() if lane.asked_at_s}
-        poll = select.poll()
-        for fd in busy:
-            poll.register(fd, select.POLLIN)
-        patience_s = min(lane.overdue_at_s() for lane in busy.values()) - time.monotonic()
-        ready = [busy[fd] for fd, _ in poll.poll(max(0.0, patience_s) * 1000)]
+        busy = [lane for lane in self._pool.lanes() if lane.asked_at_s]
+        patience_s = min(lane.overdue_at_s() for lane in busy) - time.monotonic()
+        ready = _readable(busy, patience_s)
         if not ready:
-            for lane in busy.values():
+            for lane in busy:
                 if lane.overdue_at_s() <= time.monotonic():
-                    self._bury(DecoderDied(lane, "raster-too-slow"), outcome)
+                    self._bury(DecoderDied(lane, "raster-too-slow"), ledger)
         return ready
 
-    def _bury(self, death: DecoderDied, outcome: Outcome) -> None:
+    def _bury(self, death: DecoderDied, ledger: Ledger) -> None:
         """Replace a dead lane, and find out which file it was.
 
         All that it had in hand are suspects; they are tried again one by one. The first that
@@ -204,7 +211,7 @@ class Isolated:
         orphans = [self._at.pop((lane.pid, slot)) for slot in lane.asked_at_s]
         self._pool.bury(lane)
         if len(orphans) == 1 and orphans[0].id in self._suspects:
-            outcome.refuse(orphans[0], Problem.of(death.code, limit_s=round(ORDER_TIMEOUT_S)))
+            ledger.refuse(orphans[0], Problem.of(death.code, limit_s=round(ORDER_TIMEOUT_S)))
             self._stopped = True
             return
         lanes = self._pool.gdal if lane.uses_gdal else self._pool.plain
@@ -212,3 +219,12 @@ class Isolated:
             raise DecodersLost(f"a decoder ended ({death.code}) and no other is left")
         self._suspects.update(member.id for member in orphans)
         (self._for_gdal if lane.uses_gdal else self._members).extendleft(reversed(orphans))
+
+
+def _readable(lanes: list[Lane], patience_s: float) -> list[Lane]:
+    """Those of `lanes` that have answered; waits for the first as long as `patience_s`."""
+    by_reply = {lane.replies: lane for lane in lanes}
+    poll = select.poll()
+    for fd in by_reply:
+        poll.register(fd, select.POLLIN)
+    return [by_reply[fd] for fd, _ in poll.poll(max(0.0, patience_s) * 1000)]

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scoring.engine import archive, card, counting, evidence, sandbox, store
-from scoring.engine.feeding import Count, Inline, Isolated, OnProgress, Teller
+from scoring.engine.counting import PatchCounts
+from scoring.engine.feeding import Inline, Isolated
+from scoring.engine.ledger import Count, Ledger, OnProgress, Teller
 from scoring.engine.outcome import Outcome
 from scoring.engine.problems import Findings, Problem, Refused
 from scoring.engine.spec import TaskSpec
@@ -54,17 +57,12 @@ def score(
             _decoders(listing, spec, workers=workers, isolate=isolate) as decoders,
             store.PackedTruth.open(truth_path) as truth,
         ):
-            counter = counting.PatchCounter(truth, n_classes=spec.n_classes)
             gatherer = evidence.Gatherer(spec, truth)
 
-            def count(
-                patch_id: str, pixels: NDArray[np.uint8]
-            ) -> tuple[NDArray[np.int64], Mapping[int, int]]:
-                found = counter.count(patch_id, pixels)
-                gatherer.add(patch_id, found.counts)
-                return found.counts.sum(axis=0), found.outside
+            def new_count() -> Count:
+                return counting.PatchCounter(truth, n_classes=spec.n_classes).count
 
-            decoders.run(count, outcome, tell)
+            decoders.run(Ledger(outcome, tell, new_count=new_count, gatherer=gatherer))
             outcome.finish()
             if outcome.problems:
                 return _rejected(outcome.problems, outcome.notes)
@@ -95,7 +93,7 @@ def validate(
         outcome = Outcome(spec, problems=listing.problems, notes=list(listing.notes))
         tell = Teller(on_progress, "checking", len(listing.members))
         with _decoders(listing, spec, workers=workers, isolate=isolate) as decoders:
-            decoders.run(_histogrammer(spec), outcome, tell)
+            decoders.run(Ledger(outcome, tell, new_count=lambda: _histogrammer(spec)))
         outcome.finish()
         if outcome.problems:
             return _rejected(outcome.problems, outcome.notes)
@@ -116,11 +114,10 @@ def validate(
 def _histogrammer(spec: TaskSpec) -> Count:
     n = spec.n_classes
 
-    def count(
-        patch_id: str, pixels: NDArray[np.uint8]
-    ) -> tuple[NDArray[np.int64], Mapping[int, int]]:
+    def count(patch_id: str, pixels: NDArray[np.uint8]) -> PatchCounts:
         table = np.bincount(pixels.reshape(-1), minlength=256)
-        return table[:n], {int(v): int(table[v]) for v in np.flatnonzero(table[n:]) + n}
+        outside = {int(v): int(table[v]) for v in np.flatnonzero(table[n:]) + n}
+        return PatchCounts(table[None, :n], outside)
 
     return count
 
@@ -129,9 +126,12 @@ def _scored(
     proof: evidence.Evidence, evidence_path: str | Path | None, *, seconds: float
 ) -> Scored:
     path = None if evidence_path is None else Path(evidence_path)
-    if path is not None:
-        evidence.save(proof, path)
-    return Scored(card.build(proof, seconds=round(seconds, 3)), path)
+    with ThreadPoolExecutor(1, "evidence") as beside:
+        saved = None if path is None else beside.submit(evidence.save, proof, path)
+        document = card.build(proof, seconds=round(seconds, 3))
+        if saved is not None:
+            saved.result()
+    return Scored(document, path)
 
 
 def _rejected(problems: Findings, notes: list[Problem]) -> Rejected:

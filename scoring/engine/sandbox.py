@@ -128,6 +128,9 @@ def lock_down(*, memory_headroom_bytes: int = MEMORY_HEADROOM_BYTES) -> Status:
         return found
     # In this order: each layer takes away what applying the one before it needs.
     memory_bytes = _memory_bytes() + memory_headroom_bytes
+    _, most_bytes = resource.getrlimit(resource.RLIMIT_AS)
+    if most_bytes != resource.RLIM_INFINITY:
+        memory_bytes = min(memory_bytes, most_bytes)  # what the scorer may take, at the most
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     _prctl(_PR_SET_DUMPABLE, 0)
     if found.landlock_abi:

@@ -39,7 +39,7 @@ _DRIVE = re.compile(r"[A-Za-z]:")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made by the ten thousand, and frozen ones cost thrice
 class Entry:
     """One checked entry: where its data lie and what they must inflate to.
 

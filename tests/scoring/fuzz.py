@@ -28,7 +28,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.engine import archive, decoder, feeding
+from scoring.engine import archive, counting, decoder, feeding, ledger
 from scoring.engine import spec as specs
 from scoring.engine.outcome import Outcome
 from scoring.engine.problems import Findings, Problem, Refused
@@ -253,9 +253,10 @@ def _by_pool(
     """(pixels, problem) by patch id, from locked-down decoders; GDAL for all, or where needed."""
     pixels: dict[str, bytes] = {}
 
-    def count(patch_id: str, array: Pixels) -> tuple[NDArray[np.int64], Mapping[int, int]]:
+    def count(patch_id: str, array: Pixels) -> counting.PatchCounts:
         pixels[patch_id] = array.tobytes()
-        return np.bincount(array.reshape(-1), minlength=256)[: spec.n_classes], {}
+        table = np.bincount(array.reshape(-1), minlength=256)[: spec.n_classes]
+        return counting.PatchCounts(table[None], {})
 
     outcome = Outcome(spec, problems=_Everything())
     listing = archive.open_upload(path, spec=spec, expected_ids=())
@@ -263,7 +264,8 @@ def _by_pool(
         with feeding.Isolated(listing, spec, workers=2) as decoders:
             if with_gdal:
                 decoders._for_gdal, decoders._members = decoders._members, deque()
-            decoders.run(count, outcome, feeding.Teller(None, "checking", 0))
+            tell = ledger.Teller(None, "checking", 0)
+            decoders.run(ledger.Ledger(outcome, tell, new_count=lambda: count))
         outcome.finish()
     finally:
         listing.close()

@@ -203,10 +203,19 @@ def slow(upload: Path, world: World) -> Path:
     return path
 
 
-def test_lack_of_memory(world: World, truth: Path, upload: Path) -> None:
-    verdict = broken(world, truth, upload, memory_bytes=1_000_000)
-    assert verdict.code == "scorer-out-of-memory"
-    assert verdict.is_likely_the_archive
+@pytest.mark.parametrize("megabytes", [0.2, 1, 8, 40])
+def test_lack_of_memory(world: World, truth: Path, upload: Path, megabytes: float) -> None:
+    verdict = broken(world, truth, upload, memory_bytes=int(megabytes * 1e6))
+    assert (verdict.code, verdict.is_likely_the_archive) == ("scorer-out-of-memory", True)
+
+
+def test_little_memory_is_enough(world: World, truth: Path, upload: Path) -> None:
+    """Less than a decoder may take by itself: it then takes what the scorer may."""
+    verdict = child.run(
+        spec=world.spec, truth_path=truth, archive_path=upload, evidence_path=None,
+        timeout_s=60, memory_bytes=300_000_000,
+    )  # fmt: skip
+    assert isinstance(verdict, Scored)
 
 
 def test_the_end_of_time(world: World, truth: Path, upload: Path) -> None:
