@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from baselines.data import batches, layout, rasters
 from baselines.data.samples import Files
+from baselines.networks import operators
 from baselines.train import Event, state
 from baselines.train.recipe import Recipe
 
@@ -40,6 +41,9 @@ class Predictor:
         network = task.build_network(_without_downloads(self.recipe), patch_px=self.patch_px)
         network.load_state_dict(saved["network"])
         self.network: nn.Module = network.to(self.device).eval()
+        self._is_mixed = self.recipe.training.precision == "bf16" and operators.has_bfloat16(
+            self.device
+        )
 
     def probabilities(self, batch: batches.Tensors, *, flips: bool = False) -> Tensor:
         """Give float32[B, classes, H, W], the mean over the square's symmetries with `flips`."""
@@ -66,7 +70,7 @@ class Predictor:
         with torch.autocast(
             self.device.type,
             dtype=torch.bfloat16,
-            enabled=self.recipe.training.precision == "bf16",
+            enabled=self._is_mixed,
         ):
             yield
 

@@ -127,7 +127,10 @@ def _on_gpu(*, on_line: Callable[[str], None], batch: int = 32, steps: int = 30)
     network = networks.build("utt").to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     move = torch.optim.SGD(network.parameters(), lr=1e-3)
     weights = losses.class_weights(13, without=(12,)).to(device)
-    given = {name: value.to(device) for name, value in _batch(batch).items()}
+    given = {
+        name: value if name == "padding" else value.to(device)
+        for name, value in _batch(batch).items()
+    }
     target = given.pop("target")
     given["aerial"] = given["aerial"].contiguous(memory_format=torch.channels_last)
 

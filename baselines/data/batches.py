@@ -141,10 +141,14 @@ def to_inputs(
 ) -> Tensors:
     """Move a batch to the device, turn it there, scale it to floats.
 
-    Gives the networks' inputs and, where the batch has masks, `target` [B, H, W] int64.
+    Gives the networks' inputs and, where the batch has masks, `target` [B, H, W] int64. `padding`
+    stays where it is: networks look at it before they compute.
     "aerial-only" leaves the series unturned as the published code does, for comparison.
     """
-    here = {name: value.to(device, non_blocking=True) for name, value in batch.items()}
+    here = {
+        name: value if name == "padding" else value.to(device, non_blocking=True)
+        for name, value in batch.items()
+    }
     turn = here.pop("turn", None)
     if moved != "none" and turn is not None:
         for name in ("aerial", "mask") if moved == "aerial-only" else ("aerial", "mask", "series"):
@@ -179,8 +183,12 @@ def turn_squares(maps: Tensor, turn: Tensor) -> Tensor:
 
 
 def _moved(maps: Tensor, turn: Tensor, *, bits: tuple[int, ...]) -> Tensor:
-    if maps.device.type == "cpu":
-        return _moved_on_cpu(maps, turn, bits=bits)
+    move = _moved_on_cpu if maps.device.type == "cpu" else _moved_on_device
+    return move(maps, turn, bits=bits)
+
+
+def _moved_on_device(maps: Tensor, turn: Tensor, *, bits: tuple[int, ...]) -> Tensor:
+    """Move the whole batch each way and choose: nothing waits for the device."""
     shape = (-1, *([1] * (maps.dim() - 1)))
     for bit in bits:
         chosen = (turn >> bit & 1).bool().view(shape)
@@ -190,7 +198,7 @@ def _moved(maps: Tensor, turn: Tensor, *, bits: tuple[int, ...]) -> Tensor:
 
 
 def _moved_on_cpu(maps: Tensor, turn: Tensor, *, bits: tuple[int, ...]) -> Tensor:
-    """As `_moved`, with one copy a sample: numpy turns by views where torch copies each time."""
+    """As the other, with one copy a sample: numpy turns by views where torch copies each time."""
     out = torch.empty_like(maps, memory_format=torch.contiguous_format)
     for source, target, code in zip(maps.numpy(), out.numpy(), turn.tolist(), strict=True):
         view = source

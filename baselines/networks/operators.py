@@ -40,6 +40,11 @@ def lightning() -> ModuleType:
     return _imported("lightning")
 
 
+def has_bfloat16(device: torch.device) -> bool:
+    """Tell whether a device computes bfloat16 itself; older GPUs imitate it, slowly."""
+    return device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
+
+
 def _imported(name: str) -> ModuleType:
     if torch.version.cuda is None and _torchvision_wants_cuda():
         _define_operators()

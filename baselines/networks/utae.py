@@ -113,15 +113,17 @@ class SeriesEncoder(nn.Module):
         """Turn [B, T, bands, H, W] into [B, widths[0], H, W].
 
         Only real dates (`padding` [B, T] False) are computed. `addend` is added to the merged
-        coarsest map.
+        coarsest map. `padding` may stay on the CPU, as loaders leave it: which dates are real is
+        then known without waiting for the device.
         """
         batch, dates = padding.shape
         real = ~padding.flatten()
-        if bool(real.all()):
-            packed, owner = sentinel.flatten(0, 1), None
-        else:
-            owner = torch.nonzero(real).squeeze(1)
-            packed = sentinel.flatten(0, 1)[owner]
+        owner = None if bool(real.all()) else torch.nonzero(real).squeeze(1)
+        padding = padding.to(sentinel.device, non_blocking=True)
+        packed = sentinel.flatten(0, 1)
+        if owner is not None:
+            owner = owner.to(sentinel.device, non_blocking=True)
+            packed = packed[owner]
         maps = [self.stem(packed)]
         for down in self.down:
             maps.append(down(maps[-1]))
@@ -137,7 +139,7 @@ class SeriesEncoder(nn.Module):
         weights = attention.flatten(0, 1)  # [B·T, heads, h, w]
         if owner is not None:
             weights = weights[owner]
-        sample = torch.arange(batch * dates, device=padding.device)
+        sample = torch.arange(batch * dates, device=sentinel.device)
         sample = torch.div(sample if owner is None else sample[owner], dates, rounding_mode="floor")
         out: Tensor = merged
         for up, skip in zip(self.up, reversed(maps[:-1]), strict=True):

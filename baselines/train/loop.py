@@ -45,14 +45,15 @@ def run(
     index = layout.index(data_root, part="train")
     patches = recipe.split(index)
     resumed = state.open_folder(out_dir, recipe=recipe, seed=seed, resume=resume)
-    precision: Any = {"fp32": "32-true", "bf16": "bf16-mixed"}[recipe.training.precision]
+    devices = _share_of(devices, recipe=recipe)
+    precision, precision_note = _precision(recipe, accelerator=accelerator)
     _quieten()
     with warnings.catch_warnings():
         _ignore_known_warnings()
         trainer = operators.lightning().Trainer(
             accelerator=accelerator,
             devices=devices,
-            strategy="auto" if _single(devices) else "ddp",
+            strategy=_strategy(recipe, devices=devices),
             precision=precision,
             max_epochs=-1,
             gradient_clip_val=recipe.training.clip_norm,
@@ -89,7 +90,8 @@ def run(
                 "accumulate": accumulate,
             }
         )  # fmt: skip
-        for note in (*index.missing, getattr(task.network, "weights_note", "")):
+        notes = (*index.missing, precision_note, getattr(task.network, "weights_note", ""))
+        for note in notes:
             if note:
                 on_event({"event": "note", "message": note})
         ended = "finished"
@@ -116,6 +118,17 @@ def is_first_process() -> bool:
     return os.environ.get("LOCAL_RANK", "0") == "0"
 
 
+def _precision(recipe: Recipe, *, accelerator: str) -> tuple[Any, str]:
+    """Give Lightning's name of the precision, and a note where it is not the recipe's."""
+    if recipe.training.precision == "fp32":
+        return "32-true", ""
+    on_gpu = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+    if operators.has_bfloat16(torch.device("cuda" if on_gpu else "cpu")):
+        return "bf16-mixed", ""
+    name = torch.cuda.get_device_name()
+    return "32-true", f"{name} has no bfloat16 of its own: training in float32"
+
+
 def _tell_nobody(event: Event) -> None:
     pass
 
@@ -124,6 +137,23 @@ def _accumulate(recipe: Recipe, *, world: int) -> int:
     """Tell over how many batches gradients are summed to reach the global batch."""
     wanted = recipe.training.global_batch_size
     return 1 if wanted is None else max(1, round(wanted / (recipe.training.batch_size * world)))
+
+
+def _share_of(devices: int | str, *, recipe: Recipe) -> int | str:
+    """Give how many of the devices that there are the recipe takes."""
+    limit = recipe.training.devices
+    if limit is None:
+        return devices
+    offered = max(1, torch.cuda.device_count()) if devices == "auto" else int(devices)
+    return min(limit, offered)
+
+
+def _strategy(recipe: Recipe, *, devices: int | str) -> str:
+    if _single(devices):
+        return "auto"
+    # The satellite head gets no gradient then.
+    is_part_idle = recipe.network.name == "utt" and recipe.loss.sentinel_factor == 0
+    return "ddp_find_unused_parameters_true" if is_part_idle else "ddp"
 
 
 def _single(devices: int | str) -> bool:

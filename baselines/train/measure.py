@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from baselines.train import losses
 from scoring.engine import metrics
 from scoring.engine.spec import TaskSpec
 
@@ -22,8 +23,8 @@ class Matrix:
     def add(self, logits: Tensor, target: Tensor) -> None:
         """Count a batch: logits [B, n, H, W], target int64[B, H, W]."""
         n_classes = len(self.counts)
-        joint = target.flatten() * n_classes + logits.argmax(dim=1).flatten()
-        self.counts += torch.bincount(joint, minlength=n_classes**2).view_as(self.counts)
+        joint = target * n_classes + logits.argmax(dim=1)
+        self.counts += losses.count(joint, bins=n_classes**2).view_as(self.counts)
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,8 @@ class Optimiser:
 class Training:
     """Length, batches and precision. `global_batch_size` is reached by processes and steps.
 
-    `monitor` decides early stopping and which epoch predicts.
+    `monitor` decides early stopping and which epoch predicts. `devices` is how many at most are
+    used of those that a worker or a command gives; None: all.
     """
 
     epochs: int = 100
@@ -108,6 +109,7 @@ class Training:
     compiled: bool = False
     clip_norm: float | None = None
     monitor: Literal["val_loss", "val_miou"] = "val_loss"
+    devices: int | None = None
 
 
 @dataclass(frozen=True)
@@ -131,8 +133,10 @@ class Recipe:
 
     @property
     def digest(self) -> str:
-        """Give the sha256 of everything in the recipe."""
-        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
+        """Give the sha256 of everything in the recipe but where it is trained."""
+        document = self.to_json()
+        del document["training"]["devices"]
+        return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
     def to_json(self) -> dict[str, Any]:
         """Give the recipe as JSON values; `parse` reads it back."""
@@ -210,8 +214,9 @@ def parse(document: dict[str, Any]) -> Recipe:
     assert isinstance(recipe, Recipe)
     if set(recipe.data.bands) - set(BANDS) or not recipe.data.bands:
         raise RecipeError(f"data.bands {list(recipe.data.bands)}; allowed are 1 to 5")
-    if recipe.training.epochs < 1 or recipe.training.batch_size < 1:
-        raise RecipeError("training.epochs and training.batch_size must be 1 or more")
+    training = recipe.training
+    if min(training.epochs, training.batch_size, training.devices or 1) < 1:
+        raise RecipeError("training.epochs, .batch_size and .devices must be 1 or more")
     unknown = {*recipe.loss.unweighted, *recipe.loss.sentinel_unweighted} - set(range(N_CLASSES))
     if unknown:
         raise RecipeError(f"loss: classes {sorted(unknown)}; allowed are 0 to {N_CLASSES - 1}")

@@ -22,6 +22,8 @@ from baselines.train.recipe import Recipe
 from scoring.engine.spec import TaskSpec
 
 STEP_EVENT_EVERY_S = 1.0
+# Several processes must stop at one step, which costs an exchange between them.
+STOP_EVERY_STEPS = 10
 
 
 class Stopped(Exception):
@@ -110,6 +112,7 @@ class Task(_lightning.LightningModule):  # type: ignore[name-defined, misc]
         )
         self._first_epoch = self.progress.epochs_done
         self._clock = _Clock()
+        self._steps_since_asked = 0
 
     @property
     def epoch(self) -> int:
@@ -201,7 +204,7 @@ class Task(_lightning.LightningModule):  # type: ignore[name-defined, misc]
 
     def on_train_batch_end(self, outputs: Any, batch: batches.Tensors, index: int) -> None:
         """Tell how far we are, at most once a second, and stop where asked to."""
-        if self.should_stop():
+        if self._must_stop():
             raise Stopped
         if self._clock.tick(len(batch["index"]) * self.trainer.world_size):
             epochs_left = self.recipe.training.epochs - self.epoch - 1
@@ -214,6 +217,16 @@ class Task(_lightning.LightningModule):  # type: ignore[name-defined, misc]
                     "gpu_memory_bytes": _gpu_memory_bytes(self.device),
                 }
             )  # fmt: skip
+
+    def _must_stop(self) -> bool:
+        if self.trainer.world_size == 1:
+            return self.should_stop()
+        self._steps_since_asked += 1
+        if self._steps_since_asked < STOP_EVERY_STEPS:
+            return False
+        self._steps_since_asked = 0
+        stop = self.should_stop()
+        return bool(self.trainer.strategy.reduce_boolean_decision(stop, all=False))
 
     def on_validation_epoch_start(self) -> None:
         """Start counting."""
@@ -249,7 +262,10 @@ class Task(_lightning.LightningModule):  # type: ignore[name-defined, misc]
 
         Raises ValueError when the loss is no number any more.
         """
-        train_loss = float(self._loss_sum / max(self._steps, 1))
+        mean_loss = self._loss_sum / max(self._steps, 1)
+        if self.trainer.world_size > 1:  # before the check: all go on, or none
+            mean_loss = self.trainer.strategy.reduce(mean_loss, reduce_op="mean")
+        train_loss = float(mean_loss)
         if not math.isfinite(train_loss):
             raise ValueError(
                 f"the loss of epoch {self.epoch} is {train_loss}; lower optimiser.lr, set "
