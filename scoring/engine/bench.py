@@ -59,7 +59,7 @@ def run(
 ) -> dict[str, Any]:
     """Make the data, measure, and return all figures as a JSON document.
 
-    Of ``repeats`` runs the best counts; by default nine, fewer from 1,333 patches on.
+    Of ``repeats`` runs the best counts; by default nine, three for thousands of patches.
     """
     if patches <= FEW_PATCHES:
         raise ValueError(f"{patches} patches; at least {FEW_PATCHES + 1} are needed")
@@ -75,7 +75,7 @@ def run(
         figures = _measure(
             _job(folder, listed, task),
             _job(folder / "few", few, task),
-            repeats=repeats or max(1, min(9, 12_000 // patches)),
+            repeats=repeats or max(3, min(9, 12_000 // patches)),
         )
         return figures | {"data": sizes}
 
