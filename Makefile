@@ -94,6 +94,8 @@ format: install ## Format the Python code
 bench: install install-baselines chromium ## Measure the engine, the pages and the baselines
 	$(SAY) "The scoring engine"
 	@$(BIN)/python -m scoring bench
+	$(SAY) 'A whole FLAIR #1 submission, from the zip to its row'
+	@$(BIN)/python -m tests.bench.full_size
 	$(SAY) "The baselines"
 	@$(BIN)/python -m baselines bench
 	@$(MAKE) bench-pages
