@@ -30,10 +30,10 @@ class Yardstick:
 def of_submission(
     submission: Submission, *, viewer: Viewer, now: datetime | None = None
 ) -> dict[str, Yardstick]:
-    """Return the yardsticks "leader", "baseline" and "best", those that there are.
+    """Return the yardsticks "leader", "baseline", "best" and "own", those that there are.
 
-    One query; none and nothing for a board that the viewer may not see. "best" is the team's
-    own line, unless this submission is it.
+    One query; none and nothing for a board that the viewer may not see. "own" is this submission's
+    line, where it stands on the board; the others are never this submission's.
     """
     now = now or timezone.now()
     phase = submission.entry.phase
@@ -61,6 +61,9 @@ def of_submission(
         "baseline": next((line for line in lines if line["rank"] is None), None),
         "best": next((line for line in ranked if line["entry_id"] == submission.entry_id), None),
     }
+    standing = wanted["best"]
+    if standing is not None and standing["submission_id"] == submission.pk:
+        wanted |= {"best": None, "own": standing}
     return {
         kind: Yardstick(
             kind=kind,
@@ -78,14 +81,8 @@ def of_submission(
             rank=line["rank"],
         )
         for kind, line in wanted.items()
-        if line is not None and line["submission_id"] != submission.pk
+        if line is not None and (kind == "own" or line["submission_id"] != submission.pk)
     }
-
-
-def own_line(submission: Submission) -> RankLine | None:
-    """Return the line with which a submission stands on the board, if it is its team's best."""
-    lines = RankLine.objects.filter(submission=submission, rank__isnull=False)
-    return lines.order_by("pk").first()  # the table's own order would join phase and challenge
 
 
 def _reader(viewer: Viewer) -> Viewer:

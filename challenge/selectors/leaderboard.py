@@ -131,15 +131,23 @@ def is_visible(phase: Phase, *, viewer: Viewer, now: datetime | None = None) -> 
 
 def etag(phase: Phase, *, user: Person = None, now: datetime | None = None) -> str:
     """Return what changes when the board as this person sees it changes. At most one query."""
+    who = user.pk if user is not None and user.is_authenticated else 0
+    ranked = phase.ranked_at.timestamp() if phase.ranked_at else 0
+    return f"{state(phase, user=user, now=now)}-{ranked:.0f}-{who}"
+
+
+def state(phase: Phase, *, user: Person = None, now: datetime | None = None) -> str:
+    """Return what changes with any line of the board under this person's terms.
+
+    Whose line is whose is not in it, nor when the ranks were last looked at. At most one query.
+    """
     now = now or timezone.now()
     viewer = people.viewer_of_phase(user, phase)
     terms = terms_for(phase, viewer=viewer, now=now)
-    who = user.pk if user is not None and user.is_authenticated else 0
     visible = is_visible(phase, viewer=viewer, now=now)
-    ranked = phase.ranked_at.timestamp() if phase.ranked_at else 0
     return (
-        f"{phase.pk}-{phase.ranks_version}-{ranked:.0f}-{int(visible)}-{terms.detail}"
-        f"-{terms.decimals}-{who}"
+        f"{phase.pk}-{phase.ranks_version}-{int(visible)}-{terms.detail}-{terms.decimals}"
+        f"-{phase.inference_ratio_limit}-{phase.task_spec_id}"
     )
 
 
@@ -159,7 +167,7 @@ def board(phase: Phase, *, user: Person = None, now: datetime | None = None) -> 
 
     At most four queries whatever its length (organiser?, lines, the viewer's team, references),
     given ``phase.challenge`` and ``phase.task_spec`` loaded; lines are kept for a minute while the
-    ranks stand, and so are new names of teams. Visibility of the phase itself (published)
+    ranks stand. Visibility of the phase itself (published)
     is the caller's, who looked it up with ``pages.phase_by_slug``.
     """
     now = now or timezone.now()
@@ -207,7 +215,8 @@ def _rows(phase: Phase, *, terms: Terms, classes: list[BoardClass]) -> list[Row]
 
 
 def _made_rows(phase: Phase, *, terms: Terms, classes: list[BoardClass]) -> list[Row]:
-    lines = RankLine.objects.filter(phase=phase).order_by("-miou", "pk").annotate(seeds=_seeds())
+    lines = RankLine.objects.filter(phase=phase).order_by("-miou", "pk")
+    lines = lines.annotate(seeds=seeds(miou="miou", ious="class_ious"))
     columns = [
         "rank",
         "group",
@@ -235,8 +244,9 @@ def _made_rows(phase: Phase, *, terms: Terms, classes: list[BoardClass]) -> list
     return [_row(line, phase=phase, terms=terms, keys=keys) for line in lines.values(*columns)]
 
 
-def _seeds() -> Case:
-    """Return the scores of a baseline's submissions of one method, for baselines alone."""
+def seeds(**columns: str) -> Case:
+    """Return such columns of the scores of a baseline's submissions of one method, for baselines
+    alone."""
     same = (
         Score.objects.filter(
             evaluation__state=State.SCORED.value,
@@ -250,7 +260,7 @@ def _seeds() -> Case:
         )
         .order_by("evaluation__submission_id", "-evaluation__revision")
         .distinct("evaluation__submission_id")
-        .values(seed=JSONObject(miou="miou", ious="class_ious"))
+        .values(seed=JSONObject(**columns))
     )
     return Case(When(submission__is_baseline=True, then=ArraySubquery(same)))
 
@@ -258,12 +268,12 @@ def _seeds() -> Case:
 def _row(line: dict[str, Any], *, phase: Phase, terms: Terms, keys: list[str]) -> Row:
     low, high = line["score__miou_low"], line["score__miou_high"]
     ious, miou, std = line["score__class_ious"], line["miou"], None
-    seeds = line["seeds"] or []
-    if len(seeds) > 1:
-        miou = statistics.fmean(seed["miou"] for seed in seeds)
-        std = statistics.stdev(seed["miou"] for seed in seeds)
+    runs = line["seeds"] or []
+    if len(runs) > 1:
+        miou = statistics.fmean(run["miou"] for run in runs)
+        std = statistics.stdev(run["miou"] for run in runs)
         low, high = max(0.0, miou - std), min(1.0, miou + std)
-        ious = {key: _mean([seed["ious"].get(key) for seed in seeds]) for key in keys}
+        ious = {key: mean([run["ious"].get(key) for run in runs]) for key in keys}
     ratio = inference_ratio(
         line["submission__baseline_seconds"], line["submission__method_seconds"]
     )
@@ -302,11 +312,12 @@ def _row(line: dict[str, Any], *, phase: Phase, terms: Terms, keys: list[str]) -
         inference_ratio=ratio,
         over_inference_limit=ratio is not None and limit is not None and ratio > limit,
         std=disclosure.figure(std, terms=terms),
-        seed_count=max(1, len(seeds)),
+        seed_count=max(1, len(runs)),
     )
 
 
-def _mean(values: Sequence[float | None]) -> float | None:
+def mean(values: Sequence[float | None]) -> float | None:
+    """Return the mean of what is known; None where nothing is."""
     known = [value for value in values if value is not None]
     return statistics.fmean(known) if known else None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from django.contrib.auth.models import AnonymousUser
 from django.core.cache import cache
 from django.db.models import Exists, OuterRef, Prefetch, QuerySet, Subquery
 from django.utils import timezone
@@ -18,6 +19,7 @@ from challenge.models import (
     Phase,
     PublishedResult,
     RankLine,
+    User,
 )
 from challenge.rules import disclosure
 from challenge.rules.disclosure import Viewer
@@ -140,8 +142,12 @@ def phase_by_slug(challenge_slug: str, phase_slug: str, *, user: Person) -> Phas
     if phase is None:
         raise refuse("not-found")
     if known and user is not None:
-        organised_here = getattr(phase, "is_organised", False)
-        user.__dict__.setdefault("_organises", {})[phase.challenge_id] = organised_here
+        remember(
+            phase,
+            user=user,
+            my_team_id=getattr(phase, "my_team_id", None),
+            is_organised=getattr(phase, "is_organised", False),
+        )
     if not (phase.is_published and phase.challenge.is_published) and not people.is_organiser(
         user, phase.challenge
     ):
@@ -149,8 +155,16 @@ def phase_by_slug(challenge_slug: str, phase_slug: str, *, user: Person) -> Phas
     return phase
 
 
+def remember(
+    phase: Phase, *, user: User | AnonymousUser, my_team_id: int | None, is_organised: bool
+) -> None:
+    """Keep with a phase and a person what one query told of both, for this request."""
+    phase.my_team_id = my_team_id  # type: ignore[attr-defined]
+    user.__dict__.setdefault("_organises", {})[phase.challenge_id] = is_organised
+
+
 def my_team_id(phase: Phase) -> int | None:
-    """Return the viewer's team of a phase that came from :func:`phase_by_slug`. No query."""
+    """Return the viewer's team of a phase that was looked up for them. No query."""
     found: int | None = getattr(phase, "my_team_id", None)
     return found
 

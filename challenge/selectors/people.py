@@ -26,6 +26,12 @@ def is_organiser(user: Person, challenge: Challenge) -> bool:
     return known[challenge.pk]
 
 
+def organised_by(user: User) -> list[Challenge]:
+    """Return the challenges that a person organises, all for a superuser (one query)."""
+    found = Challenge.objects.order_by("sort_order", "pk")
+    return list(found if user.is_superuser else found.filter(organisers=user.pk))
+
+
 def team_of(user: Person, challenge: Challenge) -> Team | None:
     """Return a person's team in a challenge (one query)."""
     membership = membership_of(user, challenge)
@@ -72,11 +78,10 @@ def viewer_of_phase(user: Person, phase: Phase) -> Viewer:
 def viewer_of_submission(user: Person, submission: Submission) -> Viewer | None:
     """Return in which role a person may look at a submission's page; None: not at all.
 
-    Needs ``submission.entry.phase.challenge`` loaded to stay within two queries.
+    Needs ``submission.entry.phase.challenge`` loaded to stay within two queries; none is needed
+    where the phase was looked up for this person.
     """
     if is_organiser(user, submission.entry.phase.challenge):
         return Viewer.ORGANISER
-    if user is None or not user.is_authenticated:
-        return None
-    mine = Membership.objects.filter(user=user, team=submission.entry.team_id).exists()
-    return Viewer.OWNER if mine else None
+    mine = team_id_in(user, submission.entry.phase)
+    return Viewer.OWNER if mine == submission.entry.team_id else None

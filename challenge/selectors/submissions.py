@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Exists, Func, JSONField, OuterRef, Prefetch, QuerySet, TextField, Value
+from django.db.models import (
+    Exists,
+    Func,
+    JSONField,
+    OuterRef,
+    Prefetch,
+    QuerySet,
+    Subquery,
+    TextField,
+    Value,
+    prefetch_related_objects,
+)
 from django.db.models.functions import Cast
 from django.utils import timezone
 
@@ -16,7 +28,7 @@ from challenge.models import Challenge, Evaluation, Membership, Phase, Score, Su
 from challenge.rules import disclosure
 from challenge.rules.disclosure import Terms, Viewer
 from challenge.rules.lifecycle import OPEN_STATES, State
-from challenge.selectors import leaderboard, people
+from challenge.selectors import leaderboard, pages, people
 from challenge.selectors.people import Person
 
 
@@ -56,40 +68,34 @@ class Detail:
         return self.evaluation is not None and State(self.evaluation.state) in OPEN_STATES
 
 
+@dataclass(frozen=True)
+class Compared:
+    """A submission's page beside the team's other scored submissions, the newest first.
+
+    ``other`` is the one it is compared with, ``other_card`` its disclosed score card.
+    """
+
+    detail: Detail
+    others: list[Submission]
+    other: Submission | None
+    other_card: dict[str, Any] | None
+
+
 def visible_to(user: Person) -> QuerySet[Submission]:
     """Return the submissions of a person's own teams, newest first, with team, phase, challenge."""
     if user is None or not user.is_authenticated:
         return Submission.objects.none()
     mine = Membership.objects.filter(team=OuterRef("entry__team"), user=user.pk)
-    return _full(Submission.objects.filter(Exists(mine))).order_by("-created_at", "-pk")
-
-
-def siblings(submission: Submission, *, user: Person) -> list[Submission]:
-    """Return the other submissions of a loaded one's entry, newest first, to members of its team.
-
-    Two queries; entry, phase and challenge are the loaded ones.
-    """
-    if user is None or not user.is_authenticated:
-        return []
-    mine = Membership.objects.filter(team=submission.entry.team_id, user=user.pk)
-    found = list(
-        Submission.objects.filter(Exists(mine), entry=submission.entry_id)
-        .exclude(pk=submission.pk)
-        .order_by("-created_at", "-pk")
-        .prefetch_related(_evaluations())
-    )
-    for one in found:
-        one.entry = submission.entry
-    return found
+    found = _full(Submission.objects.filter(Exists(mine))).prefetch_related(_evaluations())
+    return found.order_by("-created_at", "-pk")
 
 
 def of_challenge(challenge: Challenge, *, user: Person) -> QuerySet[Submission]:
     """Return all submissions of a challenge, for its organisers. Raises NotFound for others."""
     if not people.is_organiser(user, challenge):
         raise refuse("not-found")
-    return _full(Submission.objects.filter(entry__phase__challenge=challenge)).order_by(
-        "-created_at", "-pk"
-    )
+    found = _full(Submission.objects.filter(entry__phase__challenge=challenge))
+    return found.prefetch_related(_evaluations()).order_by("-created_at", "-pk")
 
 
 def mine(user: Person, *, phase: Phase | None = None) -> QuerySet[Submission]:
@@ -101,49 +107,134 @@ def mine(user: Person, *, phase: Phase | None = None) -> QuerySet[Submission]:
 def get(submission_id: UUID | str, *, user: Person) -> tuple[Submission, Viewer]:
     """Return a submission and the role in which a person may see it.
 
-    Raises NotFound for strangers and for what does not exist alike. At most five queries.
+    Raises NotFound for strangers and for what does not exist alike. Two queries.
     """
-    try:
-        wanted = UUID(str(submission_id))
-    except ValueError:
-        raise refuse("not-found") from None
-    submission = _full(Submission.objects.filter(pk=wanted)).first()
-    viewer = people.viewer_of_submission(user, submission) if submission else None
-    if submission is None or viewer is None:
-        raise refuse("not-found")
+    submission, viewer = _find(submission_id, user=user)
+    prefetch_related_objects([submission], _evaluations())
     return submission, viewer
 
 
 def detail(submission_id: UUID | str, *, user: Person, now: datetime | None = None) -> Detail:
     """Return a submission's page for a person, its figures as they may leave.
 
-    Raises NotFound as :func:`get` does. At most six queries.
+    Raises NotFound as :func:`get` does. At most three queries.
     """
     submission, viewer = get(submission_id, user=user)
     return detail_of(submission, viewer=viewer, now=now)
 
 
+def compared(
+    submission_id: UUID | str,
+    *,
+    user: Person,
+    wanted: str | None = None,
+    now: datetime | None = None,
+) -> Compared:
+    """Return a submission's page with what its team's other scored submissions were.
+
+    ``wanted`` names the one to compare with; None: the one before, anything else: none. Others and
+    their figures are for members of the team alone. Raises NotFound as :func:`get` does. At most
+    four queries, whatever their number.
+    """
+    now = now or timezone.now()
+    submission, viewer = _find(submission_id, user=user)
+    entry = submission.entry
+    others: list[Submission] = []
+    if pages.my_team_id(entry.phase) == entry.team_id:
+        others = list(
+            Submission.objects.filter(entry=entry)
+            .exclude(pk=submission.pk)
+            .order_by("-created_at", "-pk")
+        )
+    prefetch_related_objects([submission, *others], _evaluations())
+    for one in others:
+        one.entry = entry
+    others = [one for one in others if shown_miou(one, viewer=viewer, now=now) is not None]
+    named = next((one for one in others if str(one.pk) == wanted), None)
+    other = next(iter(others), None) if wanted is None else named
+    shown = [one for one in (submission, other) if one is not None]
+    cards = _cards(shown, viewer=viewer, now=now)
+    return Compared(
+        detail=_detail(submission, viewer=viewer, cards=cards, now=now),
+        others=others,
+        other=other,
+        other_card=cards.get(other.pk) if other is not None else None,
+    )
+
+
 def detail_of(submission: Submission, *, viewer: Viewer, now: datetime | None = None) -> Detail:
     """Return a loaded submission as ``viewer`` may see it (no query beyond the card's)."""
     now = now or timezone.now()
+    cards = _cards([submission], viewer=viewer, now=now)
+    return _detail(submission, viewer=viewer, cards=cards, now=now)
+
+
+def _find(submission_id: UUID | str, *, user: Person) -> tuple[Submission, Viewer]:
+    """Return a submission without its evaluations, and who ``user`` is to it (one query)."""
+    try:
+        wanted = UUID(str(submission_id))
+    except ValueError:
+        raise refuse("not-found") from None
+    if user is None or not user.is_authenticated:
+        raise refuse("not-found")
+    challenge = OuterRef("entry__phase__challenge")
+    mine = Membership.objects.filter(challenge=challenge, user=user.pk)
+    organised = Challenge.organisers.through.objects.filter(challenge=challenge, user=user.pk)
+    submission = (
+        _full(Submission.objects.filter(pk=wanted))
+        .annotate(my_team_id=Subquery(mine.values("team")[:1]), is_organised=Exists(organised))
+        .first()
+    )
+    if submission is None:
+        raise refuse("not-found")
+    pages.remember(
+        submission.entry.phase,
+        user=user,
+        my_team_id=getattr(submission, "my_team_id", None),
+        is_organised=getattr(submission, "is_organised", False),
+    )
+    viewer = people.viewer_of_submission(user, submission)
+    if viewer is None:
+        raise refuse("not-found")
+    return submission, viewer
+
+
+def _detail(
+    submission: Submission, *, viewer: Viewer, cards: Mapping[UUID, dict[str, Any]], now: datetime
+) -> Detail:
     phase = submission.entry.phase
-    terms = leaderboard.terms_for(phase, viewer=viewer, now=now)
     evaluation = current(submission)
     scored = evaluation is not None and evaluation.state == State.SCORED
-    visible = score_visible(phase, viewer=viewer, now=now)
-    card = None
-    if evaluation is not None and scored and visible:
-        # the zones' matrices, nine tenths of a card, are never disclosed: they stay behind
-        stored = Score.objects.values_list(Without("card", "zones"), flat=True)
-        card = disclosure.disclose(stored.get(evaluation=evaluation), terms=terms)
     return Detail(
         submission=submission,
         evaluation=evaluation,
         viewer=viewer,
-        terms=terms,
-        card=card,
-        score_hidden=scored and not visible,
+        terms=leaderboard.terms_for(phase, viewer=viewer, now=now),
+        card=cards.get(submission.pk),
+        score_hidden=scored and not score_visible(phase, viewer=viewer, now=now),
     )
+
+
+def _cards(
+    found: Sequence[Submission], *, viewer: Viewer, now: datetime
+) -> dict[UUID, dict[str, Any]]:
+    """Return the disclosed score cards of submissions of one phase that have one to show."""
+    phase = found[0].entry.phase
+    if not score_visible(phase, viewer=viewer, now=now):
+        return {}
+    wanted = {
+        evaluation.pk: one.pk
+        for one in found
+        if (evaluation := current(one)) is not None and evaluation.state == State.SCORED
+    }
+    if not wanted:
+        return {}
+    terms = leaderboard.terms_for(phase, viewer=viewer, now=now)
+    # the zones' matrices, nine tenths of a card, are never disclosed: they stay behind
+    stored = Score.objects.filter(evaluation__in=wanted).values_list(
+        "evaluation", Without("card", "zones")
+    )
+    return {wanted[pk]: disclosure.disclose(card, terms=terms) for pk, card in stored}
 
 
 def score_visible(phase: Phase, *, viewer: Viewer, now: datetime | None = None) -> bool:
@@ -210,18 +301,16 @@ def same_content(submission: Submission, *, user: Person) -> list[Submission]:
                 evaluations__score__content_digest__in=digests,
                 entry__phase__challenge=challenge,
             ).exclude(entry__team=submission.entry.team_id)
-        ).distinct()
+        )
+        .prefetch_related(_evaluations())
+        .distinct()
     )
 
 
 def _full(found: QuerySet[Submission]) -> QuerySet[Submission]:
-    return (
-        found.select_related(
-            "entry__team", "entry__phase__challenge", "entry__phase__task_spec", "submitted_by"
-        )
-        .defer("entry__phase__public_patches")
-        .prefetch_related(_evaluations())
-    )
+    return found.select_related(
+        "entry__team", "entry__phase__challenge", "entry__phase__task_spec", "submitted_by"
+    ).defer("entry__phase__public_patches")
 
 
 def _evaluations() -> Prefetch[str, QuerySet[Evaluation], str]:

@@ -22,7 +22,8 @@ from challenge.models import (
 from challenge.rules import disclosure
 from challenge.rules.disclosure import Viewer
 from challenge.rules.lifecycle import State
-from challenge.services import archives, audit, evaluations
+from challenge.selectors import leaderboard
+from challenge.services import archives, audit, evaluations, ranks
 
 PROFILE = ("username", "email", "first_name", "last_name", "affiliation", "language", "theme")
 
@@ -137,6 +138,7 @@ def _orphan(team: Team, *, actor: User, now: datetime) -> None:
     team.name = f"former team {team.pk}"
     team.affiliation = ""
     team.save(update_fields=["name", "affiliation"])
+    ranks.mark_renamed(team=team)
 
 
 def _delete_archives(names: list[str]) -> None:
@@ -156,7 +158,7 @@ def _submissions(user: User) -> list[Submission]:
 def _submission(submission: Submission, *, now: datetime) -> dict[str, Any]:
     phase = submission.entry.phase
     window: dict[str, Any] = {"opens_at": phase.opens_at, "closes_at": phase.closes_at, "now": now}
-    terms = disclosure.terms(viewer=Viewer.OWNER, detail=phase.detail, **window)
+    terms = leaderboard.terms_for(phase, viewer=Viewer.OWNER, now=now)
     visible = disclosure.score_visible(visibility=phase.visibility, viewer=Viewer.OWNER, **window)
 
     def miou(evaluation: Evaluation) -> float | None:

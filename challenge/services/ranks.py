@@ -15,7 +15,7 @@ from django.db import transaction
 from django.db.models import Count, F
 from django.utils import timezone
 
-from challenge.models import Phase, RankLine, Score
+from challenge.models import Phase, RankLine, Score, Team
 from challenge.rules import ranking
 from challenge.rules.lifecycle import State
 from challenge.rules.ranking import Candidate
@@ -111,6 +111,13 @@ def recompute(*, phase: Phase, compare: bool = False, now: datetime | None = Non
             Phase.objects.filter(pk=phase.pk).update(ranks_version=F("ranks_version") + 1)
         Phase.objects.filter(pk=phase.pk).update(ranked_at=now)
     return changed
+
+
+def mark_renamed(*, team: Team) -> None:
+    """Have the boards that show a team printed anew: its name or affiliation changed."""
+    phases = Phase.objects.filter(rank_lines__entry__team=team).order_by("pk").distinct()
+    for pk in phases.values_list("pk", flat=True):
+        Phase.objects.filter(pk=pk).update(ranks_version=F("ranks_version") + 1)
 
 
 def lines_of(

@@ -25,7 +25,7 @@ from challenge.models import (
     User,
 )
 from challenge.selectors import people
-from challenge.services import audit
+from challenge.services import audit, ranks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -162,7 +162,9 @@ def rename(*, team: Team, actor: User, name: str, affiliation: str | None = None
     team.name = clean_name(name)
     if affiliation is not None:
         team.affiliation = affiliation.strip()[:200]
-    _save_name(team)
+    with transaction.atomic():
+        _save_name(team)
+        ranks.mark_renamed(team=team)
     return team
 
 

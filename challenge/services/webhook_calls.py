@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
 from django.conf import settings
+from django.utils.translation import gettext_noop as _
 
 CONNECT_TIMEOUT_S = 5.0
 TOTAL_TIMEOUT_S = 15.0
@@ -27,7 +28,10 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class CannotCall(Exception):
-    """The address may not or cannot be called; the message says why, in few words."""
+    """The address may not or cannot be called; the message says why, in few English words.
+
+    It is kept in logs as it is; who shows it translates it.
+    """
 
 
 class _Unknown(CannotCall):
@@ -51,13 +55,13 @@ def take_apart(url: str) -> SplitResult:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        raise CannotCall("it is no URL") from error
+        raise CannotCall(_("it is no URL")) from error
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise CannotCall("it must begin with https:// or http:// and name a host")
+        raise CannotCall(_("it must begin with https:// or http:// and name a host"))
     if parts.username or parts.password:
-        raise CannotCall("it must not hold a user name or a password")
+        raise CannotCall(_("it must not hold a user name or a password"))
     if port == 0 or not url.isascii() or not url.isprintable() or " " in url:
-        raise CannotCall("it holds characters or a port that no web address has")
+        raise CannotCall(_("it holds characters or a port that no web address has"))
     return parts
 
 
@@ -86,12 +90,12 @@ def resolve(url: str) -> Target:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise _Unknown("its host is not known") from error
+        raise _Unknown(_("its host is not known")) from error
     addresses = [str(one[4][0]).partition("%")[0] for one in found]
     if not settings.WEBHOOK_ALLOW_PRIVATE:
         for address in addresses:
             if not is_public(ipaddress.ip_address(address)):
-                raise CannotCall("its host is in a private network")
+                raise CannotCall(_("its host is in a private network"))
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return Target(parts.scheme, host, port, path, addresses[0])
 
@@ -144,11 +148,11 @@ def post(url: str, *, body: bytes, headers: dict[str, str]) -> int:
         answer.read(ANSWER_BYTES)
         return answer.status
     except ssl.SSLError as error:
-        raise CannotCall("its certificate is not accepted") from error
+        raise CannotCall(_("its certificate is not accepted")) from error
     except TimeoutError as error:
-        raise CannotCall("it did not answer in time") from error
+        raise CannotCall(_("it did not answer in time")) from error
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise CannotCall("the connection failed") from error
+        raise CannotCall(_("the connection failed")) from error
     finally:
         watchdog.cancel()
         connection.close()

@@ -21,6 +21,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from challenge.errors import refuse
 from challenge.models import Challenge, Evaluation, Phase, User, Webhook, WebhookDelivery
@@ -59,7 +60,7 @@ def create(
     try:
         webhook_calls.check(url)
     except webhook_calls.CannotCall as error:
-        raise refuse("webhook-url-invalid", url=url[:200], reason=str(error)) from error
+        raise refuse("webhook-url-invalid", url=url[:200], reason=gettext(str(error))) from error
     with transaction.atomic():
         User.objects.select_for_update(of=("self",)).only("pk").get(pk=user.pk)
         if Webhook.objects.filter(user=user).count() >= WEBHOOKS_PER_PERSON:

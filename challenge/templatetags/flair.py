@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
-from urllib.parse import urlencode
 
 from django import template
 from django.utils import formats, timezone
@@ -269,40 +268,3 @@ def whisker(
         '<svg class="whisker" viewBox="0 0 100 18" aria-hidden="true">'
         f'{line}<circle cx="{place(value)}" cy="9" r="3"/></svg>'
     )
-
-
-@register.simple_tag(takes_context=True)
-def query(context: dict[str, Any], **changes: Any) -> str:
-    """Return the page's query string with ``changes`` (None or "" removes a key)."""
-    request = context["request"]
-    values = {key: request.GET.get(key) for key in request.GET}
-    values.update(changes)
-    kept = {key: value for key, value in values.items() if value not in (None, "")}
-    return "?" + urlencode(kept) if kept else "?"
-
-
-@register.inclusion_tag("web/parts/sort.html", takes_context=True)
-def sort_head(
-    context: dict[str, Any],
-    key: str,
-    label: str,
-    css: str,
-    *,
-    title: str = "",
-    up: bool = False,
-) -> dict[str, Any]:
-    """Print a column's head: a link that sorts by it, or turns its order around.
-
-    ``up`` says that its first order is ascending.
-    """
-    choice = context["choice"]
-    current = choice.sort == key
-    ascending = not choice.ascending if current else up
-    return {
-        "key": key,
-        "label": label,
-        "css": css,
-        "title": title,
-        "url": query(context, sort=key, up=int(ascending) if ascending != up else None, page=None),
-        "direction": ("ascending" if choice.ascending else "descending") if current else "",
-    }

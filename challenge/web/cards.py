@@ -11,6 +11,7 @@ from challenge.selectors.comparisons import Yardstick
 from challenge.selectors.leaderboard import inference_ratio
 from challenge.templatetags.flair import percent
 from challenge.web import geography
+from challenge.web.boards import frequencies
 
 SHADES = 10
 
@@ -27,6 +28,7 @@ class ClassRow:
     figures: Mapping[str, Any]
     to_leader: float | None
     to_baseline: float | None
+    to_best: float | None
     to_other: float | None
     predicted: float | None
     published: float | None
@@ -114,7 +116,7 @@ def class_rows(
     known = {one["id"]: one for one in (phase.task_spec.data if phase.task_spec else {})["classes"]}
     others = {line["id"]: line for line in (other or {}).get("classes") or []}
     predicted = card.get("predicted_frequencies") or []
-    published = published_shares(phase)
+    published = frequencies(phase.challenge)
     rows = []
     for line in card.get("classes") or []:
         one = known[line["id"]]
@@ -129,6 +131,7 @@ def class_rows(
                 figures=line,
                 to_leader=_difference(iou, _iou(yardsticks.get("leader"), one["key"])),
                 to_baseline=_difference(iou, _iou(yardsticks.get("baseline"), one["key"])),
+                to_best=_difference(iou, _iou(yardsticks.get("best"), one["key"])),
                 to_other=_difference(iou, others.get(line["id"], {}).get("iou")),
                 predicted=predicted[line["id"]] if line["id"] < len(predicted) else None,
                 published=published.get(one["key"]),
@@ -137,24 +140,11 @@ def class_rows(
     return rows
 
 
-def published_shares(phase: Phase) -> dict[str, float]:
-    """Return the published share of each class in the test pixels, as fractions."""
-    sums: dict[str, float] = {}
-    for row in phase.challenge.facts.get("nomenclature") or []:
-        if row.get("test_percent") is not None:
-            sums[row["class"]] = sums.get(row["class"], 0.0) + row["test_percent"] / 100
-    return sums
-
-
 def domain_rows(
     card: Mapping[str, Any], *, phase: Phase, other: Mapping[str, Any] | None
 ) -> list[DomainRow]:
     """Return the domains, best first; empty where the terms show none."""
-    names = {
-        row["id"]: f"{row['name']} {row.get('year', '')}".strip()
-        for split in (phase.challenge.facts.get("domains") or {}).values()
-        for row in split
-    }
+    names = geography.domain_names(phase.challenge.facts)
     others = (other or {}).get("domains") or {}
     rows = [
         DomainRow(

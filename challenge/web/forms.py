@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zoneinfo
+from collections.abc import Sequence
 from typing import Any
 
 from django import forms
@@ -10,8 +11,9 @@ from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
 from challenge.errors import Refusal
-from challenge.models import ApiToken, Submission, Team, User
+from challenge.models import ApiToken, Challenge, Submission, Team, User, Webhook
 from challenge.services.submissions import MethodFacts
+from challenge.templatetags.flair import text as title_of
 
 
 class JoinForm(forms.Form):
@@ -132,6 +134,35 @@ class TokenForm(forms.Form):
         coerce=int,
         initial=90,
     )
+
+
+class WebhookForm(forms.Form):
+    """An address that is told what happened; organisers may have news of a whole challenge."""
+
+    url = forms.URLField(
+        label=_("Address"),
+        max_length=500,
+        assume_scheme="https",
+        widget=forms.URLInput(attrs={"placeholder": "https://"}),
+        help_text=_("It must be reachable from the internet."),
+    )
+    events = forms.MultipleChoiceField(
+        label=_("It is told when"),
+        choices=Webhook.Event.choices,
+        initial=[value for value, _label in Webhook.Event.choices],
+        widget=forms.CheckboxSelectMultiple,
+    )
+    challenge = forms.ChoiceField(label=_("News of"), required=False)
+
+    def __init__(self, *args: Any, organised: Sequence[Challenge], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not organised:
+            del self.fields["challenge"]
+            return
+        self.fields["challenge"].choices = [  # type: ignore[attr-defined]
+            ("", _("my teams")),
+            *((str(one.pk), title_of(one.title)) for one in organised),
+        ]
 
 
 class TeamForm(forms.ModelForm):  # type: ignore[type-arg]

@@ -38,6 +38,19 @@ def code_of(domain: str) -> str:
     return code if code in departments() else ""
 
 
+def domain_names(facts: Mapping[str, Any]) -> dict[str, str]:
+    """Return {domain: name and year} from a challenge's facts.
+
+    >>> domain_names({"domains": {"test": [{"id": "D012_2019", "name": "Ain", "year": 2019}]}})
+    {'D012_2019': 'Ain 2019'}
+    """
+    return {
+        row["id"]: f"{row['name']} {row.get('year', '')}".strip()
+        for split in (facts.get("domains") or {}).values()
+        for row in split
+    }
+
+
 def splits(domains: Mapping[str, Any]) -> dict[str, Any]:
     """Return shapes and lists for a map of the training, validation and test domains."""
     titles = {"train": _("training"), "val": _("validation"), "test": _("test")}

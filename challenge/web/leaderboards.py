@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import time
 import zlib
 from typing import Any
 
@@ -15,18 +13,18 @@ from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.cache import get_conditional_response, patch_cache_control
 from django.utils.http import quote_etag
-from django.utils.safestring import SafeString, mark_safe
+from django.utils.safestring import SafeString
 from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_GET
 
-from challenge.models import Phase
-from challenge.selectors import leaderboard, pages, people, progress
-from challenge.web import boards, charts
+from challenge.models import Challenge, Phase
+from challenge.rules.spreadsheet import write_csv
+from challenge.selectors import board_domains, leaderboard, pages, progress
+from challenge.web import board_lines, boards, charts, geography
 from challenge.web.views import frame, language, refusals_as_pages
 
 TABLE_KEPT_S = 600
-KEPT_QUERIES = ("", *(f"page={number}" for number in range(1, 10)))
-CSV_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+KEPT_PAGES = 9
 
 
 @gzip_page
@@ -79,29 +77,28 @@ def as_csv(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
     user: Any = request.user
     phase = pages.phase_by_slug(slug, phase_slug, user=user)
     found = leaderboard.board(phase, user=user)
-    response = HttpResponse(content_type="text/csv; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="{slug}-{phase_slug}-leaderboard.csv"'
-    writer = csv.writer(response)
     keys = [one.key for one in found.classes] if found.terms.classes else []
-    writer.writerow(
-        ["kind", "rank", "team", "method", "miou", "low", "high", *keys, "submitted_at", "entries"]
-    )
-    for line in boards.records(found):
-        low, high = line["interval"] or (None, None)
-        writer.writerow(
+    by_domain = board_domains.of_board(found)
+    text = write_csv(
+        [
+            *("kind", "rank", "team", "method", "miou", "low", "high"),
+            *keys,
+            *(f"miou_{domain}" for domain in by_domain.domains),
+            *("submitted_at", "entries"),
+        ],
+        [
             [
-                line["kind"],
-                _cell(line["rank"]),
-                _cell(line["team"]),
-                _cell(line["method"]),
-                _cell(line["miou"]),
-                _cell(low),
-                _cell(high),
-                *(_cell(line["class_ious"].get(key)) for key in keys),
-                _cell(line["submitted_at"]),
-                _cell(line["entries"]),
+                *(line[name] for name in ("kind", "rank", "team", "method", "miou")),
+                *(line["interval"] or (None, None)),
+                *(line["class_ious"].get(key) for key in keys),
+                *boards.domain_mious(line["line"], by_domain),
+                *(line[name] for name in ("submitted_at", "entries")),
             ]
-        )
+            for line in boards.records(found)
+        ],
+    )
+    response = HttpResponse(text, content_type="text/csv; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="{slug}-{phase_slug}-leaderboard.csv"'
     return response
 
 
@@ -109,39 +106,53 @@ def as_csv(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
 @require_GET
 @refusals_as_pages
 def as_json(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
-    """Answer the board as JSON."""
+    """Answer the board as JSON; other weightings on the page start from it."""
     user: Any = request.user
     phase = pages.phase_by_slug(slug, phase_slug, user=user)
+    tag = _tag(leaderboard.etag(phase, user=user), phase.challenge)
+    unchanged = get_conditional_response(request, etag=tag)
+    if unchanged is not None:
+        return unchanged
     found = leaderboard.board(phase, user=user)
-    return JsonResponse(
+    by_domain = board_domains.of_board(found)
+    names = geography.domain_names(phase.challenge.facts)
+    response = JsonResponse(
         {
             "phase": f"{slug}/{phase_slug}",
             "visible": found.visible,
             "as_of": found.as_of,
             "classes": [{"key": one.key, "name": one.name} for one in found.classes],
-            "lines": boards.records(found),
+            "domains": [{"id": one, "name": names.get(one, one)} for one in by_domain.domains],
+            "lines": [
+                line | {"domain_mious": boards.domain_mious(line["line"], by_domain)}
+                for line in boards.records(found)
+            ],
         },
-        json_dumps_params={"ensure_ascii": False},
+        json_dumps_params={"ensure_ascii": False, "separators": (",", ":")},
     )
+    response["ETag"] = tag
+    patch_cache_control(response, no_cache=True, private=user.is_authenticated)
+    return response
 
 
 def _table(request: HttpRequest, phase: Phase) -> SafeString:
-    """Return the table as this viewer sees it, printed once per state of the board and look.
+    """Return the table as this viewer sees it; its lines are printed once per state of the board.
 
-    Kept, packed, are the plain address and its next pages, so that nobody fills the cache with
-    made-up ones; all who take no part see the same.
+    Kept, packed, is one table per language and order for all who see the board under the same
+    terms: whose line is whose and the days of the viewer's time zone are filled in after. A search,
+    and an order turned around, are not kept, so that nobody fills the cache with made-up ones.
     """
     user: Any = request.user
-    apart = pages.my_team_id(phase) is not None or people.is_organiser(user, phase.challenge)
-    seen = _seen(request, phase, user=user if apart else None)
-    key = f"board-{hashlib.sha256(seen.encode()).hexdigest()}"
-    plain = request.META["QUERY_STRING"] in KEPT_QUERIES
-    packed: bytes | None = cache.get(key) if plain else None
+    keys = [one.key for one in leaderboard.classes_of(phase)]
+    choice = boards.Choice.of(request.GET, keys=keys)
+    key = f"board-{_tag(leaderboard.state(phase, user=user), phase.challenge, repr(choice))}"
+    usual = choice.ascending == (choice.sort in boards.ASCENDING_FIRST)
+    keep = usual and not choice.search and choice.page <= KEPT_PAGES
+    packed: bytes | None = cache.get(key) if keep else None
     if packed is not None:
         kept = zlib.decompress(packed).decode()
     else:
         found = leaderboard.board(phase, user=user)
-        choice = boards.Choice.of(request.GET, keys=[one.key for one in found.classes])
         context = {
             "board": found,
             "challenge": phase.challenge,
@@ -149,41 +160,28 @@ def _table(request: HttpRequest, phase: Phase) -> SafeString:
             "table": boards.table(found, choice=choice),
             "choice": choice,
         }
-        kept = render_to_string("web/parts/board.html", context, request)
-        if plain:
+        kept = render_to_string("web/parts/board.html", context)
+        if keep:
             cache.set(key, zlib.compress(kept.encode(), level=1), TABLE_KEPT_S)
-    return mark_safe(kept)
-
-
-def _seen(request: HttpRequest, phase: Phase, *, user: Any) -> str:
-    """Return what changes with anything that the table shows to this viewer (None: anybody).
-
-    The challenge's own date is in it because published results come from its file, the ten
-    minutes because a team's new name changes no rank.
-    """
-    return "|".join(
-        [
-            leaderboard.etag(phase, user=user),
-            language(),
-            timezone.get_current_timezone_name(),
-            request.get_full_path(),
-            phase.challenge.updated_at.isoformat(),
-            str(int(time.time() // TABLE_KEPT_S)),
-        ]
-    )
+    return board_lines.finish(kept, team_id=pages.my_team_id(phase), as_of=phase.ranked_at)
 
 
 def _etag(request: HttpRequest, phase: Phase) -> str:
-    """Return what changes with anything on the page: the table, the theme, the forms' token."""
-    look = [getattr(request, "theme", ""), request.COOKIES.get("csrftoken", "")]
-    seen = "|".join([_seen(request, phase, user=request.user), *look])
+    """Return what changes with anything on the page: the table, the look, the forms' token."""
+    return _tag(
+        leaderboard.etag(phase, user=request.user),
+        phase.challenge,
+        timezone.get_current_timezone_name(),
+        request.get_full_path(),
+        getattr(request, "theme", ""),
+        request.COOKIES.get("csrftoken", ""),
+    )
+
+
+def _tag(state: str, challenge: Challenge, *more: str) -> str:
+    """Return a tag of a board's state in the page's language.
+
+    The challenge's own date is in it because published results come from its file.
+    """
+    seen = "|".join([state, challenge.updated_at.isoformat(), language(), *more])
     return quote_etag(hashlib.sha256(seen.encode()).hexdigest()[:32])
-
-
-def _cell(value: Any) -> Any:
-    """Return a cell that no spreadsheet takes for a formula."""
-    if value is None:
-        return ""
-    if isinstance(value, str) and value.startswith(CSV_FORMULA_STARTS):
-        return "'" + value
-    return value

@@ -63,36 +63,22 @@ def lines(found: Iterable[Submission]) -> list[dict[str, Any]]:
 def detail(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Answer a submission's page, also while it waits or is being scored."""
     user: Any = request.user
-    found = selector.detail(pk, user=user)
+    seen = selector.compared(pk, user=user, wanted=request.GET.get("with"))
+    found = seen.detail
     submission = found.submission
     phase = submission.entry.phase
-    context = frame(request, phase.challenge, current="mine") | live_context(found)
+    context = frame(request, phase.challenge, current="mine", phase=phase) | live_context(found)
     context["detail"] = found
-    context["phase"] = phase
     context["is_owner"] = found.viewer is Viewer.OWNER
     context["ratio"] = cards.ratio(submission)
     if found.card is not None:
-        others = [
-            one
-            for one in selector.siblings(submission, user=user)
-            if selector.shown_miou(one, viewer=found.viewer) is not None
-        ]
-        other = _chosen(request, others)
         yardsticks = comparisons.of_submission(submission, viewer=found.viewer)
         context |= {
-            "others": others,
-            "other": other,
-            "own_line": comparisons.own_line(submission),
+            "others": seen.others,
+            "other": seen.other,
             "yardsticks": yardsticks,
             "result": cards.result(
-                found.card,
-                phase=phase,
-                yardsticks=yardsticks,
-                other=(
-                    selector.detail_of(other, viewer=found.viewer).card
-                    if other is not None
-                    else None
-                ),
+                found.card, phase=phase, yardsticks=yardsticks, other=seen.other_card
             ),
             "may_choose": found.viewer is Viewer.OWNER
             and phase.finals_limit is not None
@@ -197,17 +183,6 @@ def choose_final(request: HttpRequest, pk: UUID) -> HttpResponse:
     except Refusal as refusal:
         messages.error(request, str(refusal))
     return redirect("web:submission", pk)
-
-
-def _chosen(request: HttpRequest, others: list[Submission]) -> Submission | None:
-    """Return the submission to compare with: the one asked for, else the one before."""
-    wanted = request.GET.get("with", "")
-    if wanted == "none":
-        return None
-    for one in others:
-        if str(one.pk) == wanted:
-            return one
-    return others[0] if others else None
 
 
 def _as_file(response: HttpResponse, submission: Submission, kind: str) -> HttpResponse:

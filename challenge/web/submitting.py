@@ -18,7 +18,7 @@ from challenge.models import Phase, Submission, Upload
 from challenge.selectors import pages, people
 from challenge.services import quota
 from challenge.services import submissions as service
-from challenge.web import cards
+from challenge.web import boards
 from challenge.web.forms import SubmitForm
 from challenge.web.views import frame, language, refusals_as_pages
 from scoring.engine import problems
@@ -68,7 +68,7 @@ def check_data(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse
     if unchanged is not None:
         return unchanged
     spec = phase.task_spec.data
-    published = cards.published_shares(phase)
+    published = boards.frequencies(phase.challenge)
     texts = {code: both[language()] for code, both in problems.export().items()}
     response = JsonResponse(
         {

@@ -18,6 +18,7 @@ from challenge.web import (
     submitting,
     teams,
     training,
+    webhooks,
 )
 
 app_name = "web"
@@ -30,6 +31,10 @@ urlpatterns = [
     path("account/", accounts.profile, name="profile"),
     path("account/tokens/", accounts.tokens, name="tokens"),
     path("account/tokens/<int:pk>/revoke/", accounts.revoke_token, name="revoke-token"),
+    path("account/webhooks/", webhooks.mine, name="webhooks"),
+    path("account/webhooks/<int:pk>/", webhooks.detail, name="webhook"),
+    path("account/webhooks/<int:pk>/ping/", webhooks.ping, name="ping-webhook"),
+    path("account/webhooks/<int:pk>/delete/", webhooks.delete, name="delete-webhook"),
     path("account/data/", accounts.data, name="data"),
     path("account/data/export/", accounts.export, name="export"),
     path("account/data/delete/", accounts.delete, name="delete-account"),

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,36 +51,49 @@ class World:
 @contextmanager
 def opened(*, teams: int, submissions: int) -> Iterator[World]:
     """Start the engines, seed them unless they are, serve as in production; stop all after."""
+
+    def fill() -> None:
+        from tests.bench import population
+
+        started = time.monotonic()
+        population.populate(teams=teams, submissions=submissions)
+        print(f"seeded {teams} teams, {submissions} submissions", end=" ")
+        print(f"in {time.monotonic() - started:.0f} s", flush=True)
+
+    with served(FOLDER, wanted=f"{teams} {submissions} {_digest()}", fill=fill) as url:
+        yield _look(url)
+
+
+@contextmanager
+def served(folder: Path, *, wanted: str, fill: Callable[[], None]) -> Iterator[str]:
+    """Serve a site whose engines and data lie in ``folder``; yields its address.
+
+    ``fill`` is called unless the data are those that ``wanted`` names.
+    """
     port = free_port()
-    _prepare_environment(port)
+    _prepare_environment(folder, port)
     with engines.hold(engines.Place(engines.default_folder()), quick=True):
         import django
 
         django.setup()
-        _migrate()
-        wanted = f"{teams} {submissions} {_digest()}"
-        mark = FOLDER / "seeded"
+        _migrate(folder)
+        mark = folder / "seeded"
         if not mark.exists() or mark.read_text() != wanted:
-            from tests.bench import population
-
             mark.unlink(missing_ok=True)
-            started = time.monotonic()
-            population.populate(teams=teams, submissions=submissions)
+            fill()
             mark.write_text(wanted)
-            print(f"seeded {teams} teams, {submissions} submissions", end=" ")
-            print(f"in {time.monotonic() - started:.0f} s", flush=True)
-        with _served(port):
-            yield _look(port)
+        with _served(folder, port):
+            yield f"http://127.0.0.1:{port}"
 
 
-def _prepare_environment(port: int) -> None:
-    FOLDER.mkdir(mode=0o700, parents=True, exist_ok=True)
+def _prepare_environment(folder: Path, port: int) -> None:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name in ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "DEBUG", "STATIC_DIR", "LABELS_DIR"):
         os.environ.pop(name, None)
     os.environ |= {
         "DJANGO_SETTINGS_MODULE": "challenge.config.settings",
-        "FLAIR_DATA_DIR": str(FOLDER),
-        "STORAGE_URL": f"file://{FOLDER / 'storage'}",
+        "FLAIR_DATA_DIR": str(folder),
+        "STORAGE_URL": f"file://{folder / 'storage'}",
         "SITE_URL": f"http://127.0.0.1:{port}",
         "BIND": f"127.0.0.1:{port}",
         "STATIC_MANIFEST": "1",
@@ -98,17 +111,17 @@ def _digest() -> str:
     return digest.hexdigest()[:16]
 
 
-def _migrate() -> None:
+def _migrate(folder: Path) -> None:
     from django.core.management import call_command
 
     call_command("migrate", verbosity=0)
-    shutil.rmtree(FOLDER / "static", ignore_errors=True)
+    shutil.rmtree(folder / "static", ignore_errors=True)
     call_command("collectstatic", interactive=False, verbosity=0)
 
 
 @contextmanager
-def _served(port: int) -> Iterator[None]:
-    log = FOLDER / "server.log"
+def _served(folder: Path, port: int) -> Iterator[None]:
+    log = folder / "server.log"
     with log.open("wb") as out:
         process = subprocess.Popen(
             COMMAND, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
@@ -136,7 +149,7 @@ def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
         time.sleep(0.05)
 
 
-def _look(port: int) -> World:
+def _look(url: str) -> World:
     from django.test import Client
     from django.urls import reverse
 
@@ -147,7 +160,7 @@ def _look(port: int) -> World:
     client = Client()
     client.force_login(ada, backend="django.contrib.auth.backends.ModelBackend")
     return World(
-        url=f"http://127.0.0.1:{port}",
+        url=url,
         cookie=f"{SESSION_COOKIE}={client.cookies[SESSION_COOKIE].value}",
         submission=reverse("web:submission", args=[line.submission_id]),
     )

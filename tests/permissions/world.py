@@ -145,6 +145,8 @@ def address(route: str, world: World, **changed: str) -> str:
     arguments = world.arguments | changed
     if route.startswith("account/tokens/"):
         arguments = arguments | {"pk": arguments["token_pk"]}
+    if route.startswith("account/webhooks/"):
+        arguments = arguments | {"pk": arguments["webhook_id"]}
     if "/teams/<int:pk>" in route:
         arguments = arguments | {"pk": arguments["team_id"]}
 

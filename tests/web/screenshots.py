@@ -1,112 +1,197 @@
-"""Pictures of the pages for the documents: ``python -m tests.web.screenshots URL [FOLDER]``.
+"""Pictures of every page: ``python -m tests.web.screenshots [FOLDER]`` (``make pictures``).
 
-URL is a running site that ``tests.web.seed`` filled. README's picture of the leaderboard is one
-of them; with ``--all`` every page is taken at two widths, light and dark, to be looked at.
+Fills and serves a site of its own, then takes each page at 390 and 1440 px, light and dark, into
+``docs/images/pages``, and the few that the documents show into ``docs/images``.
 """
 
 from __future__ import annotations
 
 import argparse
 import io
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page, expect
 
 from challenge.config.engines.places import ROOT
+from tests.web import picture_site  # before Django
 from tests.web.browser import chromium, open_page, sign_in
 
+IMAGES = ROOT / "docs" / "images"
 EMAIL, PASSWORD = "ada@example.org", "correct-horse-7"
+ORGANISER = "olive@example.org"
 BOARD = "/challenges/flair-1/test/leaderboard/"
+SUBMIT = "/challenges/flair-1/practice/submit/"
+WIDTHS_PX = (390, 1440)
+THEMES = ("light", "dark")
 
 
 @dataclass(frozen=True)
 class Shot:
-    """One picture: its name, address and look; ``height_px`` 0 takes the whole page."""
+    """One picture: its name, address and look; ``height_px`` 0 takes the whole page.
+
+    ``who`` signs in ("" stays a stranger); ``archive`` names a zip to choose in the form;
+    ``draws`` presses the button that draws twelve patches; ``weights`` chooses a weighting.
+    """
 
     name: str
     address: str
+    who: str = EMAIL
     width_px: int = 1280
     height_px: int = 0
     language: str = "en"
     theme: str = "light"
+    archive: str = ""
+    draws: bool = False
+    weights: str = ""
 
 
-README = [
-    Shot("leaderboard", BOARD, 1440, 1040),
-    Shot("leaderboard-dark-fr", BOARD, 1440, 1040, "fr", "dark"),
+DOCUMENTS = [
+    Shot("leaderboard", BOARD, "", 1440, 1040),
+    Shot("leaderboard-dark-fr", BOARD, EMAIL, 1440, 1040, "fr", "dark"),
     Shot("home", "/", height_px=1000),
     Shot("challenge", "/challenges/flair-1/", height_px=1100),
-    Shot("submission", "{submission}", height_px=1400),
-    Shot("submit-fr", "/challenges/flair-1/test/submit/", height_px=820, language="fr"),
+    Shot("submission", "/submissions/{submission}/", height_px=1400),
+    Shot("submit-fr", SUBMIT, height_px=820, language="fr"),
 ]
-PAGES = {
-    "home": "/",
-    "challenge": "/challenges/flair-1/",
-    "data": "/challenges/flair-1/data",
-    "evaluation": "/challenges/flair-1/evaluation",
-    "baselines": "/challenges/flair-1/baselines",
-    "leaderboard": BOARD,
-    "submit": "/challenges/flair-1/test/submit/",
-    "submissions": "/challenges/flair-1/submissions/",
-    "submission": "{submission}",
-    "team": "/challenges/flair-1/team/",
-    "profile": "/account/",
-    "tokens": "/account/tokens/",
-    "sign-up": "/accounts/signup/",
-    "help": "/help/",
-}
+PAGES = [
+    Shot("home", "/", ""),
+    Shot("help", "/help/", ""),
+    Shot("credits", "/credits/", ""),
+    Shot("challenge", "/challenges/flair-1/", ""),
+    Shot("data", "/challenges/flair-1/data"),
+    Shot("evaluation", "/challenges/flair-1/evaluation", ""),
+    Shot("submission-format", "/challenges/flair-1/submission", ""),
+    Shot("baselines", "/challenges/flair-1/baselines", ""),
+    Shot("rules", "/challenges/flair-1/rules", ""),
+    Shot("citation", "/challenges/flair-1/citation", ""),
+    Shot("news", "/challenges/flair-1/news/", ""),
+    Shot("leaderboard", BOARD, ""),
+    Shot("leaderboard-weighted", BOARD, weights="one-domain"),
+    Shot("progress", "/challenges/flair-1/test/progress/", ""),
+    Shot("team", "/challenges/flair-1/teams/{team}/", ""),
+    Shot("sign-up", "/accounts/signup/", ""),
+    Shot("sign-in", "/accounts/login/", ""),
+    Shot("password-reset", "/accounts/password/reset/", ""),
+    Shot("not-found", "/nowhere/", ""),
+    Shot("join", "/challenges/flair-2/join/"),
+    Shot("submit", SUBMIT),
+    Shot("submit-bad", SUBMIT, archive="bad"),
+    Shot("submit-good", SUBMIT, archive="good"),
+    Shot("submissions", "/challenges/flair-1/submissions/"),
+    Shot("submission", "/submissions/{submission}/"),
+    Shot("submission-drawn", "/submissions/{drawn}/", draws=True),
+    Shot("submission-waiting", "/submissions/{waiting}/"),
+    Shot("submission-running", "/submissions/{running}/"),
+    Shot("submission-rejected", "/submissions/{rejected}/"),
+    Shot("team-desk", "/challenges/flair-1/team/"),
+    Shot("invitation", "/invitations/{invitation}/"),
+    Shot("profile", "/account/"),
+    Shot("e-mail", "/accounts/email/"),
+    Shot("password", "/accounts/password/change/"),
+    Shot("two-factor", "/accounts/2fa/"),
+    Shot("sessions", "/accounts/sessions/"),
+    Shot("tokens", "/account/tokens/"),
+    Shot("webhooks", "/account/webhooks/"),
+    Shot("webhook", "/account/webhooks/{webhook}/"),
+    Shot("your-data", "/account/data/"),
+    Shot("training", "/challenges/flair-1/training/", ORGANISER),
+    Shot("training-run", "/challenges/flair-1/training/{run}/", ORGANISER),
+    Shot(
+        "training-compare",
+        "/challenges/flair-1/training/compare/?run={run}&run={other_run}",
+        ORGANISER,
+    ),
+]
 
 
-def every_page() -> list[Shot]:
-    """All pages at two widths, light in English and dark in French."""
-    looks = [("en", "light"), ("fr", "dark")]
-    return [
-        Shot(f"{name}-{width_px}-{theme}", address, width_px, 0, language, theme)
-        for name, address in PAGES.items()
-        for width_px in (390, 1440)
-        for language, theme in looks
-    ]
+class Photographer:
+    """Takes pictures; one visit for each person, width, language and theme."""
+
+    def __init__(self, browser: Browser, site: str, found: Mapping[str, str]) -> None:
+        self.browser, self.site, self.found = browser, site, dict(found)
+        self.archives = picture_site.make_archives(self.found)
+
+    @contextmanager
+    def visit(self, who: str, width_px: int, language: str, theme: str) -> Iterator[Page]:
+        """Open a page as somebody; what the console complains of is printed."""
+        context, page, complaints = open_page(
+            self.browser, self.site, width_px=width_px, language=language, theme=theme
+        )
+        if who:
+            sign_in(page, who, PASSWORD)
+        yield page
+        for complaint in complaints:
+            if "404" not in complaint:
+                print(f"{page.url}: {complaint}")
+        context.close()
+
+    def take(self, page: Page, shot: Shot, path: Path) -> None:
+        """Bring a page into the state of a shot and write its picture."""
+        page.set_viewport_size({"width": shot.width_px, "height": shot.height_px or 900})
+        page.goto(shot.address.format(**self.found))
+        if shot.archive:
+            page.set_input_files("input[type=file]", self.archives[shot.archive])
+            expect(page.locator("[data-report-body] canvas").first).to_be_visible()
+        if shot.draws:
+            page.locator("[data-looks] button").click()
+            expect(page.locator(".mosaic canvas")).to_have_count(12)
+        if shot.weights:
+            page.locator("[data-board-weights]").select_option(shot.weights)
+            expect(page.locator(".board.weighted")).to_be_visible()
+        slot = page.locator(".progress-slot")
+        if slot.count() and shot.height_px == 0:
+            slot.scroll_into_view_if_needed()
+            expect(slot.locator("svg")).to_be_visible()
+            page.evaluate("scrollTo(0, 0)")
+        page.wait_for_timeout(250)  # fonts and charts
+        save(page, path, whole=shot.height_px == 0)
 
 
 def save(page: Page, path: Path, *, whole: bool) -> None:
     """Write a picture with a palette of 256 colours: a quarter of the bytes, alike to the eye."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     picture = Image.open(io.BytesIO(page.screenshot(full_page=whole))).convert("RGB")
     picture.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
-def take(site: str, folder: Path, shots: list[Shot]) -> None:
-    """Take the pictures, one visitor each."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with chromium() as browser:
-        for shot in shots:
-            context, page, complaints = open_page(
-                browser, site, width_px=shot.width_px, language=shot.language, theme=shot.theme
-            )
-            if shot.name != "leaderboard":
-                sign_in(page, EMAIL, PASSWORD)
-            address = shot.address
-            if "{submission}" in address:
-                page.goto("/challenges/flair-1/submissions/")
-                address = page.locator("tr:has-text('60') th a").first.get_attribute("href") or ""
-            page.set_viewport_size({"width": shot.width_px, "height": shot.height_px or 900})
-            page.goto(address)
-            page.wait_for_load_state("networkidle")
-            save(page, folder / f"{shot.name}.png", whole=shot.height_px == 0)
-            for complaint in complaints:
-                print(f"{shot.name}: {complaint}")
-            context.close()
+def take_pages(
+    photographer: Photographer, folder: Path, *, language: str, only: str, themes: tuple[str, ...]
+) -> None:
+    """Take every page at both widths in each theme."""
+    wanted = [shot for shot in PAGES if only in ("", shot.name)]
+    for width_px in WIDTHS_PX:
+        for theme in themes:
+            for who in dict.fromkeys(shot.who for shot in wanted):
+                with photographer.visit(who, width_px, language, theme) as page:
+                    for shot in wanted:
+                        if shot.who == who:
+                            whole = Shot(**{**vars(shot), "width_px": width_px})
+                            path = folder / f"{shot.name}-{width_px}-{theme}.png"
+                            photographer.take(page, whole, path)
 
 
 def main() -> None:
     """Read the arguments and take the pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("url", help="address of a running, seeded site")
-    parser.add_argument("folder", nargs="?", type=Path, default=ROOT / "docs" / "images")
-    parser.add_argument("--all", action="store_true", help="every page, to be looked at")
+    parser.add_argument("folder", nargs="?", type=Path, default=IMAGES / "pages")
+    parser.add_argument("--language", default="en", choices=("en", "fr"))
+    parser.add_argument("--only", default="", help="one page's name")
+    parser.add_argument("--theme", choices=THEMES, help="one theme alone")
     chosen = parser.parse_args()
-    take(chosen.url, chosen.folder, every_page() if chosen.all else README)
+    themes = (chosen.theme,) if chosen.theme else THEMES
+    with picture_site.opened() as (site, found), chromium() as browser:
+        photographer = Photographer(browser, site, found)
+        take_pages(
+            photographer, chosen.folder, language=chosen.language, only=chosen.only, themes=themes
+        )
+        if chosen.folder == IMAGES / "pages" and not chosen.only:
+            for shot in DOCUMENTS:
+                with photographer.visit(shot.who, shot.width_px, shot.language, shot.theme) as page:
+                    photographer.take(page, shot, IMAGES / f"{shot.name}.png")
 
 
 if __name__ == "__main__":

@@ -54,6 +54,14 @@ TEAMS = [
     ("les étudiants du M2", "Université Rennes 2", "U-Net ResNet-18", 0.54, 3),
     ("solo_42", "", "Plain U-Net, RGB", 0.50, 1),
 ]
+# (code, paper) that two of them name
+SOURCES = {
+    "canopy": {"code_url": "https://example.org/canopy"},
+    "Lambert93": {
+        "code_url": "https://example.org/lambert93",
+        "paper_url": "https://example.org/lambert93.pdf",
+    },
+}
 BASELINES = [("U-Net ResNet-34", 0.60), ("U-Net ResNet-34 + metadata", 0.62)]
 HARD = {1: 0.75, 3: 0.55, 7: 0.45, 9: 0.72, 11: 0.58, 2: 0.92, 8: 0.85}
 MIXED_WITH = {0: 2, 1: 2, 2: 1, 3: 1, 4: 9, 5: 6, 6: 7, 7: 6, 8: 10, 9: 7, 10: 9, 11: 10, 12: 2}
@@ -281,7 +289,7 @@ def populate(*, teams: int = len(TEAMS), now: datetime | None = None) -> Phase:
         for number_ in range(count):
             missing = count - 1 - number_
             at = now - timedelta(days=4 + missing * 11 + position * 3, hours=position)
-            made = submit(team, phase, method=method, at=at)
+            made = submit(team, phase, method=method, at=at, **SOURCES.get(name, {}))
             card = make_card(
                 skill - 0.018 * missing,
                 seed=position * 20 + number_,

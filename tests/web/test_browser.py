@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import hashlib
 import re
+import time
+import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.core.management import call_command
 from django.db import connection
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
 from pytest_django import DjangoDbBlocker
 
 from challenge.models import Submission, User
+from challenge.services import webhooks
 from scoring.engine import spec as specs
 from scoring.engine.archive import open_upload
 from scoring.engine.problems import Problem, Refused
@@ -47,10 +50,12 @@ class World:
     url: str
     folder: Path
     practice_ids: list[str]
+    test_ids: list[str]
     submission: str
     rejected: str
     waiting: str
     team: int
+    webhook: int
 
 
 @pytest.fixture(scope="module")
@@ -81,14 +86,18 @@ def fill(url: str, folder: Path) -> World:
     refused = seed.submit(team, practice, method="Off by one", at=scored.created_at)
     seed.reject(refused, [one_based_problem()], more=7)
     waiting = seed.submit(team, practice, method="Waiting", at=scored.created_at)
+    hook = webhooks.create(user=ada, url="https://93.184.215.14/hook", events=["phase.closed"])
+    webhooks.ping(webhook=hook)
     return World(
         url=url,
         folder=folder,
         practice_ids=[row[0] for row in practice.public_patches],
+        test_ids=[row[0] for row in phase.public_patches],
         submission=str(scored.pk),
         rejected=str(refused.pk),
         waiting=str(waiting.pk),
         team=team.pk,
+        webhook=hook.pk,
     )
 
 
@@ -210,6 +219,30 @@ def test_the_browser_finds_what_the_server_finds(world: World, browser: Browser)
     context.close()
 
 
+def test_four_gigabytes_are_read_in_seconds_and_not_loaded(world: World, browser: Browser) -> None:
+    """Every one of 15,700 names is matched; a few rasters are fetched; the rest is left alone."""
+    path = archives.make_huge_zip(world.folder / "huge.zip", world.test_ids)
+    assert path.stat().st_size > 4 * 2**30
+    with zipfile.ZipFile(path) as sound:  # another reader finds it sound
+        assert len(sound.namelist()) == len(world.test_ids)
+        sound.read(sound.namelist()[-1])
+    context, page, complaints = open_page(browser, world.url)
+    sign_in(page, "ada@example.org", seed.PASSWORD)
+    page.goto("/challenges/flair-1/test/submit/")
+    began = time.monotonic()
+    page.set_input_files("input[type=file]", path)
+    report = page.locator("[data-report-body]")
+    expect(report).to_contain_text("15,700 of 15,700 patches found", timeout=30_000)
+    expect(report).to_contain_text("Nothing wrong found")
+    took_s = time.monotonic() - began
+    loaded = page.evaluate("performance.memory.usedJSHeapSize")
+    assert loaded < 300e6
+    assert took_s < 15
+    assert complaints == []
+    context.close()
+    path.unlink()
+
+
 def server_words(path: Path, task: specs.TaskSpec, ids: list[str]) -> list[str]:
     """What the engine says of an archive's list of contents."""
     try:
@@ -267,7 +300,21 @@ def test_the_board_sorts_searches_and_weighs_in_the_page(world: World, browser: 
     page.get_by_role("link", name="mIoU").click()
     page.locator("[data-board-weights]").select_option("worst")
     expect(page.locator(".board")).to_have_class(re.compile("weighted"))
-    page.locator("[data-board-weights]").select_option("equal")
+    weights = page.locator("[data-board-weights]")
+    weights.select_option("one-domain")
+    domain = page.locator("[data-board-domain] select")
+    expect(domain).to_be_visible(timeout=WAIT_MS)
+    board = page.request.get("/challenges/flair-1/test/leaderboard.json").json()
+    for at in (0, len(board["domains"]) - 1):
+        domain.select_option(str(at))
+        assert shown_mious(page) == by_figure(board, lambda mious, at=at: mious[at])
+    expect(domain).to_contain_text(board["domains"][0]["name"])
+    weights.select_option("domains")
+    expect(domain).to_be_hidden()
+    assert shown_mious(page) == by_figure(board, lambda mious: sum(mious) / len(mious))
+    expect(page.locator("[data-board-note]")).to_be_visible()
+    weights.select_option("equal")
+    expect(page.locator("[data-board-note]")).to_be_hidden()
     assert rows.all_inner_texts() == by_rank
     page.get_by_role("searchbox").fill("bocage")
     expect(rows).to_have_count(1)
@@ -279,6 +326,30 @@ def test_the_board_sorts_searches_and_weighs_in_the_page(world: World, browser: 
     expect(page.locator(".progress-slot svg")).to_be_visible(timeout=WAIT_MS)
     assert complaints == []
     context.close()
+
+
+def shown_mious(page: Page) -> list[tuple[str, str]]:
+    """The teams on the board in its order, each with the mIoU beside it."""
+    rows = page.locator(".board tbody tr.team")
+    return list(
+        zip(
+            rows.locator(".c-team a").all_inner_texts(),
+            rows.locator(".c-miou").all_inner_texts(),
+            strict=True,
+        )
+    )
+
+
+def by_figure(
+    board: dict[str, Any], figure: Callable[[list[float]], float]
+) -> list[tuple[str, str]]:
+    """The same from the published figures, best first, as a French reader has them."""
+    teams = [line for line in board["lines"] if line["kind"] == "team"]
+    teams.sort(key=lambda line: -figure(line["domain_mious"]))
+    return [
+        (line["team"], f"{100 * figure(line['domain_mious']):.2f}".replace(".", ","))
+        for line in teams
+    ]
 
 
 def test_a_team_mate_is_invited_and_a_token_made(world: World, browser: Browser) -> None:
@@ -345,6 +416,8 @@ PRIVATE = [
     "/submissions/{waiting}/",
     "/account/",
     "/account/tokens/",
+    "/account/webhooks/",
+    "/account/webhooks/{webhook}/",
     "/account/data/",
     "/accounts/email/",
     "/accounts/password/change/",

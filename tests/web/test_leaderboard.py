@@ -6,10 +6,14 @@ import csv
 import io
 import json
 import re
+from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from django.core.cache import cache
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
@@ -23,7 +27,7 @@ from challenge.models import (
     Team,
     User,
 )
-from challenge.services import ranks
+from challenge.services import accounts, ranks, teams
 from tests import factories
 from tests.web.conftest import Visit
 
@@ -123,6 +127,105 @@ def test_a_kept_table_marks_no_stranger_and_no_rival(
             assert marked(factories.captain_of(team)) == [name]
 
 
+def test_one_kept_table_serves_every_time_zone(
+    phase: Phase, client: Client, django_assert_num_queries: Any
+) -> None:
+    board(phase, {"Larch": 0.5})
+    Submission.objects.update(created_at=datetime(2026, 5, 31, 22, 30, tzinfo=UTC))
+    client.get(url(phase))
+    for zone, day in (("Europe/Paris", "1 June 2026"), ("America/Lima", "31 May 2026")):
+        client.cookies["timezone"] = zone
+        with django_assert_num_queries(1):  # the phase alone: the table is kept
+            html = client.get(url(phase)).content.decode()
+        assert f'<time datetime="2026-05-31T22:30:00Z">{day}</time>' in html
+
+
+@pytest.mark.parametrize("leave", ["rename", "delete"])
+def test_a_former_name_leaves_the_board_at_once(phase: Phase, client: Client, leave: str) -> None:
+    team, _other = board(phase, {"Larch": 0.5, "Oak": 0.4})
+    tag = client.get(url(phase))["ETag"]
+    assert "Larch" in client.get(url(phase)).content.decode()
+    captain = factories.captain_of(team)
+    if leave == "rename":
+        teams.rename(team=team, actor=captain, name="Mélèze")
+    else:
+        accounts.delete(user=captain)
+    for name in ("leaderboard", "leaderboard-csv", "leaderboard-json"):
+        answer = client.get(url(phase, name), headers={"If-None-Match": tag})
+        assert answer.status_code == 200
+        assert "Larch" not in answer.content.decode()
+        assert ("Mélèze" if leave == "rename" else "former team") in answer.content.decode()
+
+
+def test_figures_by_domain_are_published_and_rounded(phase: Phase, client: Client) -> None:
+    teams_ = {"Larch": (0.51234567, 0.6), "Oak": (0.4, 0.7)}
+    for name, mious in teams_.items():
+        team = factories.make_team(phase.challenge, name)
+        domains = {f"D00{n}_2020": {"miou": miou} for n, miou in enumerate(mious)}
+        factories.give_score(factories.submit(team, phase), mious[0], domains=domains)
+    ranks.recompute(phase=phase)
+    found = client.get(url(phase, "leaderboard-json")).json()
+    assert [one["id"] for one in found["domains"]] == ["D000_2020", "D001_2020"]
+    assert {line["team"]: line["domain_mious"] for line in found["lines"]} == {
+        "Larch": [0.5123, 0.6],
+        "Oak": [0.4, 0.7],
+    }
+    rows = list(
+        csv.DictReader(io.StringIO(client.get(url(phase, "leaderboard-csv")).content.decode()))
+    )
+    assert rows[0]["miou_D000_2020"] == "0.5123"
+    html = client.get(url(phase)).content.decode()
+    assert 'value="one-domain"' in html
+    for line in found["lines"]:
+        assert f'data-line="{line["line"]}"' in html
+
+
+@pytest.mark.parametrize("detail", ["classes", "miou"])
+def test_weightings_by_domain_are_not_offered_where_domains_are_not_published(
+    phase: Phase, client: Client, detail: str
+) -> None:
+    board(phase, {"Larch": 0.5})
+    Phase.objects.filter(pk=phase.pk).update(detail=detail)
+    html = client.get(url(phase)).content.decode()
+    assert 'value="one-domain"' not in html
+    assert "when the phase has closed" in html
+    found = client.get(url(phase, "leaderboard-json")).json()
+    assert found["domains"] == []
+    assert found["lines"][0]["domain_mious"] == []
+    assert "miou_D" not in client.get(url(phase, "leaderboard-csv")).content.decode()
+
+
+def test_a_hidden_board_tells_no_domain(phase: Phase, client: Client) -> None:
+    board(phase, {"Larch": 0.5})
+    Phase.objects.filter(pk=phase.pk).update(visibility="organisers")
+    found = client.get(url(phase, "leaderboard-json")).json()
+    assert (found["domains"], found["lines"]) == ([], [])
+
+
+def test_a_score_is_taken_apart_once(
+    phase: Phase, client: Client, django_assert_num_queries: Any
+) -> None:
+    board(phase, {"Larch": 0.5, "Oak": 0.4})
+    client.get(url(phase, "leaderboard-json"))
+    board(phase, {"Beech": 0.3})
+    with CaptureQueriesContext(connection) as queries:
+        client.get(url(phase, "leaderboard-json"))
+    cards = [one["sql"] for one in queries.captured_queries if "jsonb_each" in one["sql"]]
+    newest = Score.objects.latest("pk").pk
+    assert len(cards) == 1
+    assert f"IN ({newest})" in cards[0]
+
+
+def test_a_baselines_seeds_are_one_mean_by_domain(phase: Phase, client: Client) -> None:
+    platform = factories.make_team(phase.challenge, "Reference", is_platform=True)
+    for miou in (0.4, 0.5):
+        made = factories.submit(platform, phase, is_baseline=True)
+        factories.give_score(made, miou)
+    ranks.recompute(phase=phase)
+    (line,) = client.get(url(phase, "leaderboard-json")).json()["lines"]
+    assert (line["kind"], line["domain_mious"]) == ("baseline", [0.45])
+
+
 @pytest.mark.parametrize(
     ("query", "wanted"),
     [
@@ -140,6 +243,17 @@ def test_sorting_and_search_work_without_scripts(
 ) -> None:
     board(phase, {"Larch": 0.5, "Oak": 0.4, "Beech": 0.3})
     assert names(client.get(url(phase) + query).content.decode()) == wanted
+
+
+def test_a_method_leads_to_its_code_and_paper(phase: Phase, client: Client) -> None:
+    board(phase, {"Larch": 0.5, "Oak": 0.4})
+    Submission.objects.filter(entry__team__name="Oak").update(
+        code_url="https://example.org/a?b&c", paper_url="https://example.org/p"
+    )
+    rows = [match[0] for match in ROW.finditer(client.get(url(phase)).content.decode())]
+    assert 'class="source"' not in rows[0]
+    assert 'href="https://example.org/a?b&amp;c" rel="noopener nofollow">code<' in rows[1]
+    assert ">paper<" in rows[1]
 
 
 def test_a_hidden_board_shows_nothing_but_that(phase: Phase, client: Client) -> None:

@@ -147,7 +147,7 @@ def test_deletion_asks_for_the_password(visit: Visit, db: None) -> None:
     assert not User.objects.filter(pk=user.pk, is_active=True).exists()
 
 
-@pytest.mark.parametrize("name", ["profile", "tokens", "data", "export"])
+@pytest.mark.parametrize("name", ["profile", "tokens", "webhooks", "data", "export"])
 def test_account_pages_are_for_those_signed_in(visit: Visit, name: str, db: None) -> None:
     assert visit().get(reverse(f"web:{name}")).status_code == 302
     assert visit(factories.make_user()).get(reverse(f"web:{name}")).status_code == 200

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -10,7 +11,7 @@ from django.test import Client
 from django.urls import reverse
 
 from challenge.models import Evaluation, Phase, Submission, Team
-from challenge.services import evaluations
+from challenge.services import evaluations, ranks
 from scoring.engine.problems import Problem
 from tests import factories
 from tests.web.conftest import Visit
@@ -151,6 +152,59 @@ def test_the_result_says_what_changed(team: Team, phase: Phase, visit: Visit) ->
     assert "+2.00 mIoU" in html
     alone = visit(factories.captain_of(team)).get(page(second) + "?with=none")
     assert "+2.00 mIoU" not in alone.content.decode()
+
+
+def test_a_page_takes_six_queries_however_many_there_are(
+    team: Team, phase: Phase, visit: Visit, django_assert_num_queries: Any
+) -> None:
+    for hour, miou in enumerate((0.3, 0.4, 0.5, 0.6), start=1):
+        made = factories.submit(team, phase, at=factories.NOON.replace(hour=hour))
+        factories.give_score(made, miou)
+    rival = factories.make_team(phase.challenge, "Oak")
+    factories.give_score(factories.submit(rival, phase), 0.7)
+    ranks.recompute(phase=phase)
+    client = visit(factories.captain_of(team))
+    client.get(page(made))  # the menu, tabs and phases are kept for ten seconds
+    # person, submission, the team's submissions, their evaluations, two cards, the board's lines
+    with django_assert_num_queries(6):
+        html = client.get(page(made)).content.decode()
+    assert "to the leader, Oak" in html
+    assert "+10.00 mIoU" in html
+
+
+def test_nothing_but_the_last_ten_seconds_is_asked_while_it_runs(
+    submission: Submission, visit: Visit, django_assert_num_queries: Any
+) -> None:
+    evaluations.heartbeat(
+        claim(submission), attempt=1, stage="scoring", patches_done=1, patches_total=2
+    )
+    client = visit(submission.submitted_by)
+    client.get(page(submission, "submission-live"))
+    with django_assert_num_queries(3):  # person, submission, evaluations
+        client.get(page(submission, "submission-live"))
+
+
+def test_a_hidden_board_tells_no_rank_on_the_submission(
+    submission: Submission, visit: Visit
+) -> None:
+    factories.give_score(submission, 0.5)
+    Phase.objects.update(visibility="after-close")
+    html = visit(submission.submitted_by).get(page(submission)).content.decode()
+    assert "50.00" in html
+    assert "your best" not in html
+
+
+def test_an_organiser_sees_one_submission_and_not_the_teams_others(
+    team: Team, phase: Phase, visit: Visit
+) -> None:
+    first, second = (factories.submit(team, phase, method=name) for name in ("First", "Second"))
+    for made in (first, second):
+        factories.give_score(made)
+    organiser = factories.make_user()
+    phase.challenge.organisers.add(organiser)
+    html = visit(organiser).get(page(second)).content.decode()
+    assert "Second" in html
+    assert "First" not in html
 
 
 def test_a_phase_that_shows_the_mean_alone_shows_no_class(
