@@ -4,6 +4,8 @@
 (JSON) from stdin, writes its log to stderr and one JSON event a line to stdout; the last one is
 "done", "stopped" or "failed". SIGUSR2 asks it to stop after the step at hand (SIGTERM is taken by
 Lightning). It dies with its parent and holds a lock on its folder, so that two never train in one.
+For several devices Lightning starts this very command for each of the others: they find the job in
+the environment, say nothing and end with the training.
 """
 
 from __future__ import annotations
@@ -19,13 +21,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
 from scoring.engine import sandbox
 
 LOCK_WAIT_S = 60.0
+JOB = "BASELINES_JOB"
 STOP_SIGNAL = signal.SIGUSR2
 Event = dict[str, Any]
 
@@ -44,6 +47,7 @@ class Job:
     run_dir: str
     cache_dir: str
     parent_pid: int
+    devices: int = 1
     overrides: dict[str, Any] = field(default_factory=dict)
     spec: dict[str, Any] | None = None
     ids: list[str] | None = None
@@ -58,6 +62,9 @@ def main(arguments: list[str]) -> int:
     if arguments not in (["about"], ["run"]):
         print("usage: python -m baselines.runner about|run", file=sys.stderr)
         return 2
+    if arguments == ["run"] and os.environ.get("LOCAL_RANK", "0") != "0":
+        _follow(Job(**json.loads(os.environ[JOB])))
+        return 0
     # Whatever libraries print goes to the log: stdout is for events alone.
     with os.fdopen(os.dup(1), "w") as out:
         os.dup2(2, 1)
@@ -88,21 +95,50 @@ def about() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def device() -> dict[str, Any]:
-    """Name the device that trains: `kind` cuda or cpu, `name`, `memory_bytes`, `count`."""
+def device(*, used: int = 1) -> dict[str, Any]:
+    """Name what trains: `kind` cuda or cpu, `name`, `memory_bytes` of one, `count` there are."""
     import torch
 
     if torch.cuda.is_available():
         first = torch.cuda.get_device_properties(0)
         return {
-            "kind": "cuda", "name": first.name, "memory_bytes": first.total_memory,
-            "count": torch.cuda.device_count(),
+            "kind": "cuda", "name": f"{used} × {first.name}" if used > 1 else first.name,
+            "memory_bytes": first.total_memory, "count": torch.cuda.device_count(),
         }  # fmt: skip
     memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
         "kind": "cpu", "name": f"CPU, {torch.get_num_threads()} threads",
         "memory_bytes": memory_bytes, "count": 1,
     }  # fmt: skip
+
+
+def _follow(job: Job) -> None:
+    """Train beside the first process, on another device; what is to be said, the first says."""
+    sandbox.die_with_parent(os.getppid())
+    signal.signal(STOP_SIGNAL, signal.SIG_IGN)  # the first process tells us to stop
+    os.dup2(2, 1)
+    _train(job, on_event=lambda event: None, should_stop=lambda: False)
+
+
+def _train(
+    job: Job, *, on_event: Callable[[Event], None], should_stop: Callable[[], bool]
+) -> tuple[str, dict[str, Any]]:
+    """Train the job's recipe; give its title and how it ended."""
+    from baselines import train
+    from baselines.train import recipe as recipes
+
+    recipe = recipes.changed(recipes.load(job.recipe), job.overrides)
+    ended = train.run(
+        recipe,
+        data_root=Path(job.data_root),
+        out_dir=Path(job.run_dir),
+        seed=job.seed,
+        on_event=on_event,
+        should_stop=should_stop,
+        cache_dir=Path(job.cache_dir),
+        devices=job.devices,
+    )
+    return recipe.title, ended
 
 
 class _Runner:
@@ -139,27 +175,14 @@ class _Runner:
             self._fail("training-failed", str(error))
 
     def _stages(self) -> None:
-        from baselines import train
-        from baselines.train import recipe as recipes
-
         job = self.job
-        recipe = recipes.changed(recipes.load(job.recipe), job.overrides)
-        self._tell({"event": "device", **device()})
+        self._tell({"event": "device", **device(used=job.devices)})
         self._tell({"event": "stage", "stage": "preparing"})
         for row in _earlier_epochs(self.folder):
             self._tell({"event": "epoch", "again": True, **row})
-        trained = train.run(
-            recipe,
-            data_root=Path(job.data_root),
-            out_dir=self.folder,
-            seed=job.seed,
-            on_event=self._note,
-            should_stop=lambda: self._stop,
-            cache_dir=Path(job.cache_dir),
-            # A worker has one GPU: Lightning would start this very command for the others.
-            devices=1,
-        )
-        result: dict[str, Any] = {**trained, "title": recipe.title, "archive": None}
+        os.environ[JOB] = replace(job, spec=None, ids=None).to_json()
+        title, trained = _train(job, on_event=self._note, should_stop=lambda: self._stop)
+        result: dict[str, Any] = {**trained, "title": title, "archive": None}
         if trained["state"] == "finished" and job.spec is not None and not self._stop:
             result |= self._predict(result)
         if self._stop:

@@ -92,6 +92,7 @@ def _do(claim: RunClaim) -> None:
         # Decoded patches are the same for every run on a data set.
         cache_dir=str(runs / "cache" / claim.data_root),
         parent_pid=os.getpid(),
+        devices=settings.BASELINES_DEVICES,
         overrides=claim.overrides,
         spec=target.task if target else None,
         ids=target.ids if target else None,

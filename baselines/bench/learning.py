@@ -1,14 +1,16 @@
 """Does each part help? The whole chain on the synthetic world, several seeds, small networks.
 
-synth → train → predict → package → score by the scoring engine itself. Claims: U-T&T beats U-Net by
-15 points and more, U-Net beats U-TAE; with the series shuffled between patches U-T&T falls to
-U-Net's level or below; with augmentation that leaves the series where it was it loses visibly.
+synth → train → predict → package → submit over HTTP → score by a worker → read the leaderboard of a
+site that runs beside. Every training is a team of its own there. Claims: U-T&T beats U-Net by 15
+points and more, U-Net beats U-TAE; with the series shuffled between patches U-T&T falls to U-Net's
+level or below; with augmentation that leaves the series where it was it loses visibly; and what
+only the surroundings decide is lost without the collapsed branch, where the cropped one cannot see
+them.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import statistics
 import subprocess
@@ -20,23 +22,41 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from baselines import package, predict
-from baselines.data import batches, layout, synth
-from baselines.data.samples import Batch, Files
-from scoring.engine import child, store
+from baselines.bench import site as sites
+from baselines.bench.site import Site
+from baselines.data import layout, synth
 from scoring.engine import spec as specs
-from scoring.engine.verdicts import Scored
 
 PATCH_PX = 64
-NETWORKS = {
+SEEDS = (1, 2, 3)
+# L-TAE on every cell, no coarser level: what lies more than two cells outside the image is out of
+# the cropped branch's sight, so that only the collapsed one can tell of it.
+_NEAR = ["network.options.widths=[32]"]
+NETWORKS: dict[str, tuple[str, list[str]]] = {
     "utt": ("tiny-utt", []),
     "unet": ("tiny-unet", []),
     "utae": ("tiny-utae", []),
     "utt_misaligned": ("tiny-utt", ["data.augmentation=aerial-only"]),
-    "utt_without_collapsed": ("tiny-utt", ["network.options.collapsed=false"]),
+    "near_utt": ("tiny-utt", _NEAR),
+    "near_utt_without_collapsed": ("tiny-utt", [*_NEAR, "network.options.collapsed=false"]),
 }
+SHUFFLED = "utt_shuffled"
+# Decided by the surroundings alone (`baselines.data.world`).
+BY_SURROUNDINGS = ("pervious_surface", "bare_soil")
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A training's line of the leaderboard."""
+
+    miou: float
+    ious: dict[str, float | None]
+
+    @property
+    def by_surroundings(self) -> float:
+        """Give the mean IoU of the classes that the surroundings decide."""
+        return statistics.fmean(self.ious[key] or 0.0 for key in BY_SURROUNDINGS)
 
 
 def run(
@@ -48,66 +68,98 @@ def run(
     """
     begun = time.perf_counter()
     with tempfile.TemporaryDirectory() as scratch:
-        root = folder or Path(scratch)
-        figures = _run(root, seeds=(1,) if quick else (1, 2, 3), quick=quick, on_line=on_line)
+        rows = _run(folder or Path(scratch), quick=quick, on_line=on_line)
+    figures = summarise(rows)
     figures["seconds"] = round(time.perf_counter() - begun)
     for name, value in figures.items():
-        on_line(f"{name:<26} {value}")
+        on_line(f"{name:<28} {value}")
     return figures
 
 
-def _run(
-    root: Path, *, seeds: Sequence[int], quick: bool, on_line: Callable[[str], None]
-) -> dict[str, Any]:
-    tree = root / "tree"
+def _run(root: Path, *, quick: bool, on_line: Callable[[str], None]) -> dict[tuple[str, int], Row]:
+    seeds = SEEDS[:1] if quick else SEEDS
+    # The longest first, so that the last core isn't left with one of them alone.
+    wanted = [("utt", seed) for seed in seeds]
+    wanted += [] if quick else [("utt_misaligned", seed) for seed in seeds[:2]]
+    wanted += [] if quick else [("near_utt", 1), ("near_utt_without_collapsed", 1)]
+    wanted += [(name, seed) for name in ("unet", "utae") for seed in seeds]
+    shuffled = [(SHUFFLED, seed) for seed in seeds]
+
     on_line("making the synthetic world")
+    tree = root / "tree"
     synth.make(
         tree, patch_px=PATCH_PX, train=256, val=32, test=96, per_zone=4, dates=(12, 20),
         workers=os.cpu_count() or 1,
     )  # fmt: skip
+    shuffle_series(tree, out=root / "shuffled")
     spec = small_spec(tree)
-    truth = root / "truth.store"
-    store.pack(tree / "flair_2_labels_test", truth, spec=spec)
-    # The longest first, so that the last core isn't left with one of them alone.
-    wanted = [("utt", seed) for seed in seeds]
-    wanted += [] if quick else [("utt_misaligned", seed) for seed in seeds[:2]]
-    wanted += [] if quick else [("utt_without_collapsed", seeds[0])]
-    wanted += [(name, seed) for name in ("unet", "utae") for seed in seeds]
+    challenge = sites.write_challenge(root / "learning-bench", spec=spec)
+    teams = [_team(*job) for job in (*wanted, *shuffled)]
+    on_line("starting the site")
+    with (
+        sites.serve(
+            root / "site", challenge=challenge, labels=tree / "flair_2_labels_test", teams=teams
+        ) as site,
+        ThreadPoolExecutor(os.cpu_count() or 1) as pool,
+    ):
 
-    def one(job: tuple[str, int]) -> float:
-        name, seed = job
-        run_dir = root / f"{name}-{seed}"
-        recipe, changes = NETWORKS[name]
-        _train(recipe, tree=tree, out=run_dir, cache=root / "cache", seed=seed, changes=changes)
-        miou = score_run(run_dir, tree=tree, truth=truth, spec=spec)
-        on_line(f"{name} seed {seed}: mIoU {miou:.4f}")
-        return miou
+        def one(job: tuple[str, int]) -> None:
+            name, seed = job
+            run_dir = root / _team(name, seed)
+            recipe, changes = NETWORKS[name]
+            begun = time.perf_counter()
+            _train(recipe, tree=tree, out=run_dir, cache=root / "cache", seed=seed, changes=changes)
+            submit_run(run_dir, site=site, tree=tree, spec=spec, team=_team(name, seed))
+            if name == "utt":
+                team = _team(SHUFFLED, seed)
+                submit_run(run_dir, site=site, tree=root / "shuffled", spec=spec, team=team)
+            on_line(
+                f"{name}, seed {seed}: trained and scored in {time.perf_counter() - begun:.0f} s"
+            )
 
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        scores = dict(zip(wanted, pool.map(one, wanted), strict=True))
-    by_name = {
-        name: [value for (kind, _), value in scores.items() if kind == name]
-        for name in dict(wanted)
+        list(pool.map(one, wanted))
+        board = {row["team"]: row for row in site.leaderboard()}
+    for team, row in board.items():
+        on_line(f"{row['rank']:>3}  {team:<30} {row['miou']:.4f}")
+    return {
+        job: Row(miou=board[_team(*job)]["miou"], ious=board[_team(*job)]["class_ious"])
+        for job in (*wanted, *shuffled)
     }
-    by_name["utt_shuffled"] = [
-        shuffled_score(root / f"utt-{seed}", tree=tree, spec=spec) for seed in seeds
-    ]
+
+
+def summarise(rows: dict[tuple[str, int], Row]) -> dict[str, Any]:
+    """Give mean and values of each network, and which claims hold."""
+    of: dict[str, dict[int, Row]] = {}
+    for (name, seed), row in rows.items():
+        of.setdefault(name, {})[seed] = row
     figures: dict[str, Any] = {
-        name: {"mean": statistics.fmean(values), "values": values}
-        for name, values in by_name.items()
+        name: {
+            "mean": round(statistics.fmean(row.miou for row in by_seed.values()), 4),
+            "values": [row.miou for row in by_seed.values()],
+            "by_surroundings": [round(row.by_surroundings, 4) for row in by_seed.values()],
+        }
+        for name, by_seed in of.items()
     }
-    mean = {name: figures[name]["mean"] for name in figures}
-    figures["claims"] = {
+    mean = {name: statistics.fmean(row.miou for row in rows.values()) for name, rows in of.items()}
+    figures["claims"] = claims = {
         "utt_beats_unet_by_15": mean["utt"] - mean["unet"] >= 0.15,
-        "unet_beats_utae": mean["unet"] > mean["utae"],
-        "order_holds_for_every_seed": all(
-            a > b > c
-            for a, b, c in zip(by_name["utt"], by_name["unet"], by_name["utae"], strict=True)
+        "utt_beats_unet_by_15_for_every_seed": all(
+            of["utt"][seed].miou - of["unet"][seed].miou >= 0.15 for seed in of["utt"]
         ),
-        "shuffled_falls_to_unet": mean["utt_shuffled"] <= mean["unet"],
+        "unet_beats_utae_for_every_seed": all(
+            of["unet"][seed].miou > of["utae"][seed].miou for seed in of["unet"]
+        ),
+        "shuffled_falls_to_unet": mean[SHUFFLED] <= mean["unet"],
     }
-    if "utt_misaligned" in mean:
-        figures["claims"]["misaligned_loses"] = mean["utt_misaligned"] < mean["utt"] - 0.02
+    if "utt_misaligned" in of:
+        claims["misaligned_loses_for_every_seed"] = all(
+            row.miou < of["utt"][seed].miou - 0.02 for seed, row in of["utt_misaligned"].items()
+        )
+    if "near_utt" in of:
+        claims["surroundings_need_the_collapsed_branch"] = all(
+            of["near_utt_without_collapsed"][seed].by_surroundings < row.by_surroundings - 0.15
+            for seed, row in of["near_utt"].items()
+        )
     return figures
 
 
@@ -122,6 +174,41 @@ def small_spec(tree: Path) -> specs.TaskSpec:
     )
 
 
+def shuffle_series(tree: Path, *, out: Path) -> None:
+    """Link a tree's test images in `out`, the series of each zone those of another.
+
+    Zones must hold equally many patches: each patch gets the series around the patch of its
+    position in the zone half the list away.
+    """
+    images = sorted((tree / "flair_2_aerial_test").rglob("IMG_*.tif"))
+    files = [(path, path.relative_to(tree)) for path in images]
+    files += [(path, path.relative_to(tree)) for path in tree.glob("*.json")]
+    series = tree / "flair_2_sen_test"
+    zones = sorted(path.relative_to(series) for path in series.glob("D*/Z*"))
+    for index, zone in enumerate(zones):
+        other = zones[(index + len(zones) // 2) % len(zones)]
+        for path in (series / other).rglob("SEN2_*"):
+            kind = path.name.rpartition("_")[2]
+            name = f"SEN2_sp_{zone.parent}-{zone.name}_{kind}"
+            files.append((path, (series / zone / "sen" / name).relative_to(tree)))
+    for path, place in files:
+        (out / place).parent.mkdir(parents=True, exist_ok=True)
+        (out / place).symlink_to(path.resolve())
+
+
+def submit_run(run_dir: Path, *, site: Site, tree: Path, spec: specs.TaskSpec, team: str) -> None:
+    """Predict a tree's test part with a run, package it, submit it and wait for its score."""
+    folder = run_dir / f"predictions-{team}"
+    predict.run(run_dir, data_root=tree, out_dir=folder, batch_size=16, device="cpu")
+    archive = run_dir / f"{team}.zip"
+    package.run(folder, out=archive, spec=spec)
+    site.submit(archive, team=team, method=f"{run_dir.name} on {tree.name}")
+
+
+def _team(name: str, seed: int) -> str:
+    return f"{name.replace('_', '-')}-{seed}"
+
+
 def _train(
     recipe: str, *, tree: Path, out: Path, cache: Path, seed: int, changes: Sequence[str]
 ) -> None:
@@ -134,50 +221,3 @@ def _train(
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(command)}: {done.stderr[-2000:]}")
-
-
-def score_run(run_dir: Path, *, tree: Path, truth: Path, spec: specs.TaskSpec) -> float:
-    """Predict the test part, package it, score the package; give the mIoU."""
-    predict.run(run_dir, data_root=tree, out_dir=run_dir / "preds", batch_size=16, device="cpu")
-    archive = run_dir / "submission.zip"
-    package.run(run_dir / "preds", out=archive, spec=spec)
-    verdict = child.run(
-        spec=spec, truth_path=truth, archive_path=archive, evidence_path=run_dir / "evidence",
-        timeout_s=300, on_progress=lambda progress: None,
-    )  # fmt: skip
-    if not isinstance(verdict, Scored):
-        raise RuntimeError(
-            f"{run_dir.name}: {json.dumps(dataclasses.asdict(verdict), default=str)}"
-        )
-    (run_dir / "card.json").write_text(json.dumps(verdict.card))
-    return float(verdict.card["miou"])
-
-
-class _Shuffled(Files):
-    """Patches with the satellite series of another one."""
-
-    def gather(self, index: Sequence[int]) -> Batch:
-        """Read patches; the series come from the patch half the list away."""
-        own = super().gather(index)
-        others = super().gather([(at + len(self) // 2) % len(self) for at in index])
-        return dataclasses.replace(
-            own, series=others.series, days=others.days, padding=others.padding
-        )
-
-
-def shuffled_score(run_dir: Path, *, tree: Path, spec: specs.TaskSpec) -> float:
-    """Measure a run on the test part with the series shuffled between patches."""
-    import torch
-
-    from baselines.train import measure
-
-    predictor = predict.Predictor(run_dir, device="cpu")
-    patches = layout.index(tree, part="test").patches
-    source = _Shuffled(patches, options=predictor.recipe.options())
-    matrix = measure.Matrix(spec.n_classes, device=torch.device("cpu"))
-    for batch in batches.Epoch(source, 16):
-        target = batch["mask"].to(torch.int64)
-        matrix.add(predictor.probabilities(batch), target)
-    counts = matrix.counts
-    assert int(counts.sum()) == int(np.prod((len(patches), PATCH_PX, PATCH_PX)))
-    return measure.quality(counts, spec=spec).miou

@@ -8,9 +8,10 @@ scene. What decides a class (see `docs/decisions/060-synthetic-world.md`):
 - height: buildings from paved ground, trees from grass;
 - the series alone: deciduous, coniferous and mixed look alike from the air, so do herbaceous
   vegetation and agricultural land;
-- surroundings alone: pervious surface and bare soil are the same earth to every sensor. Amid
-  built-up surroundings it is pervious, amid woods bare soil, and those surroundings lie outside
-  every aerial patch.
+- surroundings alone: pervious surface and bare soil are the same earth to every sensor. Where
+  meadows and earth lie around it is pervious, where winter and summer crops do it is bare soil.
+  Those surroundings begin `CLUE_FROM_M` outside every aerial patch, and no single date tells them
+  apart: on any day as many of their parcels are green one way as the other.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ PARCEL_M = 34.0
 BLOCK_M = 120.0
 LOT_M = 17.0
 ROAD_HALF_WIDTH_M = 3.2
+CLUE_FROM_M = 40.0  # so far around a patch nothing tells its surroundings
 
 Floats = NDArray[np.float32]
 Labels = NDArray[np.uint8]
@@ -133,7 +135,7 @@ class World:
         seed: int,
         *,
         letters: str,
-        urban_surroundings: bool,
+        meadows_around: bool,
         side: int,
         spacing_m: float,
         margin_m: float,
@@ -142,7 +144,7 @@ class World:
         rng = np.random.default_rng(seed)
         self.side, self.spacing_m, self.margin_m = side, spacing_m, margin_m
         extent = {"low_m": -margin_m, "high_m": side * spacing_m + margin_m}
-        self.urban_surroundings = urban_surroundings
+        self.meadows_around = meadows_around
         self._parcels = Cells(rng, cell_m=PARCEL_M, **extent)
         self._blocks = Cells(rng, cell_m=BLOCK_M, **extent)
         self._lots = Cells(rng, cell_m=LOT_M, **extent)
@@ -150,8 +152,9 @@ class World:
         self._kind = _draw_kinds(rng, letters=letters, count=count)
         self._angle = rng.uniform(0, np.pi, count).astype(np.float32)
         self._tint = rng.normal(0, 5, size=(count, 4)).astype(np.float32)
-        # What lies between the patches: built-up or woods, the only clue to what earth is.
-        clue = ["impervious", "building"] if urban_surroundings else ["deciduous", "coniferous"]
+        # What lies between the patches, the only clue to what earth is. The first of each pair
+        # is green in spring, one of each in autumn: see `phenology`.
+        clue = ["herbaceous", "pervious"] if meadows_around else ["agricultural", "plowed"]
         clues = rng.choice([LABEL[key] for key in clue], count).astype(np.uint8)
         self._between = np.where(rng.random(count) < 0.7, clues, 0).astype(np.uint8)
         lots = len(self._lots)
@@ -170,24 +173,25 @@ class World:
         parcel, _ = self._parcels.nearest(x, y)
         _, to_edge = self._blocks.nearest(x, y)
         kind = self._kind[parcel]
-        earth = LABEL["pervious"] if self.urban_surroundings else LABEL["bare_soil"]
+        earth = LABEL["pervious"] if self.meadows_around else LABEL["bare_soil"]
         label = np.where(kind == _EARTH, np.uint8(earth), kind)
         built = kind == _BUILT
         if built.any():
             label[built] = self._gardens(x[built], y[built])
         between = self._between[parcel]
-        np.copyto(label, between, where=(between > 0) & ~self._inside_patch(x, y))
+        np.copyto(label, between, where=(between > 0) & ~self._near_patch(x, y))
         label[to_edge < ROAD_HALF_WIDTH_M] = LABEL["impervious"]
         return label, parcel
 
-    def _inside_patch(self, x: Floats, y: Floats) -> NDArray[np.bool_]:
-        inset = (self.spacing_m - PATCH_M) / 2
-        inside = np.ones(x.shape, dtype=bool)
+    def _near_patch(self, x: Floats, y: Floats) -> NDArray[np.bool_]:
+        """Tell which places lie in a patch or less than `CLUE_FROM_M` beside one."""
+        inset = (self.spacing_m - PATCH_M) / 2 - CLUE_FROM_M
+        near = np.ones(x.shape, dtype=bool)
         for along in (x, y):
             within = np.mod(along, self.spacing_m)
-            inside &= (within >= inset) & (within < inset + PATCH_M)
-            inside &= (along >= 0) & (along < self.side * self.spacing_m)
-        return inside
+            near &= (within >= inset) & (within < self.spacing_m - inset)
+            near &= (along >= 0) & (along < self.side * self.spacing_m)
+        return near
 
     def _gardens(self, x: Floats, y: Floats) -> Labels:
         """Houses, some pools and paved yards among grass."""

@@ -7,7 +7,6 @@ score everything, prints the leaderboard, then serves until Ctrl-C. Safe to run 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import os
 import signal
 import socket
@@ -71,6 +70,11 @@ def run(*, serve: bool) -> int:
     labels = {"LABELS_DIR": env.text("LABELS_DIR") or str(data / "labels")}
     for folder in (Path(labels["LABELS_DIR"]), Path(labels["LABELS_DIR"]).parent / "evidence"):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # Data sets of one's own are trained on as they are, and known to the worker; else the demo
+    # makes some.
+    datasets = None if env.text("BASELINES_DATA_DIR") else data / "datasets"
+    if datasets is not None:
+        datasets.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("SITE_URL", f"http://{bind}")
 
     started_s = time.monotonic()
@@ -90,10 +94,12 @@ def run(*, serve: bool) -> int:
             environment=labels,
         )
         crew.start("beat", BEAT)
-        if importlib.util.find_spec("torch"):
-            crew.start("gpu-worker", worker("gpu", queues="gpu", concurrency=1))
+        known = {"BASELINES_DATA_DIR": str(datasets)} if datasets is not None else {}
+        # Without torch it says on the organiser's page what to install.
+        crew.start("gpu-worker", worker("gpu", queues="gpu", concurrency=1), environment=known)
         say("Loading the challenges and scoring the demo's submissions")
-        manage("demo", environment=labels)
+        keep = ("--datasets", str(datasets)) if datasets is not None else ()
+        manage("demo", *keep, environment=labels)
         crew.check()
         if serve:
             crew.start("web", WEB, environment={"BIND": bind, "LABELS_DIR": ""})

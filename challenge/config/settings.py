@@ -297,6 +297,8 @@ EVIDENCE_DIR = env.folder(
 # Data sets and runs of the reference baselines: set for GPU workers.
 BASELINES_DATA_DIR = env.folder("BASELINES_DATA_DIR")
 BASELINES_RUNS_DIR = env.folder("BASELINES_RUNS_DIR", default=DATA_DIR / "runs")
+# GPUs that one training uses together.
+BASELINES_DEVICES = env.integer("BASELINES_DEVICES", default=1, minimum=1)
 
 # --- People -------------------------------------------------------------------------------------
 

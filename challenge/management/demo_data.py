@@ -7,6 +7,7 @@ for a class that looks like it, more of both for a weaker method.
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import warnings
@@ -14,6 +15,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +27,7 @@ from scoring.engine.spec import SHIPPED, TaskSpec
 
 SEED = 2022
 TRAIN_PATCHES = 12
+DATES = ("12", "16")  # of a zone's satellite series, fewest and most
 CELL_PX = 32
 # class id → what it is mistaken for, in the order of FLAIR's thirteen classes
 LOOKALIKE = np.array([2, 3, 1, 1, 2, 6, 5, 9, 10, 7, 9, 3, 12], dtype=np.uint8)
@@ -55,19 +58,46 @@ class World:
     pixel_zip: Path
 
 
-def make_world(folder: Path, *, layout: str, ids_csv: Path, say: Callable[[str], None]) -> World:
-    """Make aerial patches and masks of the ids in ``ids_csv``, and classify them pixel by pixel.
+def make_world(
+    folder: Path, *, layout: str, ids_csv: Path, keep: Path | None, say: Callable[[str], None]
+) -> World:
+    """Make patches and masks of the ids in ``ids_csv``, and classify them pixel by pixel.
 
+    All but the hidden labels is kept as the data set ``keep``, for baselines to be trained on.
     Takes some ten seconds; ``say`` hears of each step done. Raises `WorldError`.
     """
     root = folder / "world"
-    options = ["--layout", layout, "--ids-csv", str(ids_csv), "--train", str(TRAIN_PATCHES)]
-    _baselines("synth", str(root), "--aerial-only", "--seed", str(SEED), *options)
-    say(f"{layout}: made aerial patches and masks; a pixel classifier is being fitted")
+    _synth(root, layout=layout, ids_csv=ids_csv)
+    if keep is not None:
+        _keep(root, keep)
+    say(f"{layout}: made patches and masks; a pixel classifier is being fitted")
     _baselines("pixel", str(root), "--out", str(folder / "pixel.zip"))
     say(f"{layout}: the pixel classifier has predicted every patch")
     (labels,) = root.glob("*labels_test")
     return World(labels, folder / "pixel.zip")
+
+
+def make_dataset(keep: Path, *, layout: str, ids_csv: Path) -> None:
+    """Make that data set alone, the same as `make_world` makes. Raises `WorldError`."""
+    with TemporaryDirectory(prefix="flair-demo-") as name:
+        _synth(Path(name) / "world", layout=layout, ids_csv=ids_csv)
+        _keep(Path(name) / "world", keep)
+
+
+def _synth(root: Path, *, layout: str, ids_csv: Path) -> None:
+    _baselines(
+        *("synth", str(root), "--layout", layout, "--ids-csv", str(ids_csv)),
+        *("--train", str(TRAIN_PATCHES), "--seed", str(SEED), "--dates", *DATES),
+    )
+
+
+def _keep(root: Path, keep: Path) -> None:
+    """Copy a tree without the labels of its test part; it is there whole or not at all."""
+    part = keep.with_name(f".{keep.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    shutil.copytree(root, part, ignore=shutil.ignore_patterns("*labels_test"))
+    shutil.rmtree(keep, ignore_errors=True)
+    part.rename(keep)
 
 
 def make_predictions(

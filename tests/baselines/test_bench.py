@@ -11,10 +11,12 @@ import pytest
 torch = pytest.importorskip("torch", reason="the extra `baselines` is not installed")
 
 from baselines import train  # noqa: E402
-from baselines.bench import learning, loader, step  # noqa: E402
+from baselines.bench import learning, loader, site, step  # noqa: E402
 from baselines.data import layout, samples  # noqa: E402
 from baselines.train import recipe as recipes  # noqa: E402
-from scoring.engine import store  # noqa: E402
+from scoring.engine import child, store  # noqa: E402
+from scoring.engine import spec as specs  # noqa: E402
+from scoring.engine.verdicts import Scored  # noqa: E402
 
 
 def test_the_plain_reader_reads_what_ours_reads(tree: Path) -> None:
@@ -47,26 +49,80 @@ def test_saved_memory_counts_each_storage_once() -> None:
     assert step._saved_mib(square) == pytest.approx(256 * 256 * 4 / 2**20)
 
 
-def test_the_learning_bench_scores_a_run_and_its_control(tree: Path, tmp_path: Path) -> None:
-    """The chain with one epoch: predict, package, score by the engine, shuffle."""
+@pytest.mark.timeout(300)
+def test_a_run_goes_through_the_site_to_the_leaderboard(tree: Path, tmp_path: Path) -> None:
+    """The learning bench's chain with one epoch: predict, package, submit over HTTP, read back."""
     torch.set_num_threads(1)
     recipe = recipes.changed(recipes.load("tiny-utt"), {"training.epochs": 1})
-    train.run(recipe, data_root=tree, out_dir=tmp_path / "run", cache_dir=tmp_path / "cache")
+    run_dir = tmp_path / "run"
+    train.run(recipe, data_root=tree, out_dir=run_dir, cache_dir=tmp_path / "cache")
+    learning.shuffle_series(tree, out=tmp_path / "shuffled")
     spec = learning.small_spec(tree)
-    truth = tmp_path / "truth.store"
-    store.pack(tree / "flair_2_labels_test", truth, spec=spec)
-    miou = learning.score_run(tmp_path / "run", tree=tree, truth=truth, spec=spec)
-    assert 0 < miou < 1
-    assert (tmp_path / "run" / "card.json").exists()
-    assert learning.shuffled_score(tmp_path / "run", tree=tree, spec=spec) != miou
+    challenge = site.write_challenge(tmp_path / "small-bench", spec=spec)
+    assert specs.load(challenge / "challenge.toml").expected == spec.expected
+    labels = tree / "flair_2_labels_test"
+    teams = {"as-it-is": tree, "shuffled": tmp_path / "shuffled"}
+    with site.serve(
+        tmp_path / "site", challenge=challenge, labels=labels, teams=list(teams)
+    ) as served:
+        for team, root in teams.items():
+            learning.submit_run(run_dir, site=served, tree=root, spec=spec, team=team)
+        rows = {row["team"]: row for row in served.leaderboard()}
+    assert set(rows) == set(teams)
+    store.pack(labels, tmp_path / "truth.store", spec=spec)
+    verdict = child.run(
+        spec=spec, truth_path=tmp_path / "truth.store", archive_path=run_dir / "as-it-is.zip",
+        evidence_path=tmp_path / "evidence", timeout_s=300, on_progress=lambda progress: None,
+    )  # fmt: skip
+    assert isinstance(verdict, Scored)
+    assert rows["as-it-is"]["miou"] == pytest.approx(verdict.card["miou"], abs=5e-5)
+    assert rows["shuffled"]["miou"] != rows["as-it-is"]["miou"]
 
 
-def test_shuffled_series_come_from_another_patch(tree: Path) -> None:
+def test_a_site_that_cannot_start_says_why(tmp_path: Path) -> None:
+    (tmp_path / "nothing").mkdir()
+    with (
+        pytest.raises(site.SiteError, match=r"challenge\.toml"),
+        site.serve(
+            tmp_path / "site", challenge=tmp_path / "nothing", labels=tmp_path, teams=["one"]
+        ),
+    ):
+        pass
+
+
+def test_the_claims_are_those_of_the_figures() -> None:
+    def row(miou: float, earth: float) -> learning.Row:
+        return learning.Row(miou, {"pervious_surface": earth, "bare_soil": earth, "water": 1.0})
+
+    rows = {
+        ("utt", 1): row(0.8, 0.8), ("unet", 1): row(0.6, 0.3), ("utae", 1): row(0.4, 0.3),
+        ("utt_shuffled", 1): row(0.5, 0.3), ("utt_misaligned", 1): row(0.7, 0.5),
+        ("near_utt", 1): row(0.7, 0.6), ("near_utt_without_collapsed", 1): row(0.65, 0.3),
+    }  # fmt: skip
+    assert all(learning.summarise(rows)["claims"].values())
+    rows |= {("unet", 1): row(0.66, 0.3), ("near_utt_without_collapsed", 1): row(0.65, 0.5)}
+    failed = [name for name, holds in learning.summarise(rows)["claims"].items() if not holds]
+    assert failed == [
+        "utt_beats_unet_by_15", "utt_beats_unet_by_15_for_every_seed",
+        "surroundings_need_the_collapsed_branch",
+    ]  # fmt: skip
+
+
+def test_shuffled_series_are_those_of_another_zone(tree: Path, tmp_path: Path) -> None:
     import numpy as np
 
-    patches = layout.index(tree, part="test").patches
-    options = dataclasses.replace(loader.OPTIONS, metadata=None)
-    shuffled = learning._Shuffled(patches, options=options).gather([0, 1])
-    plain = samples.Files(patches, options=options)
-    assert np.array_equal(shuffled.aerial, plain.gather([0, 1]).aerial)  # type: ignore[arg-type]
-    assert np.array_equal(shuffled.days, plain.gather([2, 3]).days)  # type: ignore[arg-type]
+    learning.shuffle_series(tree, out=tmp_path)
+    options = dataclasses.replace(loader.OPTIONS, metadata=None, masks=False)
+    own, shuffled = (
+        samples.Files(layout.index(root, part="test").patches, options=options).gather([0, 2])
+        for root in (tree, tmp_path)
+    )
+    assert np.array_equal(shuffled.aerial, own.aerial)  # type: ignore[arg-type]
+    assert own.days is not None
+    assert shuffled.days is not None
+    real = [
+        batch.days[row][~batch.padding[row]].tolist()  # type: ignore[index]
+        for batch in (own, shuffled)
+        for row in range(2)
+    ]
+    assert real[2:] == [real[1], real[0]]

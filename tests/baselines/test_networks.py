@@ -262,6 +262,32 @@ def test_unreachable_weights_are_said_and_replaced(
     assert "starts at random" in caplog.text
 
 
+@pytest.mark.parametrize("collapsed", [False, True])
+def test_without_coarser_levels_only_the_collapsed_branch_sees_the_surroundings(
+    collapsed: bool,
+) -> None:
+    """What the learning bench's ablation stands on: 2 cells around the image, and no more.
+
+    A frame's normalisation sees all of it and is taken out here; the synthetic world gives it
+    nothing to see.
+    """
+    network = networks.build(
+        "utt", encoder="resnet18", widths=[32], heads=8, collapsed=collapsed
+    ).eval()
+    for block in cast(utt.Utt, network).series.stem:
+        cast(nn.Sequential, block)[1] = nn.Identity()
+    given = _given("utt", _inputs())
+    given["sentinel"].requires_grad_()
+    network(**given).logits.square().sum().backward()
+    gradient = given["sentinel"].grad
+    assert gradient is not None
+    seen = gradient.abs().amax(dim=(0, 1, 2)) > 0
+    near = torch.zeros(40, 40, dtype=torch.bool)
+    near[13:27, 13:27] = True
+    assert seen[near].all()
+    assert seen[~near].any() == collapsed
+
+
 def test_wrong_names_say_what_is_allowed() -> None:
     with pytest.raises(ValueError, match="allowed are unet, fpn, deeplabv3, utae, utt"):
         networks.build("segformer")

@@ -12,7 +12,7 @@ import rasterio
 
 from baselines.data import layout, phenology, rasters, synth
 from baselines.data.nomenclature import LABEL, LABEL_KEYS
-from baselines.data.world import PATCH_M, Radiometry, World
+from baselines.data.world import CLUE_FROM_M, PATCH_M, Radiometry, World
 
 
 def test_flair_2_layout_is_the_published_one(tree: Path) -> None:
@@ -86,11 +86,11 @@ def test_a_leap_year_has_its_leap_day() -> None:
         assert dates == sorted(dates)
 
 
-def _world(*, urban: bool) -> World:
+def _world(*, meadows: bool) -> World:
     return World(
         5,
         letters="UA",
-        urban_surroundings=urban,
+        meadows_around=meadows,
         side=2,
         spacing_m=307.2,
         margin_m=120.0,
@@ -103,19 +103,52 @@ def test_only_surroundings_tell_pervious_surface_from_bare_soil() -> None:
     earth_px = 0
     for index in range(4):
         taken = []
-        for urban in (True, False):
-            world = _world(urban=urban)
+        for meadows in (True, False):
+            world = _world(meadows=meadows)
             x_m, y_m = world.patch_origin(index)
             x, y = np.meshgrid(along + np.float32(x_m), along + np.float32(y_m))
             rng = np.random.default_rng(0)
             taken.append(world.aerial(x, y, radiometry=Radiometry(), rng=rng, leak=0))
-        (urban_image, urban_label), (rural_image, rural_label) = taken
-        assert np.array_equal(urban_image, rural_image)
-        earth = urban_label == LABEL["pervious"]
+        (meadow_image, meadow_label), (crop_image, crop_label) = taken
+        assert np.array_equal(meadow_image, crop_image)
+        earth = meadow_label == LABEL["pervious"]
         earth_px += int(earth.sum())
-        assert np.array_equal(earth, rural_label == LABEL["bare_soil"])
-        assert np.array_equal(urban_label[~earth], rural_label[~earth])
+        assert np.array_equal(earth, crop_label == LABEL["bare_soil"])
+        assert np.array_equal(meadow_label[~earth], crop_label[~earth])
     assert earth_px > 100
+
+
+def test_two_dates_tell_the_surroundings_and_no_single_one_does() -> None:
+    """Mean and spread of every band are equal on each date: normalising a frame gives no clue."""
+    days = np.arange(1.0, 366.0, 15.0)
+    seen = {}
+    for meadows in (True, False):
+        shares = phenology._label_shares(_world(meadows=meadows), side_cells=86)
+        seen[meadows] = np.stack([shares @ curve for curve in phenology.signatures(days)])
+    meadow, crops = seen[True], seen[False]  # [T, cells, 10]
+    assert np.abs(meadow.mean(axis=1) - crops.mean(axis=1)).max() < 40
+    assert np.abs(meadow.std(axis=1) - crops.std(axis=1)).max() < 40
+    spring, autumn = 8, 18  # early May and late September
+    alike = [np.corrcoef(one[spring, :, 6], one[autumn, :, 6])[0, 1] for one in (meadow, crops)]
+    assert alike[0] - alike[1] > 0.2
+
+
+def test_around_a_patch_nothing_tells_its_surroundings() -> None:
+    """The same cells within `CLUE_FROM_M`, others farther out."""
+    step_m = 4.0
+    along = np.arange(-100, 203, step_m, dtype=np.float32)
+    labels = []
+    for meadows in (True, False):
+        world = _world(meadows=meadows)
+        x_m, y_m = world.patch_origin(0)
+        x, y = np.meshgrid(along + np.float32(x_m), along + np.float32(y_m))
+        label, _ = world.labels(x, y)
+        label[label == LABEL["pervious"]] = LABEL["bare_soil"]
+        labels.append(label)
+    near = (along > -CLUE_FROM_M) & (along < PATCH_M + CLUE_FROM_M)
+    differ = labels[0] != labels[1]
+    assert not differ[np.ix_(near, near)].any()
+    assert differ[:10].mean() > 0.2
 
 
 def test_look_alikes_differ_in_their_series() -> None:
@@ -135,7 +168,7 @@ def test_every_label_has_looks_and_a_season() -> None:
         world = World(
             seed,
             letters=letters,
-            urban_surroundings=False,
+            meadows_around=False,
             side=2,
             spacing_m=307.2,
             margin_m=120.0,

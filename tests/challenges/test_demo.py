@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -117,7 +118,9 @@ def test_it_leaves_a_real_platform_alone(settings: Settings, tmp_path: Path) -> 
 def test_make_demo_twice(tmp_path: Path) -> None:
     """What ``make demo SERVE=0`` runs: engines, a real worker, four ranked and one rejected."""
     private = {"FLAIR_DATA_DIR": str(tmp_path / "data")}
-    shared = ("DATABASE_URL", "REDIS_URL", "LABELS_DIR", "EVIDENCE_DIR", "STORAGE_URL", "EMAIL_URL")
+    shared = ("DATABASE_URL", "REDIS_URL", "LABELS_DIR", "EVIDENCE_DIR", "STORAGE_URL", "EMAIL_URL",
+              "BASELINES_DATA_DIR")  # fmt: skip
+    datasets = tmp_path / "data" / "datasets"
     environment = {k: v for k, v in os.environ.items() if k not in shared} | private
     boards = []
     for _ in range(2):
@@ -133,6 +136,12 @@ def test_make_demo_twice(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
         assert "Warning" not in done.stderr
         boards.append(done.stdout[done.stdout.index("FLAIR #1, practice phase") :])
+        assert {path.name for path in datasets.iterdir()} == {"flair-1-demo", "flair-2-demo"}
+        assert not list(datasets.rglob("*labels_test*")), "hidden labels lie beside the images"
+        tested = [p for p in datasets.rglob("IMG_*.tif") if "aerial_test" in str(p)]
+        assert len(tested) == 96
+        assert list((datasets / "flair-2-demo" / "flair_2_sen_test").rglob("SEN2_*_data.npy"))
+        shutil.rmtree(datasets / "flair-1-demo")
 
     first, second = boards[0].split("FLAIR #2, practice phase")
     for board in (first, second):

@@ -55,14 +55,23 @@ class Command(BaseCommand):
             help="how long to wait for the scores (default: 120)",
         )
 
-    def handle(self, *args: Any, timeout: float, **options: Any) -> None:
+        parser.add_argument(
+            "--datasets",
+            type=Path,
+            metavar="DIR",
+            help="keep what was made, without the hidden labels, as data sets for GPU workers",
+        )
+
+    def handle(self, *args: Any, timeout: float, datasets: Path | None, **options: Any) -> None:
         self.started_s = time.monotonic()
+        self.datasets = datasets
         try:
             loaded = self._load()
             phases = [Phase.objects.get(challenge=c, slug=PHASE) for c in loaded]
             self._refuse_real(phases)
             users, password = self._people(loaded)
             made = self._submit(phases, users)
+            self._datasets(phases)
             self._wait(made, timeout_s=timeout)
         except (FileMistakes, InstallError, WorldError, Refusal) as error:
             raise CommandError(str(error)) from error
@@ -109,7 +118,10 @@ class Command(BaseCommand):
         with TemporaryDirectory(prefix="flair-demo-") as name, ThreadPoolExecutor() as pool:
             self._say("Making a synthetic test set for each challenge (about 20 s)")
             futures = {
-                p.pk: pool.submit(_world, Path(name), p.challenge.slug, self._say) for p in missing
+                p.pk: pool.submit(
+                    _world, Path(name), p.challenge.slug, keep=self._dataset(p), say=self._say
+                )
+                for p in missing
             }
             for phase in missing:
                 world = futures[phase.pk].result()
@@ -117,6 +129,19 @@ class Command(BaseCommand):
                 phase.refresh_from_db()
                 made[phase.pk] = self._send(phase, world, users, Path(name))
         return [submission for rows in made.values() for submission in rows]
+
+    def _datasets(self, phases: list[Phase]) -> None:
+        """What organisers can train baselines on, where an earlier run did not leave it."""
+        for phase in phases:
+            keep = self._dataset(phase)
+            if keep is not None and not keep.is_dir():
+                slug = phase.challenge.slug
+                demo_data.make_dataset(keep, layout=slug, ids_csv=_ids_csv(slug))
+                self._say(f"{slug}: made a data set to train baselines on")
+
+    def _dataset(self, phase: Phase) -> Path | None:
+        """The folder of the data set that baselines are trained on, None where none is wanted."""
+        return self.datasets / f"{phase.challenge.slug}-demo" if self.datasets else None
 
     def _made_before(self, phase: Phase) -> list[Submission]:
         """Submissions of an earlier run, if the labels they were scored against still lie there."""
@@ -253,12 +278,16 @@ def _tries() -> int:
     return sum(len(player.tries) for player in PLAYERS)
 
 
-def _world(folder: Path, slug: str, say: Callable[[str], None]) -> World:
+def _world(folder: Path, slug: str, *, keep: Path | None, say: Callable[[str], None]) -> World:
     """Runs in a thread: no database in here."""
     (folder / slug).mkdir()
     return demo_data.make_world(
-        folder / slug, layout=slug, ids_csv=SHIPPED / slug / "practice-ids.csv", say=say
+        folder / slug, layout=slug, ids_csv=_ids_csv(slug), keep=keep, say=say
     )
+
+
+def _ids_csv(slug: str) -> Path:
+    return SHIPPED / slug / "practice-ids.csv"
 
 
 def _judging(made: list[Submission]) -> QuerySet[Evaluation]:
