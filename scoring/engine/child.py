@@ -18,6 +18,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -281,6 +282,7 @@ def _tail(stderr: bytearray) -> str:
 # ---- below: the scorer's own process ----
 
 _EXIT_OUT_OF_MEMORY = 75
+_STACK_BYTES = 2 * 2**20  # of each lane's thread; the usual 8 MB add up on many cores
 
 
 def main() -> int:
@@ -289,6 +291,7 @@ def main() -> int:
     os.dup2(2, 1)  # whatever a library prints cannot pass for a verdict
     if sys.platform.startswith("linux"):
         sandbox.die_with_parent(int(os.environ["SCORER_PARENT"]))
+    threading.stack_size(_STACK_BYTES)
 
     # The caller's process never needs the engine itself, so the imports are the scorer's own.
     from scoring.engine import feeding, pipeline

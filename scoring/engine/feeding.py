@@ -62,10 +62,9 @@ class Inline:
 class Isolated:
     """Feeds the pool: keeps every slot filled, takes answers as they come.
 
-    First each plain decoder has a thread that feeds it and counts what it answers, so that a
-    patch's pixels mostly stay with one core and no core waits for another's. Whatever is left
-    (rasters for GDAL, members of a decoder that died) is one thread's business: there the
-    culprit is found.
+    Each plain decoder has a thread that feeds it and counts what it answers, so that a patch's
+    pixels mostly stay with one core and no core waits for another's. Rasters for GDAL and the
+    members of a decoder that died are one thread's business: there the culprit is found.
     """
 
     def __init__(self, listing: archive.Listing, spec: TaskSpec, workers: int) -> None:
@@ -92,13 +91,15 @@ class Isolated:
 
     def run(self, ledger: Ledger) -> None:
         """Decode every member and have it counted and entered. Raises `DecodersLost`."""
-        if len(self._pool.plain) > 1:
-            self._run_by_threads(ledger)
         count = ledger.new_count()
-        while not self._stopped:
+        while not self._stopped and (self._at or self._members or self._for_gdal):
+            calm = not (self._at or self._suspects)
+            if calm and self._members and len(self._pool.plain) > 1:
+                self._run_by_threads(ledger)
+                continue
             self._fill(ledger)
-            if not self._at:
-                break
+            if not self._at:  # a decoder died that was idle: what it was to get waits again
+                continue
             for lane in self._ready(ledger):
                 try:
                     self._take(lane, count, ledger)
@@ -108,6 +109,7 @@ class Isolated:
     def _run_by_threads(self, ledger: Ledger) -> None:
         """Every member through the plain decoders, one thread each, until one of them dies."""
         lanes = list(self._pool.plain)
+        self._is_interrupted = False
         with ThreadPoolExecutor(len(lanes), "lane") as threads:
             try:
                 drives = [threads.submit(self._drive, lane, ledger) for lane in lanes]
@@ -149,6 +151,7 @@ class Isolated:
         shape = (self._spec.patch_height_px, self._spec.patch_width_px)
         for answer in lane.answers():
             member = self._at.pop((lane.pid, answer.slot))
+            self._suspects.discard(member.id)
             if answer.decoded is not None:
                 pixels = lane.pixels(answer.slot, self._spec.patch_pixels)
                 ledger.enter(member, answer.decoded, count(member.id, pixels.reshape(shape)))
@@ -164,6 +167,8 @@ class Isolated:
             (self._pool.gdal, self._for_gdal),
         ):
             while queue and self._room(lane := max(lanes, key=self._room)):
+                if self._suspects and queue[0].id not in self._suspects:
+                    break  # suspects lie in front; the others wait until they are cleared
                 self._order(lane, queue.popleft(), ledger)
         for lane in list(self._pool.lanes()):
             try:
@@ -182,6 +187,7 @@ class Isolated:
             self._listing.read_into(member, view)
         except Refused as refused:
             ledger.refuse(member, refused.problem)
+            self._suspects.discard(member.id)
             lane.free.append(slot)
             return
         finally:
@@ -205,17 +211,19 @@ class Isolated:
         """Replace a dead lane, and find out which file it was.
 
         All that it had in hand are suspects; they are tried again one by one. The first that
-        dies alone is the culprit, and the end of this upload.
+        dies alone is the culprit, and the end of this upload: unless the decoder was killed from
+        outside, which no raster can do.
         """
         lane = death.lane
         orphans = [self._at.pop((lane.pid, slot)) for slot in lane.asked_at_s]
-        self._pool.bury(lane)
-        if len(orphans) == 1 and orphans[0].id in self._suspects:
+        was_killed = self._pool.bury(lane)
+        is_alone = len(orphans) == 1 and orphans[0].id in self._suspects
+        if is_alone and not was_killed:
             ledger.refuse(orphans[0], Problem.of(death.code, limit_s=round(ORDER_TIMEOUT_S)))
             self._stopped = True
             return
         lanes = self._pool.gdal if lane.uses_gdal else self._pool.plain
-        if not lanes or not lane.is_ready:
+        if not lanes or not (lane.is_ready or was_killed):
             raise DecodersLost(f"a decoder ended ({death.code}) and no other is left")
         self._suspects.update(member.id for member in orphans)
         (self._for_gdal if lane.uses_gdal else self._members).extendleft(reversed(orphans))

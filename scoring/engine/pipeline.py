@@ -66,6 +66,7 @@ def score(
             outcome.finish()
             if outcome.problems:
                 return _rejected(outcome.problems, outcome.notes)
+            _require_all(outcome, ids)
             tell.stage("bootstrapping")
             notes = [n.to_json() for n in outcome.notes]
             proof = gatherer.finish(content_digest=outcome.content_digest, notes=notes)
@@ -97,6 +98,7 @@ def validate(
         outcome.finish()
         if outcome.problems:
             return _rejected(outcome.problems, outcome.notes)
+        _require_all(outcome, [member.id for member in listing.members])
         pixels = int(outcome.class_pixels.sum())
         return Valid(
             {
@@ -109,6 +111,13 @@ def validate(
         )
     finally:
         listing.close()
+
+
+def _require_all(outcome: Outcome, ids: Iterable[str]) -> None:
+    """Every patch or no score: whatever the decoders and the feeding of them did."""
+    lost = set(ids) ^ outcome.digests.keys()
+    if lost:
+        raise RuntimeError(f"{len(lost)} patches were not decoded, the first is {min(lost)}")
 
 
 def _histogrammer(spec: TaskSpec) -> Count:

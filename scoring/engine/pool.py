@@ -28,11 +28,13 @@ from numpy.typing import NDArray
 from scoring.engine import decoder, sandbox, strips
 from scoring.engine.problems import Problem, Refused
 
-SLOTS = 16
+SLOTS = 16  # at most, in one decoder's memory
+SHARED_BYTES = 512 * 2**20  # all decoders' memory together, however many cores and large members
 BATCH = 4  # orders that a decoder takes and answers at once: fewer wake-ups, still more in waiting
 GDAL_LANES = 6  # at most: each imports rasterio for itself, 40 MB that no other shares
 ORDER_TIMEOUT_S = 10.0
 START_TIMEOUT_S = 60.0
+GRACE_S = 1.0
 _ORDER = struct.Struct("<IIIIq")  # slot, method, compressed bytes, size bytes, crc32 or -1
 _REPLY = struct.Struct("<IIH")  # slot, outcome, payload bytes
 _READY, _PIXELS, _REFUSED, _NEEDS_GDAL, _NO_START = range(5)
@@ -69,9 +71,10 @@ class Lane:
     uses_gdal: bool
     input_bytes: int
     output_bytes: int
-    free: list[int] = field(default_factory=lambda: list(range(SLOTS)))
+    free: list[int] = field(default_factory=list)
     asked_at_s: dict[int, float] = field(default_factory=dict)
     is_ready: bool = False
+    has_hung_up: bool = False  # its end of a pipe is closed: it has ended, or nearly
     _unread: bytes = b""
     _unsent: bytes = b""
 
@@ -98,6 +101,7 @@ class Lane:
             if orders:
                 os.write(self.orders, orders)
         except BrokenPipeError as error:
+            self.has_hung_up = True
             raise DecoderDied(self, "raster-crash") from error
 
     def answers(self) -> Iterator[Answer]:
@@ -108,6 +112,7 @@ class Lane:
         """
         piece = os.read(self.replies, 65_536)
         if not piece:
+            self.has_hung_up = True
             raise DecoderDied(self, "raster-crash")
         self._unread += piece
         while len(self._unread) >= _REPLY.size:
@@ -134,7 +139,7 @@ class Lane:
         if outcome == _NEEDS_GDAL and not self.uses_gdal:
             return Answer(slot, None, None)
         if outcome == _REFUSED:
-            with contextlib.suppress(ValueError, KeyError, TypeError):
+            with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
                 return Answer(slot, None, Problem.from_json(json.loads(payload)))
         # Nonsense is a sign of a decoder taken over: its order counts as unanswered.
         self.asked_at_s = {slot: time.monotonic()} | self.asked_at_s
@@ -145,19 +150,25 @@ class Lane:
         patience = ORDER_TIMEOUT_S if self.is_ready else START_TIMEOUT_S
         return min(self.asked_at_s.values(), default=float("inf")) + patience
 
-    def kill(self) -> None:
-        """End the process now and wait for it."""
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)
-        self.close()
+    def kill(self, *, grace_s: float = 0.0) -> bool:
+        """End the process now and wait for it; True when SIGKILL had come from elsewhere.
 
-    def close(self) -> None:
-        """Let the process end by itself (its orders end) and wait for it."""
-        if self.pid:
-            os.close(self.orders)
-            os.close(self.replies)
-            os.waitpid(self.pid, 0)
-            self.pid = 0
+        No decoder can send that signal: it was the machine (short of memory) or a person. One
+        that has let go of its pipes is on its way out and gets `grace_s` to be asked how.
+        """
+        if not self.pid:
+            return False
+        pid, self.pid = self.pid, 0
+        os.close(self.orders)
+        os.close(self.replies)
+        give_up_at_s = time.monotonic() + grace_s
+        while not (ended := os.waitpid(pid, os.WNOHANG))[0]:
+            if time.monotonic() >= give_up_at_s:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+                return False
+            time.sleep(0.001)
+        return os.waitstatus_to_exitcode(ended[1]) == -signal.SIGKILL
 
 
 class Pool:
@@ -171,6 +182,9 @@ class Pool:
         self._input_bytes = -(-input_bytes // _PAGE) * _PAGE
         pixels = height_px * width_px + decoder.PADDING_BYTES
         self._output_bytes = -(-pixels // _PAGE) * _PAGE
+        lanes = workers + min(workers, GDAL_LANES) + 2
+        fitting = SHARED_BYTES // (lanes * (self._input_bytes + self._output_bytes))
+        self._slots = min(SLOTS, max(2, fitting))
         self._all: list[Lane] = []
         strips.load()  # compiled once, inherited by all
         self.plain = [self._fork(uses_gdal=False) for _ in range(workers)]
@@ -194,18 +208,22 @@ class Pool:
         yield from self.plain
         yield from self.gdal
 
-    def bury(self, lane: Lane) -> None:
-        """Kill a lane and put a spare of its kind, if there still is one, in its place."""
-        lane.kill()
+    def bury(self, lane: Lane) -> bool:
+        """Kill a lane and put a spare of its kind, if there still is one, in its place.
+
+        True when the lane had been killed from outside.
+        """
+        was_killed = lane.kill(grace_s=GRACE_S if lane.has_hung_up else 0.0)
         self._all.remove(lane)
         group = self.gdal if lane.uses_gdal else self.plain
         group.remove(lane)
         for spare in [s for s in self._spares if s.uses_gdal == lane.uses_gdal][:1]:
             self._spares.remove(spare)
             group.append(spare)
+        return was_killed
 
     def _fork(self, *, uses_gdal: bool) -> Lane:
-        memory = mmap.mmap(-1, SLOTS * (self._input_bytes + self._output_bytes))
+        memory = mmap.mmap(-1, self._slots * (self._input_bytes + self._output_bytes))
         orders_out, orders_in = os.pipe()
         replies_out, replies_in = os.pipe()
         parent = os.getpid()
@@ -227,7 +245,7 @@ class Pool:
         os.close(orders_out)
         os.close(replies_in)
         lane = Lane(pid, orders_in, replies_out, memory, uses_gdal, self._input_bytes,
-                    self._output_bytes)  # fmt: skip
+                    self._output_bytes, list(range(self._slots)))  # fmt: skip
         self._all.append(lane)
         return lane
 

@@ -91,10 +91,14 @@ class Problem:
 
     @classmethod
     def from_json(cls, value: Mapping[str, object]) -> Problem:
-        """Inverse of :meth:`to_json`; raises KeyError or TypeError when it is not one."""
+        """Inverse of :meth:`to_json`; raises KeyError, TypeError or ValueError if it is not one."""
+        if not isinstance(value, Mapping):
+            raise TypeError("a problem is a table")
         file, params = value.get("file"), value.get("params") or {}
         if not isinstance(params, Mapping) or not (file is None or isinstance(file, str)):
             raise TypeError("a problem has a file name or none, and a table of parameters")
+        if not all(isinstance(v, str | int) for v in params.values()):
+            raise TypeError("a problem's parameters are texts and whole numbers")
         return cls.of(str(value["code"]), file=file, **params)
 
 

@@ -1,7 +1,9 @@
 """A scorer whose decoders do what a hostile file might make them do, once they are locked down.
 
-Usage: python -m tests.scoring.misbehaving DEED TRUTH UPLOAD. Prints the verdict as JSON.
-A decoder misbehaves on a member that ends with MARK; with "-once", only the first decoder does.
+Usage: python -m tests.scoring.misbehaving DEED WORKERS TRUTH UPLOAD. Prints the verdict as JSON.
+A decoder misbehaves on a member that ends with MARK; with "-once", only the first decoder does,
+with "-twice" the first two. With "slowly, ", the scorer takes its time to count, so that decoders
+end while they are not waited for. "killed" is what is done to decoders from outside.
 """
 
 from __future__ import annotations
@@ -9,12 +11,14 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import signal
 import socket
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
-from scoring.engine import decoder, feeding, pipeline, pool
+from scoring.engine import archive, counting, decoder, feeding, pipeline, pool
 from scoring.engine import spec as specs
 from scoring.engine.problems import Refused
 from scoring.engine.verdicts import Scored
@@ -56,6 +60,8 @@ def reply(slot: int, outcome: int, size: int, payload: bytes) -> None:
     os.write(REPLIES[-1], pool._REPLY.pack(slot, outcome, size) + payload)
 
 
+_ODD = b'{"code": "raster-not-tiff", "params": {"format": [1]}}'
+_OTHER = b'{"code": "raster-not-tiff", "params": {"format": "x", "file": "y"}}'
 DEEDS: dict[str, Callable[[], Any]] = {
     "nosy": nosy,
     "crash": lambda: ctypes.string_at(0),
@@ -67,17 +73,26 @@ DEEDS: dict[str, Callable[[], Any]] = {
     "invent a problem": lambda: reply(0, pool._REFUSED, 15, b'{"code": "mine"}'[:15]),
     "greet again": lambda: reply(0, pool._READY, 0, b""),
     "unknown outcome": lambda: reply(0, 77, 0, b""),
+    "refuse with a list": lambda: reply(0, pool._REFUSED, 2, b"[]"),
+    "refuse with lists in lists": lambda: reply(0, pool._REFUSED, 4000, b"[" * 4000),
+    "refuse with odd figures": lambda: reply(0, pool._REFUSED, len(_ODD), _ODD),
+    "refuse for another file": lambda: reply(0, pool._REFUSED, len(_OTHER), _OTHER),
+    "killed": lambda: None,
 }
+FIRST_DECODERS = {"never": 0, "once": 1, "twice": 2}
 
 
 def main() -> None:
     """Score with misbehaving decoders."""
-    name, truth, upload = sys.argv[1:]
-    deed, only_first = DEEDS[name.removesuffix("-once")], name.endswith("-once")
+    name, workers, truth, upload = sys.argv[1:]
+    name, _, often = name.partition("-")
+    patient = name.startswith("slowly, ")
+    name = name.removeprefix("slowly, ")
+    deed, first_decoders = DEEDS[name], FIRST_DECODERS.get(often, 10**9)
     decode, serve, fork = decoder.Decoder.decode, pool._serve, pool.Pool._fork
 
     def misbehave(self: decoder.Decoder, task: Any, source: Any, out: Any, **options: Any) -> Any:
-        if bytes(source).endswith(MARK) and not (only_first and len(FORKED) > 1):
+        if bytes(source).endswith(MARK) and len(FORKED) <= first_decoders:
             deed()
         return decode(self, task, source, out, **options)
 
@@ -93,15 +108,56 @@ def main() -> None:
     pool._serve = served  # type: ignore[assignment]
     decoder.Decoder.decode = misbehave  # type: ignore[method-assign]
     pool.Pool._fork = forked  # type: ignore[method-assign]
+    if name == "killed":
+        kill_at_the_mark(first_decoders)
+    if patient:
+        count_slowly()
     spec = specs.load("flair-1")
     try:
-        verdict = pipeline.score(spec=spec, truth_path=truth, upload_path=upload, workers=1)
+        verdict = pipeline.score(
+            spec=spec, truth_path=truth, upload_path=upload, workers=int(workers)
+        )
     except feeding.DecodersLost as lost:
         result: dict[str, Any] = {"lost": str(lost)}
     else:
-        scored = isinstance(verdict, Scored)
-        result = {"scored": True} if scored else verdict.to_json()  # type: ignore[union-attr]
+        if isinstance(verdict, Scored):
+            result = {"scored": {k: v for k, v in verdict.card.items() if k != "seconds"}}
+        else:
+            result = verdict.to_json()
     sys.stdout.write(json.dumps(result))
+
+
+def kill_at_the_mark(times: int) -> None:
+    """Kill a decoder as the kernel does that has no memory left, when it gets a marked member."""
+    order, send = feeding.Isolated._order, pool.Lane.send
+    doomed: set[int] = set()
+    killed: list[int] = []
+
+    def ordered(self: Any, lane: pool.Lane, member: archive.Member, ledger: Any) -> None:
+        if self._listing.read(member).endswith(MARK):
+            doomed.add(lane.pid)
+        order(self, lane, member, ledger)
+
+    def sent(lane: pool.Lane) -> None:
+        if lane.pid in doomed and len(killed) < times:
+            doomed.discard(lane.pid)
+            killed.append(lane.pid)
+            os.kill(lane.pid, signal.SIGKILL)
+        send(lane)
+
+    feeding.Isolated._order = ordered  # type: ignore[method-assign]
+    pool.Lane.send = sent  # type: ignore[assignment, method-assign]
+
+
+def count_slowly() -> None:
+    """Count as a scorer that other work keeps from the processor."""
+    count = counting.PatchCounter.count
+
+    def dawdling(self: counting.PatchCounter, *patch: Any) -> Any:
+        time.sleep(0.005)
+        return count(self, *patch)
+
+    counting.PatchCounter.count = dawdling  # type: ignore[assignment, method-assign]
 
 
 if __name__ == "__main__":

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from scoring.engine import child
+from scoring.engine import child, store
 from scoring.engine.verdicts import Broken, Progress, Rejected, Scored, Valid
 from tests.scoring.attacks import tiffs, zips
-from tests.scoring.attacks.world import IDS, NAMES, World
+from tests.scoring.attacks.world import IDS, NAMES, World, class_map
 
 PLENTY_S = 60.0
 
@@ -189,6 +189,46 @@ def test_death_by_a_signal(world: World, truth: Path, upload: Path) -> None:
     assert verdict.code == "scorer-killed"
     assert "signal 9" in verdict.detail
     assert not verdict.is_likely_the_archive
+
+
+@pytest.mark.parametrize("deaths", [1, 2])
+def test_decoders_killed_on_the_way_change_no_number(
+    world: World, deaths: int, tmp_path: Path
+) -> None:
+    listed, files = world.spec.expected[:300], list(world.files.values())
+    masks = [class_map(n, low=1, high=19) for n in range(3)]
+    store.from_arrays(
+        ((p, masks[n % 3]) for n, p in enumerate(listed)), tmp_path / "truth", spec=world.spec
+    )
+    (tmp_path / "upload.zip").write_bytes(
+        zips.archive(
+            [
+                zips.Item(f"PRED_{p.id}.tif".encode(), files[n % 3], method=0)
+                for n, p in enumerate(listed)
+            ]
+        )
+    )
+    killed: list[int] = []
+
+    def kill(progress: Progress) -> None:
+        if progress.patches_done and not killed:
+            (scorer,) = scorers()
+            # The first to be forked are the plain decoders at work.
+            killed.extend(sorted(pid for pid in descendants(scorer))[:deaths])
+            for pid in killed:
+                os.kill(pid, signal.SIGKILL)
+
+    cards = []
+    for on_progress in (None, kill):
+        verdict = child.run(
+            spec=world.spec, truth_path=tmp_path / "truth", archive_path=tmp_path / "upload.zip",
+            evidence_path=None, timeout_s=PLENTY_S, workers=2, on_progress=on_progress,
+        )  # fmt: skip
+        assert isinstance(verdict, Scored), verdict
+        cards.append({k: v for k, v in verdict.card.items() if k != "seconds"})
+    assert len(killed) == deaths
+    assert cards[0] == cards[1]
+    assert cards[0]["patches"] == len(listed)
 
 
 def slow(upload: Path, world: World) -> Path:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from scoring.engine import child, store
+from scoring.engine.verdicts import Scored
 from tests.scoring.attacks import tiffs, zips
-from tests.scoring.attacks.world import NAMES, World
+from tests.scoring.attacks.world import NAMES, World, class_map
 from tests.scoring.misbehaving import MARK
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,9 +34,45 @@ def upload(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return folder / "truth", folder / "upload.zip"
 
 
-def score(deed: str, upload: tuple[Path, Path]) -> dict[str, Any]:
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Path, Path]]:
+    """A codec → (truth, upload): 90 patches, more than all decoders hold, nine of them marked."""
+    world, folder = World(), tmp_path_factory.mktemp("many")
+    listed = world.spec.expected[:90]
+    masks = [class_map(n + 50, low=1, high=19) for n in range(7)]
+    truth = folder / "truth"
+    store.from_arrays(((p, masks[n % 7]) for n, p in enumerate(listed)), truth, spec=world.spec)
+    pixels = [class_map(n) for n in range(5)]
+
+    @cache
+    def made(codec: str) -> tuple[Path, Path]:
+        plain = [tiffs.by_gdal(p, compress=codec) for p in pixels]
+        items = [
+            zips.Item(
+                f"PRED_{p.id}.tif".encode(),
+                plain[n % 5] + (MARK if n % 10 == 7 else b"tail"),
+                method=0,
+            )
+            for n, p in enumerate(listed)
+        ]
+        path = folder / f"{codec}.zip"
+        path.write_bytes(zips.archive(items))
+        return truth, path
+
+    return made
+
+
+@pytest.fixture(scope="module")
+def undisturbed(many: Callable[[str], tuple[Path, Path]]) -> dict[str, Any]:
+    """The card of the many patches when nothing happens."""
+    card: dict[str, Any] = score("killed-never", many("lzw"))["scored"]
+    assert card["patches"] == 90
+    return card
+
+
+def score(deed: str, upload: tuple[Path, Path], *, workers: int = 1) -> dict[str, Any]:
     done = subprocess.run(
-        [sys.executable, "-m", "tests.scoring.misbehaving", deed, *upload],
+        [sys.executable, "-m", "tests.scoring.misbehaving", deed, str(workers), *upload],
         cwd=ROOT,
         capture_output=True,
         timeout=60,
@@ -61,6 +101,10 @@ def test_a_decoder_cannot_open_a_file_a_socket_or_a_process(upload: tuple[Path, 
         ("invent a problem", "raster-crash"),
         ("greet again", "raster-crash"),
         ("unknown outcome", "raster-crash"),
+        ("refuse with a list", "raster-crash"),
+        ("refuse with lists in lists", "raster-crash"),
+        ("refuse with odd figures", "raster-crash"),
+        ("refuse for another file", "raster-crash"),
     ],
 )
 def test_the_file_that_did_it_is_named(deed: str, code: str, upload: tuple[Path, Path]) -> None:
@@ -68,6 +112,73 @@ def test_the_file_that_did_it_is_named(deed: str, code: str, upload: tuple[Path,
     assert [(e["code"], e["file"]) for e in errors] == [(code, NAMES[1])]
 
 
-@pytest.mark.parametrize("deed", ["crash-once", "leave-once", "spin-once"])
+@pytest.mark.parametrize("deed", ["crash-once", "leave-once", "spin-once", "killed-once"])
 def test_a_decoder_that_dies_by_itself_is_replaced(deed: str, upload: tuple[Path, Path]) -> None:
-    assert score(deed, upload) == {"scored": True}
+    assert score(deed, upload) == score("killed-never", upload)
+
+
+@pytest.mark.parametrize("codec", ["lzw", "zstd"])
+@pytest.mark.parametrize(
+    ("deed", "workers"),
+    [
+        ("leave-once", 1),
+        ("leave-once", 2),
+        ("leave-twice", 2),
+        ("spin-twice", 2),
+        ("killed-twice", 2),
+        ("killed-once", 1),
+        ("leave-once", 5),
+        ("slowly, leave-once", 1),
+        ("slowly, leave-twice", 2),
+        ("slowly, killed-twice", 2),
+    ],
+)
+def test_no_patch_is_lost_or_counted_twice(
+    deed: str,
+    workers: int,
+    codec: str,
+    many: Callable[[str], tuple[Path, Path]],
+    undisturbed: dict[str, Any],
+) -> None:
+    """Decoders that end at any moment, one or two at once: the card is that of an undisturbed run.
+
+    Once a scorer that found a decoder dead when it had an order for it took all for done.
+    """
+    assert score(deed, many(codec), workers=workers)["scored"] == undisturbed
+
+
+@pytest.mark.parametrize("codec", ["lzw", "zstd"])
+@pytest.mark.parametrize(("deed", "workers"), [("leave", 2), ("slowly, crash", 1)])
+def test_a_poison_file_among_many_is_found(
+    deed: str, workers: int, codec: str, many: Callable[[str], tuple[Path, Path]]
+) -> None:
+    (error,) = score(deed, many(codec), workers=workers)["errors"]
+    assert error["code"] == "raster-crash"
+    assert int(error["file"][5:11]) % 10 == 0  # 061720, 061730 …: a marked one
+
+
+def test_decoders_that_are_killed_again_and_again_accuse_no_file(upload: tuple[Path, Path]) -> None:
+    """SIGKILL comes from the machine, never from a raster: our fault, not the participant's."""
+    assert "no other is left" in score("killed", upload)["lost"]
+
+
+@pytest.mark.parametrize("codec", ["lzw", "zstd", "packbits"])
+def test_any_number_of_decoders_gives_the_same_card(
+    codec: str, many: Callable[[str], tuple[Path, Path]], undisturbed: dict[str, Any]
+) -> None:
+    for workers in (1, 2, 5):
+        assert score("killed-never", many(codec), workers=workers)["scored"] == undisturbed
+
+
+def test_many_decoders_share_what_memory_there_is(tmp_path: Path) -> None:
+    """64 cores and one member of almost 2 MB once asked for more than the scorer may take."""
+    world = World()
+    world.write_truth(tmp_path / "truth")
+    large = tiffs.handmade(world.first, tail=bytes(1_700_000))
+    items = [zips.Item(NAMES[0].encode(), large, method=0), *world.items()[1:]]
+    (tmp_path / "upload.zip").write_bytes(zips.archive(items))
+    verdict = child.run(
+        spec=world.spec, truth_path=tmp_path / "truth", archive_path=tmp_path / "upload.zip",
+        evidence_path=None, timeout_s=60, workers=64,
+    )  # fmt: skip
+    assert isinstance(verdict, Scored), verdict
