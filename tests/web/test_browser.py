@@ -287,7 +287,7 @@ def test_pictures_show_the_pixels_that_were_written(
 def test_the_board_sorts_searches_and_weighs_in_the_page(world: World, browser: Browser) -> None:
     context, page, complaints = open_page(browser, world.url, language="fr")
     page.goto("/challenges/flair-1/test/leaderboard/")
-    rows = page.locator(".board tbody tr.team:visible .c-team a")
+    rows = page.locator(".board tbody tr.team:visible .c-team a:not(.source)")
     by_rank = rows.all_inner_texts()
     assert len(by_rank) == TEAMS
     page.get_by_role("link", name="vigne").click()
@@ -333,7 +333,7 @@ def shown_mious(page: Page) -> list[tuple[str, str]]:
     rows = page.locator(".board tbody tr.team")
     return list(
         zip(
-            rows.locator(".c-team a").all_inner_texts(),
+            rows.locator(".c-team a:not(.source)").all_inner_texts(),
             rows.locator(".c-miou").all_inner_texts(),
             strict=True,
         )
