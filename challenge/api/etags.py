@@ -1,4 +1,8 @@
-"""ETags: the same tag, the same answer, so 304 without doing the work."""
+"""ETags: the same tag, the same answer, so 304 and no body.
+
+The tag is of the answer before compression. What goes out as gzip has other bytes, so its tag is
+weak (RFC 9110, 8.8.1); If-None-Match compares weakly, so either form gets its 304.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,8 @@ from collections.abc import Callable
 from django.http import HttpRequest, HttpResponse
 from django.utils.cache import patch_vary_headers
 from django.utils.http import parse_etags
+
+from challenge.api import compression
 
 
 def of(*parts: str | bytes) -> str:
@@ -22,7 +28,8 @@ def of(*parts: str | bytes) -> str:
 def matches(request: HttpRequest, tag: str) -> bool:
     """Whether the client has this answer already."""
     known = parse_etags(request.headers.get("If-None-Match", ""))
-    return "*" in known or tag in [one.removeprefix("W/") for one in known]
+    plain = tag.removeprefix("W/")
+    return "*" in known or plain in [one.removeprefix("W/") for one in known]
 
 
 def not_modified(tag: str) -> HttpResponse:
@@ -33,7 +40,7 @@ def not_modified(tag: str) -> HttpResponse:
 
 
 class EtagMiddleware:
-    """Gives every JSON answer to a GET under ``/api/`` a tag, and 304 to who has it."""
+    """Tags every answer to a GET under ``/api/``; 304 to who has it, gzip to who takes it."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -46,10 +53,18 @@ class EtagMiddleware:
         tag = response.headers.get("ETag") or of(response.content)
         response["ETag"] = tag
         response.setdefault("Cache-Control", "private, no-cache")
-        patch_vary_headers(response, ["Authorization", "Cookie", "Accept-Language"])
+        varies = ["Authorization", "Cookie", "Accept-Language"]
+        if compression.is_possible(response):
+            varies.append("Accept-Encoding")
+        patch_vary_headers(response, varies)
+        as_gzip = compression.is_wanted(request, response)
+        if as_gzip:
+            response["ETag"] = tag = f"W/{tag.removeprefix('W/')}"
         if matches(request, tag):
             unchanged = not_modified(tag)
             for name in ("Cache-Control", "Vary"):
                 unchanged[name] = response[name]
             return unchanged
+        if as_gzip:
+            compression.compress(response)
         return response

@@ -81,6 +81,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "challenge.api.head.HeadMiddleware",
     "challenge.api.problems.ProblemMiddleware",
     "challenge.api.etags.EtagMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -276,6 +277,12 @@ UPLOAD_EXPIRY_S = env.integer("UPLOAD_EXPIRY_S", default=48 * 3600, minimum=60)
 # What one person may have uploaded or declared without submitting it.
 UPLOAD_USER_BYTES = env.size_bytes("UPLOAD_USER", default=12_000_000_000)
 UPLOAD_USER_COUNT = env.integer("UPLOAD_USER_COUNT", default=10, minimum=1)
+# With an object store as storage, uploads go there in parts of this size while they arrive.
+UPLOAD_PART_BYTES = env.size_bytes("UPLOAD_PART", default=8 * MIB)
+if UPLOAD_PART_BYTES < 5 * MIB:
+    raise env.BadSetting(
+        "UPLOAD_PART", f"is {UPLOAD_PART_BYTES}", "object stores want 5MiB or more"
+    )
 # Never filled, so that the database and the logs on the same disk can go on.
 UPLOAD_RESERVE_BYTES = env.size_bytes("UPLOAD_RESERVE", default=500_000_000)
 # Requests that may stream at once in one web process: fewer than its threads.
