@@ -152,6 +152,25 @@ CATALOGUE: dict[str, Kind] = {
         Conflict,
         _("The stored archive is no longer there: upload it again."),
     ),
+    "archive-removed": Kind(
+        Gone,
+        _(
+            "This archive was removed on %(removed_at)s: those of the best and of chosen "
+            "submissions are kept. Its score and its receipt stay."
+        ),
+    ),
+    "archive-needed": Kind(
+        Conflict,
+        _("This archive has to stay: its submission waits, or stands on the board, or is chosen."),
+    ),
+    "team-archives-full": Kind(
+        TooLarge,
+        _(
+            "Your team's archives would hold %(found_bytes)s bytes; allowed are "
+            "%(allowed_bytes)s: remove archives of earlier submissions, or uploads that were not "
+            "submitted."
+        ),
+    ),
     "upload-incomplete": Kind(
         Conflict,
         _("This upload is not complete yet: send the rest first."),

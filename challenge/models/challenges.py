@@ -28,6 +28,11 @@ class Challenge(models.Model):
     approval_required = models.BooleanField(_("registrations need approval"), default=False)
     team_size_limit = models.PositiveSmallIntegerField(null=True, blank=True)
     team_merge_until = models.DateTimeField(null=True, blank=True)
+    team_archives_bytes = models.BigIntegerField(
+        _("bytes of archives a team may keep here"),
+        default=100_000_000_000,
+        help_text=_("its kept archives and its members' uploads that were not submitted"),
+    )
     source_digest = models.CharField(max_length=64, blank=True)
     organisers = models.ManyToManyField(
         settings.AUTH_USER_MODEL, related_name="organised_challenges", blank=True
@@ -136,6 +141,10 @@ class Phase(models.Model):
         CLASSES = "classes", _("mIoU and classes")
         MIOU = "miou", _("mIoU alone")
 
+    class Precision(models.TextChoices):
+        LABELS_CLOSED = "labels-closed", _("every phase on the same labels is closed")
+        PHASE_CLOSED = "phase-closed", _("this phase is closed")
+
     challenge = models.ForeignKey(Challenge, models.PROTECT, related_name="phases")
     slug = models.SlugField()
     name = models.JSONField(default=dict)
@@ -162,6 +171,27 @@ class Phase(models.Model):
         max_length=16,
         choices=Detail,
         default=Detail.FULL,
+    )
+    precision = models.CharField(
+        _("figures in full precision once"),
+        max_length=16,
+        choices=Precision,
+        default=Precision.LABELS_CLOSED,
+        help_text=_(
+            "a score in full precision tells the labels of a patch to who submits two archives "
+            "that differ in it: in another phase on these labels that is open, too"
+        ),
+    )
+    labels_open_until = models.DateTimeField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text=_("when the last of the other phases on the same labels closes"),
+    )
+    archives_kept_days = models.PositiveIntegerField(
+        _("days that archives are kept after the close"),
+        default=90,
+        help_text=_("of submissions neither best nor chosen; scores and receipts stay"),
     )
     inference_ratio_limit = models.FloatField(null=True, blank=True)
     ground_truth = models.ForeignKey(

@@ -54,6 +54,9 @@ class Submission(models.Model):
     archive = models.CharField(max_length=300)
     archive_sha256 = models.CharField(max_length=64)
     archive_bytes = models.BigIntegerField()
+    archive_removed_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text=_("score, evidence and receipt stay")
+    )
     original_name = models.CharField(max_length=255, blank=True)
     method_name = models.CharField(_("method"), max_length=120)
     method_description = models.TextField(_("description"), blank=True)

@@ -2,7 +2,7 @@
 
 A stored archive belongs to nobody until a Submission or an Upload names it. Who stored it deletes
 it when the submission is refused; whatever a crash leaves behind is an orphan and is swept after
-a day. Nothing that a submission names is ever deleted here.
+a day. Nothing that a submission keeps is ever deleted here (:mod:`retention` decides that).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import tempfile
 import unicodedata
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path, PurePosixPath
@@ -23,7 +23,7 @@ from django.core.files.base import File
 from django.core.files.storage import default_storage
 from django.utils import timezone
 
-from challenge.errors import refuse
+from challenge.errors import Refusal, refuse
 from challenge.models import Submission, Upload
 
 CHUNK_BYTES = 1 << 20
@@ -70,14 +70,18 @@ class _Metered(File):  # type: ignore[type-arg]  # no generic at run time
         return False
 
 
+def new_name(key: uuid.UUID) -> str:
+    """The name that a new archive gets in storage: in a folder of today."""
+    return f"{FOLDER}/{timezone.now():%Y-%m-%d}/{key.hex}.zip"
+
+
 def store(stream: IO[bytes], *, original_name: str, limit_bytes: int) -> StoredArchive:
     """Stream an archive to storage, a megabyte at a time, hashing on the way.
 
     ``stream`` is read from where it stands. Raises TooLarge ``archive-too-large`` as soon as more
     than ``limit_bytes`` came, Refusal ``archive-empty``; then nothing is left in storage.
     """
-    day = timezone.now()
-    name = f"{FOLDER}/{day:%Y-%m-%d}/{uuid.uuid4().hex}.zip"
+    name = new_name(uuid.uuid4())
     metered = _Metered(stream, limit_bytes=limit_bytes)
     try:
         saved = default_storage.save(name, metered)
@@ -102,7 +106,7 @@ def adopt(path: Path, *, original_name: str) -> StoredArchive:
     Refusal ``archive-empty``.
     """
     size_bytes = path.stat().st_size
-    name = f"{FOLDER}/{timezone.now():%Y-%m-%d}/{uuid.uuid4().hex}.zip"
+    name = new_name(uuid.uuid4())
     try:
         target = Path(default_storage.path(name))
         target.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
@@ -161,6 +165,18 @@ def open_local(name: str) -> Iterator[Path]:
     yield local
 
 
+def open_of(submission: Submission) -> File[bytes]:
+    """Open a submission's archive for streaming it back. Raises Gone ``archive-removed``."""
+    if submission.archive_removed_at is not None:
+        raise removed(submission)
+    return open_stored(submission.archive)
+
+
+def removed(submission: Submission) -> Refusal:
+    """The refusal of whoever asks for an archive that was removed."""
+    return refuse("archive-removed", removed_at=f"{submission.archive_removed_at:%Y-%m-%d}")
+
+
 def open_stored(name: str) -> File[bytes]:
     """Open a stored archive for streaming it back to its owner."""
     if not default_storage.exists(name):
@@ -169,13 +185,13 @@ def open_stored(name: str) -> File[bytes]:
 
 
 def delete(name: str) -> None:
-    """Delete a stored archive unless a submission names it."""
-    if name and not Submission.objects.filter(archive=name).exists():
+    """Delete a stored archive unless a submission keeps it."""
+    if name and not _kept({name}):
         default_storage.delete(name)
 
 
 def sweep_orphans(*, now: datetime | None = None, older_than: timedelta = ORPHAN_AGE) -> int:
-    """Delete archives that no submission and no upload names, from folders of days gone by.
+    """Delete archives that no submission keeps and no upload names, from folders of days gone by.
 
     Returns how many were deleted.
     """
@@ -187,9 +203,33 @@ def sweep_orphans(*, now: datetime | None = None, older_than: timedelta = ORPHAN
         if day >= before:
             continue
         names = {f"{FOLDER}/{day}/{file}" for file in default_storage.listdir(f"{FOLDER}/{day}")[1]}
-        kept = set(Submission.objects.filter(archive__in=names).values_list("archive", flat=True))
+        kept = _kept(names)
         kept |= set(Upload.objects.filter(archive__in=names).values_list("archive", flat=True))
+        kept |= _of_uploads(names - kept)
         for name in names - kept:
             default_storage.delete(name)
             deleted += 1
     return deleted
+
+
+def _kept(names: set[str]) -> set[str]:
+    kept = Submission.objects.filter(archive__in=names, archive_removed_at__isnull=True)
+    return set(kept.values_list("archive", flat=True))
+
+
+def is_of_upload(name: str) -> bool:
+    """Whether a name is that of an upload which is still there, stored or on its way."""
+    return bool(_of_uploads({name}))
+
+
+def _of_uploads(names: set[str]) -> set[str]:
+    """Those of the names that streamed in under the id of an upload which is still there.
+
+    An object store may have the whole archive a moment before the upload's row says so.
+    """
+    by_id: dict[uuid.UUID, str] = {}
+    for name in names:
+        with suppress(ValueError):
+            by_id[uuid.UUID(hex=PurePosixPath(name).stem)] = name
+    found = Upload.objects.filter(id__in=list(by_id)).values_list("id", flat=True)
+    return {by_id[upload_id] for upload_id in found}

@@ -4,6 +4,8 @@ The offset of an upload *is* the size of its part file, read under an exclusive 
 so nothing can disagree with it: not a database row, not another process, not a killed one. Bytes
 whose checksum is not verified yet are marked by a note beside the part (``.from``) that names
 the offset they start at; whoever opens the part next drops them if the note is still there.
+With an object store as storage full parts leave the file while the rest arrives
+(:mod:`upload_shipping`): then the file has holes, and its size is the offset all the same.
 """
 
 from __future__ import annotations
@@ -23,6 +25,9 @@ from typing import Protocol
 from uuid import UUID
 
 from django.conf import settings
+
+from challenge.services import upload_shipping
+from challenge.services.upload_shipping import Shipment
 
 # A server hands out a chunk only once it is full, and what is not on disk yet dies with a killed
 # process; but large chunks cost half the processor time. So a chunk grows while it fills at once.
@@ -145,6 +150,7 @@ def remove(upload_id: UUID) -> None:
     """Forget the bytes; nothing happens where there are none."""
     part_path(upload_id).unlink(missing_ok=True)
     _note_path(upload_id).unlink(missing_ok=True)
+    upload_shipping.drop_note(upload_id)
 
 
 @contextmanager
@@ -169,7 +175,11 @@ def locked(upload_id: UUID, *, wait_s: float = 0.0) -> Iterator[Part]:
             raise Gone
         part = Part(upload_id, descriptor)
         part.drop_unverified()
-        yield part
+        try:
+            yield part
+        finally:
+            if part.shipment is not None:
+                part.shipment.wait()  # it reads from the descriptor
     finally:
         os.close(descriptor)
 
@@ -180,11 +190,33 @@ class Part:
     def __init__(self, upload_id: UUID, descriptor: int) -> None:
         self.upload_id = upload_id
         self._descriptor = descriptor
+        self.shipment: Shipment | None = None
 
     @property
     def offset_bytes(self) -> int:
         """How many bytes there are."""
         return os.fstat(self._descriptor).st_size
+
+    def check_whole(self) -> None:
+        """Raise ``upload_shipping.Lost`` unless all of the bytes are in the file."""
+        upload_shipping.check_whole(self._descriptor)
+
+    def ship(self, *, name: str, length_bytes: int) -> Shipment | None:
+        """Have full parts leave for the object store from now on; None where there is none.
+
+        ``name`` is the archive's in storage, for an upload of which nothing was sent yet. Raises
+        ``upload_shipping.Lost``.
+        """
+        target = upload_shipping.store()
+        if target is not None:
+            self.shipment = Shipment(
+                self.upload_id,
+                self._descriptor,
+                name=name,
+                length_bytes=length_bytes,
+                target=target,
+            )
+        return self.shipment
 
     def drop_unverified(self) -> None:
         """Cut off bytes whose checksum was never verified (their writer was cut or killed)."""
@@ -201,7 +233,8 @@ class Part:
         """Append what ``stream`` gives, at most ``limit_bytes``; memory use is one chunk.
 
         Bytes received before a cut are kept, unless there is a checksum: what cannot be verified
-        is dropped. Raises ``DiskFull`` (what fits is kept) and ``ChecksumMismatch``.
+        is dropped. Raises ``DiskFull`` (what fits is kept), ``ChecksumMismatch``, and
+        ``upload_shipping.Lost``.
         """
         start = self.offset_bytes
         hasher = None
@@ -219,6 +252,8 @@ class Part:
                 if hasher is not None:
                     hasher.update(data)
                 position = self._write(data, at=position)
+                if self.shipment is not None and hasher is None:
+                    self.shipment.offer(position)
                 if is_cut or not data:
                     break
         finally:
@@ -227,6 +262,8 @@ class Part:
                 if not matches:
                     os.ftruncate(self._descriptor, start)
                 _note_path(self.upload_id).unlink(missing_ok=True)
+            if self.shipment is not None:
+                self.shipment.settle(self.offset_bytes)
         if hasher is not None and not matches:
             if is_cut:
                 return Received(start, is_cut=True)

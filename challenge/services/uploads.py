@@ -3,7 +3,8 @@
 Rows say what was declared and when it expires; the bytes are :mod:`upload_parts`' business. No
 transaction is held while bytes stream. ``finish`` hashes and moves the bytes into storage once,
 outside the request that brought the last of them; it may be called again at any time by anyone
-(``take``, ``sweep``), so a process killed in the middle costs nothing.
+(``take``, ``sweep``), so a process killed in the middle costs nothing. An object store gets the
+bytes while they arrive (:mod:`upload_shipping`), and at the end the last of them.
 """
 
 from __future__ import annotations
@@ -24,14 +25,15 @@ from django.utils import timezone
 
 from challenge.errors import Refusal, refuse
 from challenge.models import Submission, Upload, User
-from challenge.services import archives, upload_parts
+from challenge.services import archive_space, archives, upload_parts, upload_shipping
 from challenge.services.archives import StoredArchive
-from challenge.services.upload_parts import Checksum, Stream
+from challenge.services.upload_parts import Checksum, Part, Stream
 
 log = logging.getLogger(__name__)
 
 LOCK_WAIT_S = 1.5
 FINISH_WAIT_S = 20.0
+STORE_AGAIN_S = 10
 ORPHAN_AGE_S = 24 * 3600
 
 
@@ -42,6 +44,7 @@ class Swept:
     expired: int
     finished: int
     orphans: int
+    strays: int = 0
 
 
 def create(
@@ -54,19 +57,22 @@ def create(
 ) -> Upload:
     """Declare an upload of ``length_bytes``; its part file exists when this returns.
 
-    Raises ``TooLarge`` above the limit of one file or of all unsubmitted uploads of the person,
-    ``Refusal`` (429) above their number, ``Refusal`` (507) where the disk would not hold it.
+    Raises ``TooLarge`` above the limit of one file, of all unsubmitted uploads of the person, or
+    of the team's archives (``metadata["phase"]`` says which challenge's team), ``Refusal`` (429)
+    above their number, ``Refusal`` (507) where the disk would not hold it.
     """
     now = now or timezone.now()
     limit = int(settings.UPLOAD_LIMIT_BYTES)
     if length_bytes > limit:
         raise refuse("upload-too-large", found_bytes=length_bytes, allowed_bytes=limit)
-    if length_bytes > upload_parts.free_bytes():
+    if upload_shipping.room_bytes(length_bytes) > upload_parts.free_bytes():
         raise refuse("upload-disk-full")
     with transaction.atomic():
         # The person's row is the lock of the sum: two creations cannot both see room for one.
         User.objects.select_for_update(of=("self",)).only("pk").get(pk=user.pk)
         _check_allowance(user, length_bytes=length_bytes, now=now)
+        meant_for = (metadata or {}).get("phase", "").partition("/")[0]
+        archive_space.check_upload(user, length_bytes=length_bytes, challenge=meant_for, now=now)
         upload = Upload.objects.create(
             user=user,
             length_bytes=length_bytes,
@@ -143,6 +149,7 @@ def receive(
             _check_offset(part.offset_bytes, offset_bytes)
             if offset_bytes + length_bytes > upload.length_bytes:
                 raise _longer_than_declared(upload)
+            part.ship(name=archives.new_name(upload.id), length_bytes=upload.length_bytes)
             received = part.append(stream, limit_bytes=length_bytes, checksum=checksum)
             is_complete = received.offset_bytes == upload.length_bytes
             if is_complete:
@@ -158,6 +165,8 @@ def receive(
         raise refuse("upload-checksum") from error
     except upload_parts.DiskFull as error:
         raise refuse("upload-disk-full") from error
+    except upload_shipping.Lost as error:
+        raise _lost(upload, error) from error
     changes: dict[str, Any] = {
         "expires_at": now + timedelta(seconds=settings.UPLOAD_EXPIRY_S),
     }
@@ -167,6 +176,13 @@ def receive(
     for name, value in changes.items():
         setattr(upload, name, value)
     return received.offset_bytes
+
+
+def _lost(upload: Upload, error: upload_shipping.Lost) -> Refusal:
+    """Forget bytes that the store no longer has: the upload has to be begun anew."""
+    log.error("upload %s cannot go on: %s", upload.id, error)
+    upload_parts.remove(upload.id)
+    return refuse("upload-expired")
 
 
 def _is_stored(upload: Upload) -> bool:
@@ -231,11 +247,7 @@ def finish(upload: Upload, *, wait_s: float = FINISH_WAIT_S) -> Upload:
                         offset_bytes=part.offset_bytes,
                         declared_bytes=upload.length_bytes,
                     )
-                stored = archives.adopt(
-                    upload_parts.part_path(upload.id),
-                    original_name=upload.original_name,
-                )
-                upload.archive, upload.sha256 = stored.name, stored.sha256
+                upload.archive, upload.sha256 = _store(upload, part)
                 upload.completed_at = upload.completed_at or timezone.now()
                 upload.save(update_fields=["archive", "sha256", "completed_at"])
             upload_parts.remove(upload.id)
@@ -245,7 +257,22 @@ def finish(upload: Upload, *, wait_s: float = FINISH_WAIT_S) -> Upload:
         upload.refresh_from_db()
         if not upload.archive:
             raise refuse("upload-expired") from error
+    except upload_shipping.Unreachable as error:
+        log.warning("upload %s waits for the object store: %s", upload.id, error)
+        raise refuse("upload-not-ready", retry_after_s=STORE_AGAIN_S) from error
+    except upload_shipping.Lost as error:
+        raise _lost(upload, error) from error
     return upload
+
+
+def _store(upload: Upload, part: Part) -> tuple[str, str]:
+    """Give a complete part to storage; the archive's name there and its sha256."""
+    shipment = part.ship(name=archives.new_name(upload.id), length_bytes=upload.length_bytes)
+    if shipment is not None and shipment.sent_bytes:
+        return shipment.name, shipment.complete(upload.length_bytes)
+    part.check_whole()
+    stored = archives.adopt(upload_parts.part_path(upload.id), original_name=upload.original_name)
+    return stored.name, stored.sha256
 
 
 def take(*, user: User, upload_id: UUID, now: datetime | None = None) -> StoredArchive:
@@ -282,6 +309,7 @@ def terminate(upload: Upload) -> None:
 
 def _delete(upload: Upload) -> None:
     archives.delete(upload.archive)  # spares what a submission names
+    upload_shipping.give_up(upload.id)
     upload_parts.remove(upload.id)
     upload.delete()
 
@@ -307,7 +335,25 @@ def sweep(*, now: datetime | None = None) -> Swept:
             log.info("upload %s not finished: %s", upload.id, refusal.code)
             continue
         finished += 1
-    return Swept(expired=expired, finished=finished, orphans=_remove_orphans(now))
+    return Swept(
+        expired=expired,
+        finished=finished,
+        orphans=_remove_orphans(now),
+        strays=_give_up_strays(now),
+    )
+
+
+def _give_up_strays(now: datetime) -> int:
+    """Give up multipart uploads in the store that a day later belong to no upload."""
+    try:
+        return upload_shipping.sweep(
+            archives.FOLDER,
+            is_stray=lambda name: not archives.is_of_upload(name),
+            before=now - timedelta(seconds=ORPHAN_AGE_S),
+        )
+    except upload_shipping.Unreachable as error:
+        log.warning("multipart uploads without an owner were not looked for: %s", error)
+        return 0
 
 
 def _remove_orphans(now: datetime) -> int:
