@@ -25,6 +25,8 @@ from challenge.services import (
     archives,
     evaluations,
     mails,
+    phases,
+    retention,
     training_runs,
     uploads,
     webhooks,
@@ -110,9 +112,17 @@ def deliver_webhooks() -> int:
 
 @shared_task(name="challenge.sweep_files", acks_late=False)
 def sweep_files() -> dict[str, int]:
-    """Remove expired uploads and orphaned archives."""
+    """Remove expired uploads, orphaned archives, and archives and evidence nobody needs."""
     swept = uploads.sweep()
-    return {"expired": swept.expired, "archives": archives.sweep_orphans()}
+    removed = retention.sweep()
+    phases.hold_figures()
+    return {
+        "expired": swept.expired,
+        "strays": swept.strays,
+        "archives": archives.sweep_orphans(),
+        "removed": removed.archives,
+        "evidence": removed.evidence,
+    }
 
 
 def _score(claim: Claim) -> None:

@@ -20,6 +20,8 @@ from challenge.models import (
     PublishedResult,
     TaskSpec,
 )
+from challenge.rules.disclosure import NEVER
+from challenge.selectors import leaderboard
 from challenge.services import audit, evaluations, phases, ranks
 
 
@@ -85,7 +87,14 @@ class PhaseAdmin(OwnChallenges):
     list_filter = ("challenge", "is_published", "visibility")
     search_fields = ("slug", "challenge__slug")
     list_select_related = ("challenge", "ground_truth__challenge")
-    readonly_fields = ("challenge", "slug", "ground_truth", "task_spec", "ranked_at")
+    readonly_fields = (
+        "challenge",
+        "slug",
+        "ground_truth",
+        "task_spec",
+        "ranked_at",
+        "rounded_until",
+    )
     fieldsets = (
         (None, {"fields": ("challenge", "slug", "name", "summary", "sort_order", "is_published")}),
         (_("Window"), {"fields": ("opens_at", "closes_at")}),
@@ -102,10 +111,24 @@ class PhaseAdmin(OwnChallenges):
                 )
             },
         ),
-        (_("What is shown"), {"fields": ("visibility", "detail")}),
+        (_("What is shown"), {"fields": ("visibility", "detail", "precision", "rounded_until")}),
+        (_("What is kept"), {"fields": ("archives_kept_days",)}),
         (_("Scored against"), {"fields": ("ground_truth", "task_spec", "ranked_at")}),
     )
     actions = ("score_again", "rank_again")
+
+    @admin.display(description=_("figures leave in full precision"))
+    def rounded_until(self, row: Phase) -> str:
+        """The moment, and a warning where other phases on the same labels have to do with it."""
+        until, others = leaderboard.rounded_until(row), row.labels_open_until
+        told = _("never: no end is set") if until == NEVER else f"{until:%Y-%m-%d %H:%M} UTC"
+        if others is None or others <= (row.closes_at or NEVER):
+            return str(told)
+        if row.precision == Phase.Precision.PHASE_CLOSED:
+            more = _("Another phase on the same labels goes on: who submits there can read them.")
+        else:
+            more = _("Another phase on the same labels goes on until then.")
+        return f"{told}. {more}"
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

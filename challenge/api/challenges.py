@@ -13,8 +13,9 @@ from challenge.api.access import ANYONE, READ, person
 from challenge.api.types import Slug, Translated, Window
 from challenge.errors import refuse
 from challenge.models import Challenge, Phase
+from challenge.rules.disclosure import NEVER
 from challenge.rules.windows import place
-from challenge.selectors import pages
+from challenge.selectors import leaderboard, pages
 from challenge.selectors import people as people_selectors
 from challenge.selectors.people import Person
 
@@ -22,7 +23,11 @@ router = Router(tags=["challenges"])
 
 
 class PhaseOut(Schema):
-    """A window in which teams submit; null limits are no limits."""
+    """A window in which teams submit; null limits are no limits.
+
+    Figures are rounded until ``rounded_until``, when every phase on the same labels is closed
+    (null: not foreseen).
+    """
 
     phase: str
     slug: str
@@ -38,6 +43,9 @@ class PhaseOut(Schema):
     archive_limit_bytes: int
     visibility: str
     detail: str
+    precision: str
+    rounded_until: datetime | None
+    archives_kept_days: int
     inference_ratio_limit: float | None
     takes_submissions: bool
 
@@ -111,6 +119,7 @@ class Announcements(Schema):
 def phase_out(phase: Phase, *, now: datetime | None = None) -> PhaseOut:
     """A phase as the API shows it. Needs ``phase.challenge``."""
     now = now or timezone.now()
+    until = leaderboard.rounded_until(phase)
     return PhaseOut(
         phase=str(phase),
         slug=phase.slug,
@@ -126,6 +135,9 @@ def phase_out(phase: Phase, *, now: datetime | None = None) -> PhaseOut:
         archive_limit_bytes=phase.archive_limit_bytes,
         visibility=phase.visibility,
         detail=phase.detail,
+        precision=phase.precision,
+        rounded_until=None if until == NEVER else until,
+        archives_kept_days=phase.archives_kept_days,
         inference_ratio_limit=phase.inference_ratio_limit,
         takes_submissions=phase.ground_truth_id is not None and phase.task_spec_id is not None,
     )

@@ -21,7 +21,7 @@ from challenge.selectors import leaderboard as boards
 from challenge.selectors import pages
 from challenge.selectors import people as people_selectors
 from challenge.selectors.leaderboard import Board, Row
-from challenge.services import quota
+from challenge.services import archive_space, quota
 
 router = Router(tags=["phases"])
 
@@ -225,4 +225,9 @@ def get_quota(request: HttpRequest, slug: Slug, phase: Slug) -> dict[str, Any]:
     user = person(request)
     found = pages.phase_by_slug(slug, phase, user=user)
     team = people_selectors.team_of(user, found.challenge)
-    return asdict(quota.view(team=team, phase=found))
+    space = archive_space.of(team) if team is not None else None
+    return {
+        **asdict(quota.view(team=team, phase=found)),
+        "archives_bytes": space.used_bytes if space else 0,
+        "archives_limit_bytes": found.challenge.team_archives_bytes,
+    }

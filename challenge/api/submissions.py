@@ -30,7 +30,7 @@ from challenge.rules.disclosure import Viewer
 from challenge.rules.lifecycle import State
 from challenge.selectors import pages, queue
 from challenge.selectors import submissions as selectors
-from challenge.services import archives, receipts, submissions, uploads
+from challenge.services import archives, receipts, retention, submissions, uploads
 from challenge.services.submissions import MethodFacts
 from scoring.engine.problems import Problem
 
@@ -77,11 +77,12 @@ class PlaceOut(Schema):
 
 
 class ArchiveOut(Schema):
-    """The uploaded file."""
+    """The uploaded file; ``removed_at``: no longer kept, as it decides nothing."""
 
     name: str
     bytes: int
     sha256: str
+    removed_at: datetime | None
 
 
 class SubmissionLine(Schema):
@@ -243,6 +244,7 @@ def submission_out(submission: Submission, *, viewer: Viewer) -> dict[str, Any]:
             "name": submission.original_name,
             "bytes": submission.archive_bytes,
             "sha256": submission.archive_sha256,
+            "removed_at": submission.archive_removed_at,
         },
         "queue": place,
         "score_hidden": is_scored
@@ -351,7 +353,7 @@ def get_archive(request: HttpRequest, submission_id: UUID) -> FileResponse:
     """The uploaded file, back to its team (and to organisers), always as a download."""
     found, _viewer = _mine(request, submission_id)
     response = FileResponse(
-        archives.open_stored(found.archive),
+        archives.open_of(found),
         as_attachment=True,
         filename=f"{found.id}.zip",
         content_type="application/octet-stream",
@@ -360,6 +362,18 @@ def get_archive(request: HttpRequest, submission_id: UUID) -> FileResponse:
     response["X-Content-Type-Options"] = "nosniff"
     response["Content-Security-Policy"] = "sandbox"
     return response
+
+
+@router.delete("/submissions/{submission_id}/archive", response=SubmissionOut, auth=SUBMIT)
+def remove_archive(request: HttpRequest, submission_id: UUID) -> dict[str, Any]:
+    """Remove an archive that is no longer needed, to make room; its score and receipt stay.
+
+    409 ``archive-needed`` while the submission waits, stands on the board or is chosen.
+    """
+    found, _viewer = _mine(request, submission_id)
+    retention.drop(submission=found, actor=person(request))
+    found, viewer = _mine(request, submission_id)
+    return submission_out(found, viewer=viewer)
 
 
 @router.post("/submissions/{submission_id}/cancel", response=SubmissionOut, auth=SUBMIT)

@@ -84,7 +84,11 @@ class PersonName(Schema):
 
 
 class Quota(Schema):
-    """What the team used and may still submit; null: no limit."""
+    """What the team used and may still submit; null: no limit.
+
+    ``archives_bytes`` are those of the team's kept archives and of its members' uploads that were
+    not submitted.
+    """
 
     used_today: int
     daily_limit: int | None
@@ -97,3 +101,5 @@ class Quota(Schema):
     invalid_limit: int | None
     invalid_left: int | None
     refills_at: datetime | None
+    archives_bytes: int
+    archives_limit_bytes: int

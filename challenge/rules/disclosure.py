@@ -5,20 +5,25 @@ of pixels are withheld (a full-precision score tells the labels of a patch to wh
 archives that differ in it; the matrix's row sums are the label counts). The organiser chooses how
 much detail participants and readers see before the close. Page, API, CSV, e-mail and receipt all
 pass through :func:`disclose` or :func:`figure`.
+
+Open means: some phase on the same labels takes submissions. What one phase told in full about them
+when it closed would be read by who goes on submitting to another.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import IntEnum, StrEnum
 from typing import Any
 
 from challenge.rules.windows import Window, place
 
 OPEN_DECIMALS = 4
+# Stands for the close of a phase that has none.
+NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 class Viewer(StrEnum):
@@ -27,6 +32,13 @@ class Viewer(StrEnum):
     READER = "reader"
     OWNER = "owner"
     ORGANISER = "organiser"
+
+
+class Precision(StrEnum):
+    """When a phase's figures leave in full: the organiser's choice."""
+
+    LABELS_CLOSED = "labels-closed"
+    PHASE_CLOSED = "phase-closed"
 
 
 class Detail(IntEnum):
@@ -67,21 +79,46 @@ class Terms:
         return self.detail >= Detail.FULL
 
 
+def labels_open_until(
+    labels: Set[object], *, others: Iterable[tuple[Set[object], datetime | None]]
+) -> datetime | None:
+    """Return when the last of the other phases on any of these labels closes.
+
+    ``others`` are (labels, close; None for a phase without an end). None: no other phase has any
+    of the labels; ``NEVER``: one of those that do has no end.
+
+    >>> labels_open_until({"p1"}, others=[({"p1", "p2"}, None), ({"p3"}, None)]) == NEVER
+    True
+    """
+    closes = [closes_at or NEVER for theirs, closes_at in others if labels & theirs]
+    return max(closes, default=None)
+
+
+def rounded_until(
+    *, closes_at: datetime | None, labels_open_until: datetime | None, precision: str
+) -> datetime:
+    """Return the moment from which a phase's figures leave in full (``NEVER``: not foreseen)."""
+    own = closes_at or NEVER
+    if precision == Precision.PHASE_CLOSED or labels_open_until is None:
+        return own
+    return max(own, labels_open_until)
+
+
 def terms(
     *,
     viewer: Viewer,
     detail: str,
     opens_at: datetime,
-    closes_at: datetime | None,
+    rounded_until: datetime,
     now: datetime,
 ) -> Terms:
     """Return the terms for one viewer of one phase at one moment.
 
-    ``detail`` is the phase's choice: full, domains, classes or miou. Organisers see every part,
-    rounded like everyone while the phase is open: what they see may be copied into a mail.
+    ``detail`` is the phase's choice: full, domains, classes or miou; ``rounded_until`` is what the
+    function of that name says. Organisers see every part, rounded like everyone until then: what
+    they see may be copied into a mail.
     """
-    closed = place(now, opens_at=opens_at, closes_at=closes_at) is Window.CLOSED
-    if closed:
+    if place(now, opens_at=opens_at, closes_at=rounded_until) is Window.CLOSED:
         return Terms(Detail.FULL, None, counts=True)
     if viewer is Viewer.ORGANISER:
         return Terms(Detail.FULL, OPEN_DECIMALS, counts=False)

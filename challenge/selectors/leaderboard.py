@@ -113,8 +113,17 @@ def terms_for(phase: Phase, *, viewer: Viewer, now: datetime | None = None) -> T
         viewer=viewer,
         detail=phase.detail,
         opens_at=phase.opens_at,
-        closes_at=phase.closes_at,
+        rounded_until=rounded_until(phase),
         now=now or timezone.now(),
+    )
+
+
+def rounded_until(phase: Phase) -> datetime:
+    """Return when a phase's figures leave in full (``disclosure.NEVER``: not foreseen)."""
+    return disclosure.rounded_until(
+        closes_at=phase.closes_at,
+        labels_open_until=phase.labels_open_until,
+        precision=phase.precision,
     )
 
 

@@ -35,7 +35,10 @@ from scoring.engine.spec import Patch, SpecError, TaskSpec
 FILE_NAME = "challenge.toml"
 VISIBILITIES = ("public", "after-close", "organisers")
 DETAILS = ("full", "domains", "classes", "miou")
+PRECISIONS = ("labels-closed", "phase-closed")
 RESULT_KINDS = ("podium", "baseline")
+ARCHIVES_DAYS = 90
+TEAM_ARCHIVES_BYTES = 100_000_000_000
 
 _HUGE = 2**31 - 1
 _NEVER = datetime.min.replace(tzinfo=UTC)
@@ -58,6 +61,8 @@ class PhaseFile:
     archive_bytes: int
     visibility: str
     detail: str
+    precision: str
+    archives_kept_days: int
     inference_ratio_limit: float | None
     patches: tuple[Patch, ...]
 
@@ -104,6 +109,7 @@ class ChallengeFile:
     approval_required: bool
     team_size_limit: int | None
     team_merge_until: datetime | None
+    team_archives_bytes: int
     spec: TaskSpec
     facts: dict[str, Any]
     phases: tuple[PhaseFile, ...]
@@ -156,6 +162,14 @@ class _Reader:
             approval_required=head.flag("approval_required", default=False),
             team_size_limit=head.integer("team_size_limit", low=1, high=1000, required=False),
             team_merge_until=head.moment("team_merge_until", required=False),
+            team_archives_bytes=head.integer(
+                "team_archives_bytes",
+                low=1,
+                high=10**15,
+                required=False,
+                default=TEAM_ARCHIVES_BYTES,
+            )
+            or TEAM_ARCHIVES_BYTES,
             spec=replace(full_spec, expected=()) if full_spec else _NO_SPEC,
             facts=facts,
             phases=phases,
@@ -259,6 +273,13 @@ class _Reader:
                     "visibility", required=False, default="public", choices=VISIBILITIES
                 ),
                 detail=table.text("detail", required=False, default="full", choices=DETAILS),
+                precision=table.text(
+                    "precision", required=False, default="labels-closed", choices=PRECISIONS
+                ),
+                archives_kept_days=table.integer(
+                    "archives_kept_days", low=1, high=36_500, required=False, default=ARCHIVES_DAYS
+                )
+                or ARCHIVES_DAYS,
                 inference_ratio_limit=table.number(
                     "inference_ratio_limit", low=0.01, high=1e6, required=False
                 ),

@@ -26,7 +26,9 @@ from challenge.models import (
     TaskSpec,
     User,
 )
-from challenge.services import audit, challenge_file
+from challenge.rules import disclosure
+from challenge.rules.disclosure import Precision
+from challenge.services import audit, challenge_file, phases
 from challenge.services.challenge_file import ChallengeFile, PhaseFile
 
 _SHOWN_CHARACTERS = 60
@@ -73,6 +75,7 @@ def save(file: ChallengeFile, *, dry_run: bool = False, actor: User | None = Non
             "approval_required": file.approval_required,
             "team_size_limit": file.team_size_limit,
             "team_merge_until": file.team_merge_until,
+            "team_archives_bytes": file.team_archives_bytes,
             "source_digest": file.digest,
         },
         "challenge",
@@ -83,6 +86,7 @@ def save(file: ChallengeFile, *, dry_run: bool = False, actor: User | None = Non
     for order, phase in enumerate(file.phases):
         _phase(challenge, phase, spec, order, report)
     _extra_phases(challenge, file, report)
+    _shared_labels(challenge, report)
     _children(challenge, file, report)
     if report.changes and not dry_run:
         audit.record(
@@ -147,6 +151,8 @@ def _phase(
             "archive_limit_bytes": file.archive_bytes,
             "visibility": file.visibility,
             "detail": file.detail,
+            "precision": file.precision,
+            "archives_kept_days": file.archives_kept_days,
             "inference_ratio_limit": file.inference_ratio_limit,
             "task_spec": spec,
             "public_patches": [[p.id, p.domain, p.zone] for p in file.patches],
@@ -172,6 +178,28 @@ def _extra_phases(challenge: Challenge, file: ChallengeFile, report: LoadReport)
             f"phase {phase.slug}: is not in the file; it stays as it is "
             "(unpublish it in the organisers' pages if it should not be seen)"
         )
+
+
+def _shared_labels(challenge: Challenge, report: LoadReport) -> None:
+    """Say which phases go on with rounded figures after their close, or tell too much by it."""
+    phases.hold_figures()
+    for phase in challenge.phases.order_by("sort_order"):
+        others = phase.labels_open_until
+        if phase.closes_at is None or others is None or others <= phase.closes_at:
+            continue
+        until = "never" if others == disclosure.NEVER else f"{others:%Y-%m-%d %H:%M} UTC"
+        if phase.precision == Precision.PHASE_CLOSED:
+            report.remarks.append(
+                f"phase {phase.slug}: figures leave in full precision at its close, by its "
+                "precision = 'phase-closed'; another phase on the same labels goes on "
+                f"(closes: {until}), and who submits there can read labels from them"
+            )
+        else:
+            report.remarks.append(
+                f"phase {phase.slug}: another phase on the same labels goes on after its close "
+                f"(closes: {until}); until then its figures stay rounded, unless "
+                "precision = 'phase-closed' says otherwise"
+            )
 
 
 def _children(challenge: Challenge, file: ChallengeFile, report: LoadReport) -> None:

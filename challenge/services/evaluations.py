@@ -36,7 +36,7 @@ from challenge.models import (
 )
 from challenge.rules.lifecycle import MOVES, OPEN_STATES, QuotaMove, State, after_lost_lease
 from challenge.rules.quota import Reason
-from challenge.services import audit, dispatch, mails, quota, ranks, webhooks
+from challenge.services import archives, audit, dispatch, mails, quota, ranks, webhooks
 
 log = logging.getLogger(__name__)
 
@@ -299,11 +299,13 @@ def requeue_failed(
 ) -> Evaluation:
     """Queue a failed evaluation again, with three fresh attempts. Its place is reserved again.
 
-    Raises Conflict ``illegal-move`` when it is not failed.
+    Raises Conflict ``illegal-move`` when it is not failed, Gone ``archive-removed``.
     """
     now = now or timezone.now()
     with transaction.atomic():
         evaluation, entry = _lock(evaluation_id)
+        if evaluation.submission.archive_removed_at is not None:
+            raise archives.removed(evaluation.submission)
         _move(
             evaluation,
             State.QUEUED,
@@ -343,8 +345,8 @@ def enqueue_rescore(
 
     Behind live submissions of equally busy teams; earlier scores stay, and nothing is charged. A
     submission already scored or waiting under both is left alone unless ``force`` (a new engine)
-    asks for a further revision; a failed one is queued again. Returns what was queued; raises
-    Conflict ``nothing-to-rescore`` when that is nothing.
+    asks for a further revision; a failed one is queued again, one whose archive was removed is
+    left out. Returns what was queued; raises Conflict ``nothing-to-rescore`` when that is nothing.
     """
     now = now or timezone.now()
     truth = ground_truth or phase.ground_truth
@@ -355,7 +357,9 @@ def enqueue_rescore(
         raise refuse("wrong-challenge")
     queued: list[Evaluation] = []
     with transaction.atomic():
-        wanted = Submission.objects.filter(entry__phase=phase).order_by("created_at")
+        wanted = Submission.objects.filter(
+            entry__phase=phase, archive_removed_at__isnull=True
+        ).order_by("created_at")
         if submissions is not None:
             wanted = wanted.filter(pk__in=[submission.pk for submission in submissions])
         latest: dict[UUID, Evaluation] = {}

@@ -17,7 +17,7 @@ from django.db import transaction
 from django.db.models import Max
 
 from challenge.models import Challenge, Evaluation, GroundTruth, Phase, User
-from challenge.services import audit
+from challenge.services import audit, phases
 from scoring.engine import spec as task_spec
 from scoring.engine import store
 from scoring.engine.spec import Patch, SpecError, TaskSpec
@@ -192,6 +192,7 @@ def _register(
     if attached:
         phase.ground_truth = truth
         phase.save(update_fields=["ground_truth"])
+        phases.hold_figures()
     if created or attached:
         audit.record(
             "ground_truth.install",

@@ -17,6 +17,7 @@ from challenge.models import Evaluation, Submission
 from challenge.rules import disclosure
 from challenge.rules.disclosure import Viewer
 from challenge.rules.lifecycle import State
+from challenge.selectors import leaderboard
 
 log = logging.getLogger(__name__)
 
@@ -83,13 +84,7 @@ def _send(submission: Submission, *, now: datetime) -> None:
                 "method": submission.method_name,
             }
         ]
-        terms = disclosure.terms(
-            viewer=Viewer.OWNER,
-            detail=phase.detail,
-            opens_at=phase.opens_at,
-            closes_at=phase.closes_at,
-            now=now,
-        )
+        terms = leaderboard.terms_for(phase, viewer=Viewer.OWNER, now=now)
         visible = disclosure.score_visible(
             visibility=phase.visibility,
             viewer=Viewer.OWNER,

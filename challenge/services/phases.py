@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime
 from typing import Any
 
@@ -10,10 +11,17 @@ from django.utils import timezone
 
 from challenge.errors import refuse
 from challenge.models import GroundTruth, Phase, TaskSpec, User
+from challenge.rules import disclosure
 from challenge.selectors import people
 from challenge.services import audit, ranks
 
-LIMITS = ("daily_limit", "total_limit", "invalid_daily_limit", "finals_limit")
+LIMITS = (
+    "daily_limit",
+    "total_limit",
+    "invalid_daily_limit",
+    "finals_limit",
+    "archives_kept_days",
+)
 FIELDS = (
     "name",
     "summary",
@@ -25,6 +33,8 @@ FIELDS = (
     "archive_limit_bytes",
     "visibility",
     "detail",
+    "precision",
+    "archives_kept_days",
     "inference_ratio_limit",
 )
 
@@ -66,6 +76,8 @@ def change(
             )
     for name in changed:
         setattr(phase, name, getattr(locked, name))
+    if "closes_at" in changed:
+        hold_figures()
     if {"closes_at", "opens_at", "finals_limit"} & set(changed):
         ranks.recompute(phase=phase, now=now)
     return changed
@@ -105,7 +117,49 @@ def publish_truth(
             after=[str(locked.ground_truth), str(locked.task_spec)],
         )
     phase.ground_truth, phase.task_spec = locked.ground_truth, locked.task_spec
+    hold_figures()
     ranks.recompute(phase=phase, now=now)
+
+
+def hold_figures() -> list[Phase]:
+    """Note with every phase when the last of the others on its labels closes; those that changed.
+
+    The same labels: a patch in common within a challenge, or the same truth in two. Called after
+    whatever moves a close or attaches labels, and by the sweep, should a race have won once.
+    """
+    phases = list(
+        Phase.objects.select_related("ground_truth", "challenge")
+        .defer("ground_truth__patches", "public_patches")
+        .order_by("pk")
+    )
+    alone = {
+        challenge
+        for challenge, count in Counter(phase.challenge_id for phase in phases).items()
+        if count == 1
+    }
+    labels = {
+        phase.pk: _labels(phase, with_patches=phase.challenge_id not in alone) for phase in phases
+    }
+    changed = []
+    for phase in phases:
+        until = disclosure.labels_open_until(
+            labels[phase.pk],
+            others=[(labels[one.pk], one.closes_at) for one in phases if one.pk != phase.pk],
+        )
+        if until != phase.labels_open_until:
+            Phase.objects.filter(pk=phase.pk).update(labels_open_until=until)
+            phase.labels_open_until = until
+            changed.append(phase)
+    return changed
+
+
+def _labels(phase: Phase, *, with_patches: bool) -> set[object]:
+    truth = phase.ground_truth
+    found: set[object] = {truth.digest} if truth is not None else set()
+    if with_patches:
+        patches = truth.patches if truth is not None else phase.public_patches
+        found.update((phase.challenge_id, patch[0]) for patch in patches)
+    return found
 
 
 def _check_organiser(phase: Phase, actor: User) -> None:

@@ -24,6 +24,7 @@ from challenge.models import Submission
 from challenge.rules import disclosure
 from challenge.rules.disclosure import Viewer
 from challenge.rules.lifecycle import State
+from challenge.selectors import leaderboard
 
 VERSION = 1
 
@@ -51,7 +52,7 @@ def sign(submission: Submission, *, viewer: Viewer, now: datetime | None = None)
         visibility=phase.visibility, viewer=viewer, **window
     ):
         raise refuse("not-found")
-    terms = disclosure.terms(viewer=viewer, detail=phase.detail, **window)
+    terms = leaderboard.terms_for(phase, viewer=viewer, now=now)
     score = evaluation.score
     receipt: dict[str, Any] = {
         "version": VERSION,

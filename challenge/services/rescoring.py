@@ -125,10 +125,11 @@ def publish(
                 actor=actor,
                 now=now,
             )
-        if found.missing:
+        archived = [one for one in found.missing if one.archive_removed_at is None]
+        if archived:
             evaluations.enqueue_rescore(
                 phase=phase,
-                submissions=found.missing,
+                submissions=archived,
                 task_spec=found.task_spec,
                 force=True,
                 actor=actor,
@@ -141,7 +142,7 @@ def publish(
             target=phase,
             now=now,
             scores=len(found.cards),
-            queued=len(found.missing),
+            queued=len(archived),
             task_spec=str(found.task_spec),
             moves=[change.team for change in found.changes if change.moves],
         )
@@ -151,13 +152,17 @@ def publish(
 
 
 def pending(*, phase: Phase, ground_truth: GroundTruth, task_spec: TaskSpec) -> int:
-    """Count the submissions on the board that have no end yet under another truth or task."""
+    """Count the submissions on the board that have no end yet under another truth or task.
+
+    Those without an archive any more are none of the board's best, and are not waited for.
+    """
     finished = Evaluation.objects.filter(
         ground_truth=ground_truth, task_spec=task_spec, finished_at__isnull=False
     )
     return (
         Submission.objects.filter(
             entry__phase=phase,
+            archive_removed_at__isnull=True,
             evaluations__state=State.SCORED.value,
             evaluations__ground_truth=phase.ground_truth_id,
             evaluations__task_spec=phase.task_spec_id,

@@ -18,7 +18,16 @@ from challenge.rules.lifecycle import State
 from challenge.rules.quota import Reason
 from challenge.rules.windows import Window, place
 from challenge.selectors import people
-from challenge.services import archives, audit, evaluations, quota, ranks, teams, uploads
+from challenge.services import (
+    archive_space,
+    archives,
+    audit,
+    evaluations,
+    quota,
+    ranks,
+    teams,
+    uploads,
+)
 from challenge.services.archives import StoredArchive
 
 FINALS_LIMIT = 2
@@ -75,7 +84,9 @@ class MethodFacts:
         return MethodFacts(**values)
 
 
-def precheck(*, user: User, phase: Phase, now: datetime | None = None) -> Team:
+def precheck(
+    *, user: User, phase: Phase, archive_bytes: int = 1, now: datetime | None = None
+) -> Team:
     """Refuse what can be refused before a byte is sent; return the team that would submit.
 
     Nothing is promised by success: :func:`submit` checks again under the entry's lock.
@@ -86,6 +97,7 @@ def precheck(*, user: User, phase: Phase, now: datetime | None = None) -> Team:
     entry = Entry.objects.filter(team=team, phase=phase).first()
     if entry is not None:
         quota.check(entry, phase=phase, now=now)
+    archive_space.check(team, more_bytes=archive_bytes, now=now)
     return team
 
 
@@ -127,6 +139,7 @@ def submit(
             quota.check(entry, phase=phase, now=now)
         if archive.bytes > phase.archive_limit_bytes:
             raise refuse("archive-too-large", limit_bytes=phase.archive_limit_bytes)
+        archive_space.check(team, more_bytes=archive.bytes, now=now)
         if upload is not None:
             used_by = Submission.objects.filter(upload=upload).first()
             if used_by is not None:

@@ -37,7 +37,7 @@ def archive(request: HttpRequest, pk: UUID) -> HttpResponseBase:
         last = min(last, int(asked["last"] or last))
         if first > last:
             return HttpResponse(status=416, headers={"Content-Range": f"bytes */{size}"})
-    stored = archives.open_stored(submission.archive)
+    stored = archives.open_of(submission)
     response = StreamingHttpResponse(
         _slice(stored, first, last + 1),
         status=200 if asked is None else 206,

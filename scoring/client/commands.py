@@ -142,6 +142,7 @@ def _hand_in(args: argparse.Namespace, path: Path, *, api: Api, output: Output) 
             ),
             on_cut=lambda reason, wait_s: output.say("cut", reason=reason, wait_s=f"{wait_s:.1f}"),
             memory=memory,
+            phase=args.phase,
         )
     facts = {
         "phase": args.phase,

@@ -89,11 +89,13 @@ def upload(
     on_cut: Cut,
     on_resume: Callable[[int], None] = lambda _done: None,
     memory: Memory | None = None,
+    phase: str = "",
 ) -> str:
     """Send a file and return its upload's id; ``on_progress`` gets bytes done and in all.
 
     ``on_cut`` gets why and how many seconds until the next try, ``on_resume`` the bytes that an
-    earlier run had sent.
+    earlier run had sent. ``phase`` (challenge/phase) is told to the server, which then refuses
+    before the first byte what this phase would refuse.
 
     Survives cuts, restarts of the server and of this program. Raises ``CommandError`` when the
     server declines, or after ten failures in a row without a byte of progress.
@@ -105,7 +107,7 @@ def upload(
     while True:
         try:
             if location is None:
-                location, offset = _create(api, file), 0
+                location, offset = _create(api, file, phase=phase), 0
                 memory.write(location)
             else:
                 found = _offset(api, location)
@@ -156,12 +158,13 @@ def _request(api: Api, method: str, url: str, **options: object) -> httpx.Respon
     return response
 
 
-def _create(api: Api, file: File) -> str:
-    name = base64.b64encode(file.path.name.encode()).decode()
+def _create(api: Api, file: File, *, phase: str) -> str:
+    facts = {"filename": file.path.name} | ({"phase": phase} if phase else {})
+    pairs = (f"{key} {base64.b64encode(text.encode()).decode()}" for key, text in facts.items())
     headers = {
         **VERSION,
         "Upload-Length": str(file.size_bytes),
-        "Upload-Metadata": f"filename {name}",
+        "Upload-Metadata": ",".join(pairs),
     }
     response = _request(api, "POST", "uploads", headers=headers)
     if response.status_code != 201:

@@ -158,6 +158,7 @@ def test_ones_quota(ada: Caller, world: World) -> None:
     Phase.objects.update(daily_limit=3)
     quota = ada.get("/challenges/abc/phases/test/quota").json()
     assert (quota["used_today"] + quota["left_today"], quota["daily_limit"]) == (3, 3)
+    assert (quota["archives_bytes"], quota["archives_limit_bytes"]) == (2000, 100_000_000_000)
 
 
 def make_upload(world: World, content: bytes = b"PK") -> Upload:
@@ -187,7 +188,12 @@ def test_a_finished_upload_becomes_a_submission_once(ada: Caller, world: World) 
     assert answer.status_code == 201
     found = answer.json()
     assert (found["state"], found["number"], found["method_seconds"]) == ("queued", 3, 3.5)
-    assert found["archive"] == {"name": "p.zip", "bytes": 2, "sha256": upload.sha256}
+    assert found["archive"] == {
+        "name": "p.zip",
+        "bytes": 2,
+        "sha256": upload.sha256,
+        "removed_at": None,
+    }
     assert found["queue"]["ahead"] == 1
     again = ada.post("/submissions", facts)
     assert code(again) == (409, "upload-used")
@@ -373,7 +379,7 @@ def test_every_error_is_problem_json(
     if status == 401:
         assert response.headers["WWW-Authenticate"].startswith("Bearer")
     if status == 405:
-        assert response.headers["Allow"] == "GET"
+        assert response.headers["Allow"] == "GET, HEAD"
 
 
 def test_an_unreadable_body_and_our_own_fault(

@@ -69,6 +69,7 @@ GET    api/v1/receipts/key                                               200 200
 GET    api/v1/submissions                                                401 200 200 200 200 200
 POST   api/v1/submissions                                                401 404 404 410 404 404
 GET    api/v1/submissions/<submission_id>                                401 404 200 200 200 404
+DELETE api/v1/submissions/<submission_id>/archive                        401 404 409 409 409 404
 GET    api/v1/submissions/<submission_id>/archive                        401 404 200 200 200 404
 POST   api/v1/submissions/<submission_id>/cancel                         401 404 409 409 409 404
 POST   api/v1/submissions/<submission_id>/final                          401 404 200 200 404 404

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 
 import pytest
 from django.contrib import admin
 from django.urls import reverse
+from django.utils import timezone
 
 from challenge.models import Phase
+from challenge.services import phases
+from tests.factories import make_phase
 from tests.permissions.table import TABLE
 from tests.permissions.world import (
     LEAK,
     ROLES,
+    World,
     address,
     admin_routes,
     body_for,
@@ -55,6 +60,53 @@ def test_everybody_gets_what_the_table_says(role: str) -> None:
         leaks += [f"{method} {route}: {found}" for found in LEAK.findall(body_of(answer))]
     assert not wrong, "\n".join(wrong)
     assert not leaks, "figures of an open phase left the server:\n" + "\n".join(leaks)
+
+
+def leaks_of(world: World, role: str) -> list[str]:
+    """Figures finer than four decimals, or counts, that anybody in this role is told."""
+    person = visitor(role, world)
+    told = []
+    for method, route in routes():
+        if method == "GET":
+            answer = person.ask(method, address(route, world))
+            told += [f"{route}: {found}" for found in LEAK.findall(body_of(answer))]
+    return told
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_closed_phase_waits_for_the_others_on_its_labels(role: str) -> None:
+    """The first to close would tell in full what the other still asks for."""
+    world = make_world()
+    now = timezone.now()
+    other = make_phase(
+        world.challenge,
+        "final",
+        ground_truth=world.phase.ground_truth,
+        opens_at=now - timedelta(days=1),
+        closes_at=now + timedelta(days=9),
+    )
+    close = {"closes_at": now - timedelta(minutes=1)}
+    organiser = world.people["organiser"]
+    phases.change(phase=world.phase, actor=organiser, changes=close)
+    assert not leaks_of(world, role), "told while another phase on these labels is open"
+    phases.change(phase=other, actor=organiser, changes=close)
+    assert leaks_of(world, role), "everything is closed: the figures are to be told"
+    phases.change(phase=other, actor=organiser, changes={"closes_at": None})
+    assert not leaks_of(world, role), "one phase has no end: nothing more is told"
+
+
+def test_an_organiser_may_choose_by_name_to_tell_at_the_phases_own_close() -> None:
+    world = make_world()
+    make_phase(
+        world.challenge,
+        "final",
+        ground_truth=world.phase.ground_truth,
+        opens_at=timezone.now(),
+        closes_at=None,
+    )
+    changes = {"closes_at": timezone.now() - timedelta(minutes=1), "precision": "phase-closed"}
+    phases.change(phase=world.phase, actor=world.people["organiser"], changes=changes)
+    assert leaks_of(world, "anonymous")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from challenge.rules import disclosure
-from challenge.rules.disclosure import Viewer
+from challenge.rules.disclosure import NEVER, Viewer
 from tests.factories import make_card
 
 OPENS = datetime(2026, 5, 1, tzinfo=UTC)
@@ -20,7 +20,9 @@ CARD = make_card(0.123456789)
 
 
 def terms(viewer: Viewer = Viewer.OWNER, detail: str = "full", now: datetime = OPEN) -> Any:
-    return disclosure.terms(viewer=viewer, detail=detail, opens_at=OPENS, closes_at=CLOSES, now=now)
+    return disclosure.terms(
+        viewer=viewer, detail=detail, opens_at=OPENS, rounded_until=CLOSES, now=now
+    )
 
 
 def leaves(value: Any) -> Iterator[Any]:
@@ -79,14 +81,48 @@ def test_once_closed_everything_is_said_in_full() -> None:
 
 
 def test_a_phase_without_an_end_is_always_open() -> None:
+    until = disclosure.rounded_until(
+        closes_at=None, labels_open_until=None, precision="labels-closed"
+    )
     found = disclosure.terms(
         viewer=Viewer.READER,
         detail="full",
         opens_at=OPENS,
-        closes_at=None,
+        rounded_until=until,
         now=OPENS + timedelta(days=9999),
     )
     assert (found.decimals, found.counts) == (4, False)
+
+
+@pytest.mark.parametrize(
+    ("closes_at", "others", "precision", "until"),
+    [
+        (CLOSES, None, "labels-closed", CLOSES),
+        (CLOSES, OPEN, "labels-closed", CLOSES),
+        (OPEN, CLOSES, "labels-closed", CLOSES),
+        (CLOSES, NEVER, "labels-closed", NEVER),
+        (CLOSES, NEVER, "phase-closed", CLOSES),
+        (None, CLOSES, "labels-closed", NEVER),
+        (None, None, "phase-closed", NEVER),
+    ],
+)
+def test_figures_wait_for_every_phase_on_the_labels(
+    closes_at: datetime | None, others: datetime | None, precision: str, until: datetime
+) -> None:
+    found = disclosure.rounded_until(
+        closes_at=closes_at, labels_open_until=others, precision=precision
+    )
+    assert found == until
+
+
+def test_other_phases_count_by_the_labels_in_common() -> None:
+    def until(*others: tuple[set[str], datetime | None]) -> datetime | None:
+        return disclosure.labels_open_until({"p1", "p2"}, others=others)
+
+    assert until() is None
+    assert until(({"p3"}, None)) is None
+    assert until(({"p2", "p3"}, OPEN), ({"p1"}, CLOSES), ({"p3"}, None)) == CLOSES
+    assert until(({"p2"}, OPEN), ({"p1"}, None)) == NEVER
 
 
 def test_what_was_not_measured_stays_nothing() -> None:

@@ -161,7 +161,7 @@ function upload(file) {
     endpoint: form.dataset.uploads,
     chunkSize: 32 * 1024 * 1024,
     retryDelays: [0, 1000, 3000, 5000, 10000, 20000],
-    metadata: { filename: file.name, filetype: "application/zip" },
+    metadata: { filename: file.name, filetype: "application/zip", phase: form.dataset.phase },
     headers: { "X-CSRFToken": form.elements.csrfmiddlewaretoken.value },
     removeFingerprintOnSuccess: true,
     onProgress: (done, total) => {
