@@ -315,6 +315,9 @@ PHRASES: Mapping[str, str] = MappingProxyType(
         "image data are missing": "des données d'image manquent",
         "image data overlap": "des données d'image se chevauchent",
         "strips and tiles are mixed": "bandes et tuiles sont mélangées",
+        "a tile's sides are not multiples of 16 pixels": (
+            "les côtés d'une tuile ne sont pas des multiples de 16 pixels"
+        ),
         "bits are stored in reverse order": "les bits sont stockés à l'envers",
         "the BigTIFF header is wrong": "l'en-tête BigTIFF est faux",
         "compressed data are damaged": "données compressées abîmées",

@@ -18,6 +18,8 @@ from scoring.engine.problems import Refused
 MAX_BLOCK_SIDE_PX = 1024
 MAX_DIRECTORIES = 32
 MAX_TAGS = 256
+TILE_STEP_PX = 16  # TIFF 6.0: tile sides are multiples of it; a file of tiny tiles takes seconds
+MAX_VALUES = 4096  # of a tag that is not a list of blocks
 
 NONE, LZW, DEFLATE, OLD_DEFLATE, PACKBITS, ZSTD = 1, 5, 8, 32946, 32773, 50000
 CODECS = frozenset({NONE, LZW, DEFLATE, OLD_DEFLATE, PACKBITS, ZSTD})
@@ -52,6 +54,7 @@ _USED = frozenset({
     _FILL_ORDER, _STRIP_OFFSETS, _ORIENTATION, _SAMPLES, _ROWS_PER_STRIP, _STRIP_BYTES, _PLANAR,
     _PREDICTOR, _TILE_WIDTH, _TILE_LENGTH, _TILE_OFFSETS, _TILE_BYTES, _SAMPLE_FORMAT,
 })  # fmt: skip
+_LISTS = frozenset({_STRIP_OFFSETS, _STRIP_BYTES, _TILE_OFFSETS, _TILE_BYTES})
 _WIDTHS = {1: "B", 3: "H", 4: "L", 16: "Q"}
 _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4,
                16: 8, 17: 8, 18: 8}  # fmt: skip
@@ -89,14 +92,17 @@ def layout(data: bytes | memoryview, *, height_px: int, width_px: int) -> Layout
             raise _bad("the BigTIFF header is wrong")
     else:
         (first,) = struct.unpack(order + "L", head[4:8])
-    tags = _single_image(data, first, order=order, big=big)
+    tiles = -(-height_px // TILE_STEP_PX) * -(-width_px // TILE_STEP_PX)
+    tags = _single_image(data, first, order=order, big=big, max_blocks=max(height_px, tiles))
     return _checked(tags, len(data), height_px=height_px, width_px=width_px)
 
 
 Tags = dict[int, tuple[int, ...]]
 
 
-def _single_image(data: bytes | memoryview, first: int, *, order: str, big: bool) -> Tags:
+def _single_image(
+    data: bytes | memoryview, first: int, *, order: str, big: bool, max_blocks: int
+) -> Tags:
     """Tags of the only full-resolution image. Overviews and masks may follow; they are ignored."""
     if first == 0:
         raise _bad("no image directory")
@@ -109,7 +115,8 @@ def _single_image(data: bytes | memoryview, first: int, *, order: str, big: bool
             raise _bad("too many directories")
         is_main = not seen
         seen.add(at)
-        tags, at = _directory(data, at, order=order, big=big, values=is_main)
+        limit = max_blocks if is_main else 0
+        tags, at = _directory(data, at, order=order, big=big, max_blocks=limit)
         if is_main:
             main = tags
         kind = tags.get(_NEW_SUBFILE_TYPE, (0,))[0]
@@ -124,9 +131,9 @@ def _single_image(data: bytes | memoryview, first: int, *, order: str, big: bool
 
 
 def _directory(
-    data: bytes | memoryview, at: int, *, order: str, big: bool, values: bool
+    data: bytes | memoryview, at: int, *, order: str, big: bool, max_blocks: int
 ) -> tuple[Tags, int]:
-    """(used tags, offset of the next directory). Only type tags are read unless `values`."""
+    """(used tags, offset of the next directory). Without `max_blocks`, only type tags are read."""
     count_bytes, entry_bytes, next_bytes = (8, 20, 8) if big else (2, 12, 4)
     if at + count_bytes > len(data):
         raise _cut("a directory lies beyond the end")
@@ -141,13 +148,18 @@ def _directory(
     inline_bytes = 8 if big else 4
     tags: Tags = {}
     for tag, kind, n, inline in entry.iter_unpack(data[begin:end]):
-        if tag not in _USED or not (values or tag in (_NEW_SUBFILE_TYPE, _SUBFILE_TYPE)):
+        if tag not in _USED or not (max_blocks or tag in (_NEW_SUBFILE_TYPE, _SUBFILE_TYPE)):
             continue
         if tag in tags:
             raise _bad("a tag is given twice")
         code = _WIDTHS.get(kind)
         if code is None or n == 0:
             raise _bad("a tag has a wrong type or count")
+        if n > MAX_VALUES and tag not in _LISTS:
+            raise _bad("a tag has a wrong type or count")
+        if n > max_blocks and tag in _LISTS:
+            tags[tag] = ()  # too many to be right, whatever they say; the size is checked first
+            continue
         size = _TYPE_BYTES[kind] * n
         if size <= inline_bytes:
             tags[tag] = struct.unpack_from(f"{order}{n}{code}", inline)
@@ -214,6 +226,8 @@ def _blocks(
         block_height = min(_one(tags, _ROWS_PER_STRIP, default=height), height)
     if min(block_width, block_height) < 1:
         raise _bad("a tag has a wrong type or count")
+    if tiled and (block_width % TILE_STEP_PX or block_height % TILE_STEP_PX):
+        raise _bad("a tile's sides are not multiples of 16 pixels")
     most_px = MAX_BLOCK_SIDE_PX**2
     if block_width * block_height > most_px or (
         tiled and max(block_width, block_height) > MAX_BLOCK_SIDE_PX

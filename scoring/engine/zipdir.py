@@ -35,6 +35,7 @@ _METHODS = {
     20: "zstd", 93: "zstd", 94: "MP3", 95: "xz", 96: "JPEG", 97: "WavPack", 98: "PPMd",
     99: "AES encryption",
 }  # fmt: skip
+_DOS_FOLDER = 0x10
 _DRIVE = re.compile(r"[A-Za-z]:")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -66,6 +67,7 @@ class _Central:
     size_bytes: int
     header_offset: int
     mode: int
+    is_dos_folder: bool
     name: str
     is_sound: bool = True
 
@@ -143,7 +145,8 @@ def _directory(
             raise Refused.of("archive-multi-disk")
         central = _Central(
             raw, flags, method, crc32, compressed, size, offset,
-            attributes >> 16 if system in (3, 19) or attributes >> 28 == 0xA else 0, shown,
+            attributes >> 16 if system in (3, 19) or attributes >> 28 == 0xA else 0,
+            bool(attributes & _DOS_FOLDER), shown,
         )  # fmt: skip
         problem = _entry_problem(central, unicode_name, example)
         if problem is not None:
@@ -172,7 +175,7 @@ def _entry_problem(entry: _Central, unicode_name: bytes | None, example: str) ->
         return Problem.of("member-not-regular", file=entry.name, kind="a symbolic link")
     if kind not in (0, 0o100000, 0o040000):
         return Problem.of("member-not-regular", file=entry.name, kind="a device, socket or pipe")
-    if entry.size_bytes and (folder or kind == 0o040000):
+    if entry.size_bytes and (folder or kind == 0o040000 or entry.is_dos_folder):
         return Problem.of("member-not-regular", file=entry.name, kind="a folder with content")
     stored = entry.method == STORED
     if (stored and entry.size_bytes != entry.compressed_bytes) or not (
@@ -321,6 +324,9 @@ def _local(fd: int, head: bytes, central: _Central) -> tuple[int, str | None]:
         fields = _extra(head[extra_at : extra_at + extra_bytes])
         if fields is None:
             return data_offset, "extra field"
+        # Some readers take the name from here: it may only be the directory's.
+        if fields.get(0x7075, b"")[5:] not in (b"", central.name.encode()):
+            return data_offset, "name"
         if 0xFFFFFFFF in (size, compressed):
             # A local zip64 field has both sizes always (APPNOTE 4.5.3); no offset, no disk.
             field = fields.get(0x0001)

@@ -55,7 +55,8 @@ def read(fd: int, size: int) -> tuple[int, int, int]:
             if wanted < len(tail):
                 raise Refused.of("archive-suffix-bytes", count=len(tail) - wanted)
         raise Refused.of("archive-truncated")
-    if len(ends) > 1:
+    # Many readers take the last signature that they find, whatever length its comment has.
+    if len(ends) > 1 or candidates[-1] != ends[0]:
         raise damaged("two end records are possible")
     at = ends[0]
     end_offset = size - tail_bytes + at

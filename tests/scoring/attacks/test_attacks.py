@@ -12,10 +12,13 @@ from typing import Any
 import pytest
 
 from scoring.engine.problems import Problem
-from tests.scoring.attacks.accepted import ACCEPTED, OTHER_PIXELS, Accepted
-from tests.scoring.attacks.table import ATTACKS, Attack
+from tests.scoring.attacks import accepted, table, unlisted
+from tests.scoring.attacks.accepted import OTHER_PIXELS, Accepted
+from tests.scoring.attacks.table import Attack
 from tests.scoring.attacks.world import World
 
+ATTACKS = [*table.ATTACKS, *unlisted.ATTACKS]
+ACCEPTED = [*accepted.ACCEPTED, *unlisted.ACCEPTED]
 SECONDS = 2.0
 BUSY_SECONDS = 20.0  # on the clock, where other work may share the processor
 MEGABYTES = 200

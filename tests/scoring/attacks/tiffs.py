@@ -6,7 +6,7 @@ import io
 import struct
 import warnings
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import imagecodecs
@@ -18,8 +18,9 @@ from PIL import Image
 
 Pixels = NDArray[np.uint8]
 Tag = tuple[int, tuple[int, ...]]  # type, values
-_CODES = {1: "B", 2: "B", 3: "H", 4: "L", 6: "b", 7: "B", 16: "Q", 11: "f", 12: "d"}
-_LZW, _DEFLATE, _PACKBITS = 5, 8, 32773
+_CODES = {1: "B", 2: "B", 3: "H", 4: "L", 5: "Q", 6: "b", 7: "B", 8: "h", 9: "l", 11: "f",
+          12: "d", 13: "L", 16: "Q"}  # fmt: skip
+_LZW, _DEFLATE, _PACKBITS, _ZSTD = 5, 8, 32773, 50000
 
 
 def handmade(
@@ -35,16 +36,18 @@ def handmade(
     following: int | None = None,
     more_pages: int = 0,
     tail: bytes = b"",
+    encode: Callable[[bytes], bytes] | None = None,
 ) -> bytes:
     """A striped TIFF of uint8[H, W]; `change` sets tags, or drops them with None.
 
-    `repeat` writes one tag twice, `following` is the offset put as that of the next directory,
-    `more_pages` copies the directory, `tail` follows the file.
+    `encode` packs a strip otherwise than `compression` says, `repeat` writes one tag twice,
+    `following` is the offset put as that of the next directory, `more_pages` copies the
+    directory, `tail` follows the file.
     """
     height, width = pixels.shape
     values = np.diff(pixels, axis=1, prepend=np.uint8(0)) if predictor == 2 else pixels
     strips = [
-        _encoded(values[top : top + rows_per_strip].tobytes(), compression)
+        (encode or _encoder(compression))(values[top : top + rows_per_strip].tobytes())
         for top in range(0, height, rows_per_strip)
     ]
     head_bytes = 16 if big else 8
@@ -77,6 +80,29 @@ def handmade(
     return out + tail
 
 
+def tiled(pixels: Pixels, *, rows: int, columns: int, compression: int = 1) -> bytes:
+    """A tiled TIFF with tiles of any size, which no honest writer would write."""
+    height, width = pixels.shape
+    down, across = -(-height // rows), -(-width // columns)
+    padded = np.zeros((down * rows, across * columns), dtype=np.uint8)
+    padded[:height, :width] = pixels
+    encode = _encoder(compression)
+    tiles = [
+        encode(padded[y * rows : (y + 1) * rows, x * columns : (x + 1) * columns].tobytes())
+        for y in range(down)
+        for x in range(across)
+    ]
+    body = b"".join(tiles)
+    offsets = np.cumsum([8, *map(len, tiles[:-1])]).tolist()
+    tags: list[tuple[int, Tag]] = [
+        (256, (4, (width,))), (257, (4, (height,))), (258, (3, (8,))), (259, (3, (compression,))),
+        (262, (3, (1,))), (277, (3, (1,))), (322, (4, (columns,))), (323, (4, (rows,))),
+        (324, (4, tuple(offsets))), (325, (3, tuple(map(len, tiles)))),
+    ]  # fmt: skip
+    directory, extra = _directory(tags, 8 + len(body), order="<", big=False)
+    return _header("<", False, 8 + len(body)) + body + directory + bytes(4) + extra
+
+
 def directory_at(data: bytes) -> int:
     """Offset of the first directory of a little-endian classic TIFF."""
     return int(struct.unpack_from("<L", data, 4)[0])
@@ -89,14 +115,13 @@ def _header(order: str, big: bool, first: int) -> bytes:
     return mark + struct.pack(order + "HL", 42, first)
 
 
-def _encoded(data: bytes, compression: int) -> bytes:
-    if compression == _LZW:
-        return bytes(imagecodecs.lzw_encode(data))
-    if compression in (_DEFLATE, 32946):
-        return zlib.compress(data)
-    if compression == _PACKBITS:
-        return bytes(imagecodecs.packbits_encode(data))
-    return data
+def _encoder(compression: int) -> Callable[[bytes], bytes]:
+    encoders: dict[int, Callable[..., bytes | bytearray]] = {
+        _LZW: imagecodecs.lzw_encode, _DEFLATE: zlib.compress, 32946: zlib.compress,
+        _PACKBITS: imagecodecs.packbits_encode, _ZSTD: imagecodecs.zstd_encode,
+    }  # fmt: skip
+    encode: Callable[..., bytes | bytearray] = encoders.get(compression, bytes)
+    return lambda data: bytes(encode(data))
 
 
 def _directory(
@@ -138,6 +163,17 @@ def by_gdal(pixels: NDArray[Any], **options: Any) -> bytes:
                         raster.write_mask(extras["mask"])
                 if "overviews" in extras:
                     raster.build_overviews(extras["overviews"])
+            return bytes(memory.read())
+
+
+def by_cog(pixels: Pixels, **options: Any) -> bytes:
+    """Written by GDAL as a cloud-optimised GeoTIFF."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        with rasterio.MemoryFile() as memory:
+            with memory.open(driver="COG", count=1, height=pixels.shape[0], width=pixels.shape[1],
+                             dtype="uint8", **options) as raster:  # fmt: skip
+                raster.write(pixels[None])
             return bytes(memory.read())
 
 
