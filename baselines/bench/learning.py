@@ -30,9 +30,12 @@ from scoring.engine import spec as specs
 
 PATCH_PX = 64
 SEEDS = (1, 2, 3)
-# L-TAE on every cell, no coarser level: what lies more than two cells outside the image is out of
-# the cropped branch's sight, so that only the collapsed one can tell of it.
-_NEAR = ["network.options.widths=[32]"]
+# L-TAE on every cell, no coarser level, no statistics of whole frames: what lies more than two
+# cells outside the image is out of the cropped branch's sight; the collapsed one alone sees it.
+_NEAR = [
+    "network.options.widths=[16]", "network.options.heads=4",
+    "network.options.encoder_norm=batch",
+]  # fmt: skip
 NETWORKS: dict[str, tuple[str, list[str]]] = {
     "utt": ("tiny-utt", []),
     "unet": ("tiny-unet", []),

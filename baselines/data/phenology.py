@@ -28,33 +28,27 @@ _SPECTRA = {
     "plastic": (3800, 3900, 4000, 4000, 4100, 4100, 4100, 4000, 3200, 2700),
 }
 
-# Days of the year between which something grows. The gap lets spring end before autumn begins:
-# on every day at most one of both is on, so meadows and earth together look as winter and summer
-# crops together do, in mean and in spread, and only a place seen on two dates tells them apart.
-_SPRING, _AUTUMN, _SUMMER = (75, 170), (225, 320), (105, 300)
-_BARE, _GROWTH = 0.05, 0.8
-
-# label: bare spectrum, green spectrum, base greenness, added greenness, when it is added
-_SEASONS: dict[str, tuple[str, str, float, float, tuple[tuple[int, int], ...]]] = {
-    "building": ("roof", "leaf", 0.0, 0.0, ()),
-    "pervious": ("soil", "leaf", _BARE, 0.0, ()),
-    "impervious": ("road", "leaf", 0.0, 0.0, ()),
-    "bare_soil": ("soil", "leaf", _BARE, 0.0, ()),
-    "water": ("water", "leaf", 0.0, 0.0, ()),
-    "coniferous": ("soil", "needle", 0.9, 0.0, ()),
-    "deciduous": ("soil", "leaf", 0.15, 0.8, (_SUMMER,)),
-    "brushwood": ("soil", "leaf", 0.4, 0.2, (_SUMMER,)),
-    "vineyard": ("soil", "leaf", _BARE, _GROWTH, (_SPRING, _AUTUMN)),
-    "herbaceous": ("soil", "leaf", _BARE, _GROWTH, (_SPRING, _AUTUMN)),
-    "agricultural": ("soil", "leaf", _BARE, _GROWTH, (_SPRING,)),
-    "plowed": ("soil", "leaf", _BARE, _GROWTH, (_AUTUMN,)),
-    "swimming_pool": ("water", "leaf", 0.0, 0.0, ()),
-    "snow": ("snow", "leaf", 0.0, 0.0, ()),
-    "clear_cut": ("soil", "leaf", 0.2, 0.1, ((120, 280),)),
-    "mixed": ("soil", "leaf", 0.5, 0.4, (_SUMMER,)),
-    "ligneous": ("soil", "leaf", 0.2, 0.6, ((90, 310),)),
-    "greenhouse": ("plastic", "leaf", 0.0, 0.1, ((60, 300),)),
-    "other": ("roof", "leaf", 0.1, 0.1, (_SUMMER,)),
+# label: bare spectrum, green spectrum, base greenness, added greenness, start and end day of year
+_SEASONS: dict[str, tuple[str, str, float, float, int, int]] = {
+    "building": ("roof", "leaf", 0.0, 0.0, 1, 365),
+    "pervious": ("soil", "leaf", 0.0, 0.0, 1, 365),
+    "impervious": ("road", "leaf", 0.0, 0.0, 1, 365),
+    "bare_soil": ("soil", "leaf", 0.0, 0.0, 1, 365),
+    "water": ("water", "leaf", 0.0, 0.0, 1, 365),
+    "coniferous": ("soil", "needle", 0.9, 0.0, 1, 365),
+    "deciduous": ("soil", "leaf", 0.15, 0.8, 105, 300),
+    "brushwood": ("soil", "leaf", 0.4, 0.2, 100, 290),
+    "vineyard": ("soil", "leaf", 0.45, 0.25, 80, 330),
+    "herbaceous": ("soil", "leaf", 0.45, 0.25, 80, 330),
+    "agricultural": ("soil", "leaf", 0.1, 0.85, 75, 185),
+    "plowed": ("soil", "leaf", 0.02, 0.4, 255, 330),
+    "swimming_pool": ("water", "leaf", 0.0, 0.0, 1, 365),
+    "snow": ("snow", "leaf", 0.0, 0.0, 1, 365),
+    "clear_cut": ("soil", "leaf", 0.2, 0.1, 120, 280),
+    "mixed": ("soil", "leaf", 0.5, 0.4, 105, 300),
+    "ligneous": ("soil", "leaf", 0.2, 0.6, 90, 310),
+    "greenhouse": ("plastic", "leaf", 0.0, 0.1, 60, 300),
+    "other": ("roof", "leaf", 0.1, 0.1, 100, 300),
 }
 
 
@@ -73,13 +67,10 @@ def greenness(label_key: str, day_of_year: NDArray[np.float64]) -> NDArray[np.fl
     >>> [float(round(g, 2)) for g in greenness("deciduous", np.array([15.0, 200.0]))]
     [0.15, 0.95]
     """
-    _, _, base, added, seasons = _SEASONS[label_key]
-    green = np.full(day_of_year.shape, base)
-    for start, end in seasons:
-        rise = 1 / (1 + np.exp(-(day_of_year - start) / 9))
-        fall = 1 / (1 + np.exp(-(day_of_year - end) / 12))
-        green += added * np.clip(rise - fall, 0, 1)
-    return green
+    _, _, base, added, start, end = _SEASONS[label_key]
+    rise = 1 / (1 + np.exp(-(day_of_year - start) / 9))
+    fall = 1 / (1 + np.exp(-(day_of_year - end) / 12))
+    return base + added * np.clip(rise - fall, 0, 1)
 
 
 def signatures(days_of_year: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -35,7 +35,7 @@ class ZonePlan:
     domain: str
     zone: str
     patch_ids: tuple[str, ...]
-    meadows_around: bool
+    urban_surroundings: bool
 
 
 @dataclass(frozen=True)
@@ -181,7 +181,7 @@ def _plan_drawn(
         ids = tuple(f"{number:06d}" for number in range(next_id, next_id + size))
         next_id += size
         # Both kinds of surroundings in every domain: a domain's colours must not tell which.
-        plans.append(ZonePlan(part, domain, zone, ids, meadows_around=index % 2 == 0))
+        plans.append(ZonePlan(part, domain, zone, ids, urban_surroundings=index % 2 == 0))
     return plans
 
 
@@ -190,7 +190,7 @@ def _plan_listed(patches: Iterable[tuple[str, str, str]]) -> list[ZonePlan]:
     for domain, zone, patch in patches:
         zones.setdefault((domain, zone), []).append(patch)
     return [
-        ZonePlan("test", domain, zone, tuple(ids), meadows_around=index % 2 == 0)
+        ZonePlan("test", domain, zone, tuple(ids), urban_surroundings=index % 2 == 0)
         for index, ((domain, zone), ids) in enumerate(sorted(zones.items()))
     ]
 
@@ -215,7 +215,7 @@ def _write_zone(
     world = World(
         int(rng.integers(2**31)),
         letters=plan.zone[-2:],
-        meadows_around=plan.meadows_around,
+        urban_surroundings=plan.urban_surroundings,
         side=side,
         spacing_m=SPACING_M,
         margin_m=MARGIN_M,

@@ -8,10 +8,9 @@ scene. What decides a class (see `docs/decisions/060-synthetic-world.md`):
 - height: buildings from paved ground, trees from grass;
 - the series alone: deciduous, coniferous and mixed look alike from the air, so do herbaceous
   vegetation and agricultural land;
-- surroundings alone: pervious surface and bare soil are the same earth to every sensor. Where
-  meadows and earth lie around it is pervious, where winter and summer crops do it is bare soil.
-  Those surroundings begin `CLUE_FROM_M` outside every aerial patch, and no single date tells them
-  apart: on any day as many of their parcels are green one way as the other.
+- surroundings alone: pervious surface and bare soil are the same earth to every sensor. Amid
+  built-up surroundings it is pervious, amid woods bare soil, and those surroundings begin
+  `CLUE_FROM_M` outside every aerial patch.
 """
 
 from __future__ import annotations
@@ -135,7 +134,7 @@ class World:
         seed: int,
         *,
         letters: str,
-        meadows_around: bool,
+        urban_surroundings: bool,
         side: int,
         spacing_m: float,
         margin_m: float,
@@ -144,7 +143,7 @@ class World:
         rng = np.random.default_rng(seed)
         self.side, self.spacing_m, self.margin_m = side, spacing_m, margin_m
         extent = {"low_m": -margin_m, "high_m": side * spacing_m + margin_m}
-        self.meadows_around = meadows_around
+        self.urban_surroundings = urban_surroundings
         self._parcels = Cells(rng, cell_m=PARCEL_M, **extent)
         self._blocks = Cells(rng, cell_m=BLOCK_M, **extent)
         self._lots = Cells(rng, cell_m=LOT_M, **extent)
@@ -152,9 +151,8 @@ class World:
         self._kind = _draw_kinds(rng, letters=letters, count=count)
         self._angle = rng.uniform(0, np.pi, count).astype(np.float32)
         self._tint = rng.normal(0, 5, size=(count, 4)).astype(np.float32)
-        # What lies between the patches, the only clue to what earth is. The first of each pair
-        # is green in spring, one of each in autumn: see `phenology`.
-        clue = ["herbaceous", "pervious"] if meadows_around else ["agricultural", "plowed"]
+        # What lies between the patches: built-up or woods, the only clue to what earth is.
+        clue = ["impervious", "building"] if urban_surroundings else ["deciduous", "coniferous"]
         clues = rng.choice([LABEL[key] for key in clue], count).astype(np.uint8)
         self._between = np.where(rng.random(count) < 0.7, clues, 0).astype(np.uint8)
         lots = len(self._lots)
@@ -173,7 +171,7 @@ class World:
         parcel, _ = self._parcels.nearest(x, y)
         _, to_edge = self._blocks.nearest(x, y)
         kind = self._kind[parcel]
-        earth = LABEL["pervious"] if self.meadows_around else LABEL["bare_soil"]
+        earth = LABEL["pervious"] if self.urban_surroundings else LABEL["bare_soil"]
         label = np.where(kind == _EARTH, np.uint8(earth), kind)
         built = kind == _BUILT
         if built.any():

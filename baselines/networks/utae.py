@@ -39,12 +39,12 @@ def convolution(
 class Down(nn.Module):
     """Halve a frame's map, then widen it with a residual step."""
 
-    def __init__(self, inside: int, outside: int) -> None:
+    def __init__(self, inside: int, outside: int, *, norm: str = "group") -> None:
         """Take `inside` channels to `outside`."""
         super().__init__()
-        self.down = convolution(inside, inside, norm="group", kernel=4, stride=2)
-        self.widen = convolution(inside, outside, norm="group")
-        self.refine = convolution(outside, outside, norm="group")
+        self.down = convolution(inside, inside, norm=norm, kernel=4, stride=2)
+        self.widen = convolution(inside, outside, norm=norm)
+        self.refine = convolution(outside, outside, norm=norm)
 
     def forward(self, frames: Tensor) -> Tensor:
         """Turn [N, inside, h, w] into [N, outside, h/2, w/2]."""
@@ -85,9 +85,12 @@ class SeriesEncoder(nn.Module):
         widths: Sequence[int] = WIDTHS,
         heads: int = 16,
         padded_statistics: bool = False,
+        encoder_norm: str = "group",
     ) -> None:
         """Build encoder, attention and decoder; `widths` from fine to coarse, alike for both.
 
+        With one width there is no coarser level. `encoder_norm` "batch" replaces the published
+        group normalisation, through whose statistics each cell knows of its whole frame.
         Raises ValueError when the heads don't divide the widths.
         """
         super().__init__()
@@ -95,11 +98,13 @@ class SeriesEncoder(nn.Module):
             raise ValueError(f"{heads} heads don't divide widths {tuple(widths)}")
         self.widths = tuple(widths)
         self.stem = nn.Sequential(
-            convolution(bands, widths[0], norm="group"),
-            convolution(widths[0], widths[0], norm="group"),
+            convolution(bands, widths[0], norm=encoder_norm),
+            convolution(widths[0], widths[0], norm=encoder_norm),
         )
         pairs = list(itertools.pairwise(widths))
-        self.down = nn.ModuleList(Down(inside, outside) for inside, outside in pairs)
+        self.down = nn.ModuleList(
+            Down(inside, outside, norm=encoder_norm) for inside, outside in pairs
+        )
         self.attention = TemporalAttention(
             widths[-1], heads=heads, inner=heads * 16, padded_statistics=padded_statistics
         )

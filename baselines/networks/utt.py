@@ -73,13 +73,15 @@ class Utt(nn.Module):
         upsampling: Upsampling = "bilinear",
         first_sample_mean: bool = False,
         padded_statistics: bool = False,
+        encoder_norm: str = "group",
         **aerial_options: Any,
     ) -> None:
         """Build both branches and their fusion at every level that the aerial decoder reads.
 
         `first_sample_mean`, `padded_statistics`, `upsampling="nearest"` and
         `metadata_spread="rows"` bring back the published code's behaviour for comparison;
-        `cropped` and `collapsed` switch the two ways of fusion for ablations.
+        `cropped` and `collapsed` switch the two ways of fusion for ablations, `encoder_norm` what
+        the series' encoder knows of a whole frame.
         """
         super().__init__()
         self.patch_cells = patch_cells
@@ -88,8 +90,9 @@ class Utt(nn.Module):
         self.aerial = Aerial(aerial, n_classes=n_classes, **aerial_options)
         self.weights_note = self.aerial.weights_note
         self.series = SeriesEncoder(
-            bands=sentinel_bands, widths=widths, heads=heads, padded_statistics=padded_statistics
-        )
+            bands=sentinel_bands, widths=widths, heads=heads,
+            padded_statistics=padded_statistics, encoder_norm=encoder_norm,
+        )  # fmt: skip
         levels = self.aerial.used_levels
         channels = [self.aerial.channels[level] for level in levels]
         self.cropped = (
