@@ -1,7 +1,7 @@
 """The command line: parsing only; every command imports what it needs when it runs.
 
-Exit 0: done, one JSON object on stdout. Exit 1: refused, with the reason on stderr. Exit 2: wrong
-usage.
+Exit 0: done, one JSON object on stdout. Exit 1: refused, or a benchmark's claim does not hold, with
+the reason on stderr. Exit 2: wrong usage.
 """
 
 from __future__ import annotations
@@ -30,7 +30,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     if os.environ.get("LOCAL_RANK", "0") == "0":  # one of several processes speaks
         print(json.dumps(result))
-    return 0
+    missed = given.missed(result) if hasattr(given, "missed") else []
+    for claim in missed:
+        print(f"{parser.prog} {given.command}: {claim} does not hold", file=sys.stderr)
+    return 1 if missed else 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -294,7 +297,7 @@ def _add_bench(commands: Any) -> None:
     bench.add_argument("what", nargs="?", choices=("all", *_BENCHES), default="all")
     bench.add_argument("--quick", action="store_true", help="smaller and noisier")
     bench.add_argument("--threads", type=int, help="threads of the CPU (default: all cores)")
-    bench.set_defaults(run=_bench)
+    bench.set_defaults(run=_bench, missed=_missed)
 
 
 def _bench(given: argparse.Namespace) -> dict[str, Any]:
@@ -307,6 +310,12 @@ def _bench(given: argparse.Namespace) -> dict[str, Any]:
         )
         for name in (_BENCHES if given.what == "all" else (given.what,))
     }
+
+
+def _missed(figures: dict[str, Any]) -> list[str]:
+    """Name the claims of the benchmarks that their figures don't support."""
+    claims = [one.get("claims", {}).items() for one in figures.values()]
+    return [name for some in claims for name, holds in some if not holds]
 
 
 def _set_threads(threads: int | None) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the extra `baselines` is not installed")
 
-from baselines import train  # noqa: E402
+from baselines import cli, train  # noqa: E402
 from baselines.bench import learning, loader, site, step  # noqa: E402
 from baselines.data import layout, samples  # noqa: E402
 from baselines.train import recipe as recipes  # noqa: E402
@@ -106,6 +106,11 @@ def test_the_claims_are_those_of_the_figures() -> None:
         "utt_beats_unet_by_15", "utt_beats_unet_by_15_for_every_seed",
         "surroundings_need_the_collapsed_branch",
     ]  # fmt: skip
+
+
+def test_a_claim_that_does_not_hold_is_named() -> None:
+    figures = {"loader": {"ratio": 44.0}, "learning": {"claims": {"sure": True, "bold": False}}}
+    assert cli._missed(figures) == ["bold"]
 
 
 def test_shuffled_series_are_those_of_another_zone(tree: Path, tmp_path: Path) -> None:
