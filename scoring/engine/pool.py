@@ -29,7 +29,7 @@ from scoring.engine import decoder, sandbox, strips
 from scoring.engine.problems import Problem, Refused
 
 SLOTS = 16  # at most, in one decoder's memory
-SHARED_BYTES = 512 * 2**20  # all decoders' memory together, however many cores and large members
+SHARED_BYTES = 192 * 2**20  # all decoders' memory together, however many cores and large members
 BATCH = 4  # orders that a decoder takes and answers at once: fewer wake-ups, still more in waiting
 GDAL_LANES = 6  # at most: each imports rasterio for itself, 40 MB that no other shares
 ORDER_TIMEOUT_S = 10.0
@@ -184,7 +184,7 @@ class Pool:
         self._output_bytes = -(-pixels // _PAGE) * _PAGE
         lanes = workers + min(workers, GDAL_LANES) + 2
         fitting = SHARED_BYTES // (lanes * (self._input_bytes + self._output_bytes))
-        self._slots = min(SLOTS, max(2, fitting))
+        self._slots = min(SLOTS, max(1, fitting))
         self._all: list[Lane] = []
         strips.load()  # compiled once, inherited by all
         self.plain = [self._fork(uses_gdal=False) for _ in range(workers)]

@@ -179,6 +179,6 @@ def test_many_decoders_share_what_memory_there_is(tmp_path: Path) -> None:
     (tmp_path / "upload.zip").write_bytes(zips.archive(items))
     verdict = child.run(
         spec=world.spec, truth_path=tmp_path / "truth", archive_path=tmp_path / "upload.zip",
-        evidence_path=None, timeout_s=60, workers=64,
+        evidence_path=None, timeout_s=60, workers=64, memory_bytes=600 * 2**20,
     )  # fmt: skip
     assert isinstance(verdict, Scored), verdict
