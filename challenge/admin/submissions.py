@@ -88,6 +88,7 @@ class SubmissionAdmin(ReadOnly):
         SamePixels,
         "is_baseline",
         ("disqualified_at", admin.EmptyFieldListFilter),
+        ("archive_removed_at", admin.EmptyFieldListFilter),
     )
     search_fields = ("id", "entry__team__name", "method_name", "archive_sha256")
     date_hierarchy = "created_at"
@@ -95,7 +96,7 @@ class SubmissionAdmin(ReadOnly):
     inlines = (EvaluationInline, QuotaInline)
     actions = ("cancel", "score_again", "queue_failed", "disqualify", "reinstate")
     exclude = ("archive", "upload")
-    readonly_fields = ("twins",)
+    readonly_fields = ("archive_removed_at", "twins")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Submission]:
         last = Evaluation.objects.filter(submission=OuterRef("pk")).order_by("-pk")

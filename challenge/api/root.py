@@ -21,9 +21,10 @@ and organisers.
 * **Refusals** are `application/problem+json` with a stable `code`, a sentence in the language of
   `Accept-Language` (English, French) and plain `params`; `GET /api/v1/problems` lists every code.
 * **Lists** come in pages: pass `next_cursor` back as `cursor`.
-* **ETag**: send it back as `If-None-Match` and get 304 while nothing changed.
+* **ETag**: send it back as `If-None-Match` and get 304 while nothing changed. Every `GET` has its
+  `HEAD`. Larger answers go out as gzip to who accepts it with a token, or as a reader.
 * **Limits**: above the rate, 429 with `Retry-After`.
-* **Figures** about hidden labels are rounded to four decimals while a phase is open.
+* **Figures** about hidden labels are rounded to four decimals while any phase on them is open.
 """
 
 

@@ -217,7 +217,7 @@ class Shipment:
         running, self._running = self._running, None
         try:
             running.result()
-        except Unreachable as error:
+        except (Unreachable, OSError) as error:  # OSError: no room for the note
             self._gave_up = str(error)
             log.warning("parts of upload %s wait on the disk: %s", self.upload_id, error)
 

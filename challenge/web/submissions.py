@@ -20,7 +20,7 @@ from challenge.rules.disclosure import Viewer
 from challenge.rules.windows import Window, place
 from challenge.selectors import comparisons, pages, queue
 from challenge.selectors import submissions as selector
-from challenge.services import receipts
+from challenge.services import receipts, retention
 from challenge.services import submissions as service
 from challenge.web import cards
 from challenge.web.views import frame, language, refusals_as_pages
@@ -180,6 +180,21 @@ def choose_final(request: HttpRequest, pk: UUID) -> HttpResponse:
     try:
         service.choose_final(submission=submission, actor=user, chosen=chosen)
         messages.success(request, gettext("Your choice is noted."))
+    except Refusal as refusal:
+        messages.error(request, str(refusal))
+    return redirect("web:submission", pk)
+
+
+@require_POST
+@login_required
+@refusals_as_pages
+def remove_archive(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Remove an archive that decides nothing, to make room for others."""
+    user: Any = request.user
+    submission, _viewer = selector.get(pk, user=user)
+    try:
+        retention.drop(submission=submission, actor=user)
+        messages.success(request, gettext("The archive is removed; its score stays."))
     except Refusal as refusal:
         messages.error(request, str(refusal))
     return redirect("web:submission", pk)

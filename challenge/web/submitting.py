@@ -16,7 +16,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from challenge.errors import Refusal, refuse
 from challenge.models import Phase, Submission, Upload
 from challenge.selectors import pages, people
-from challenge.services import quota
+from challenge.services import archive_space, quota
 from challenge.services import submissions as service
 from challenge.web import boards
 from challenge.web.forms import SubmitForm
@@ -47,6 +47,7 @@ def submit(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
     context = frame(request, phase.challenge, current="submit", phase=phase) | {
         "form": form,
         "quota": quota.view(team=team, phase=phase),
+        "space": archive_space.of(team) if team is not None else None,
         "blocked": _blocked(user, phase),
         "open_lines": pages.phase_menu(phase.challenge),
         "patches": len(_patches(phase)),

@@ -96,6 +96,11 @@ urlpatterns = [
     path("submissions/<uuid:pk>/card.json", submissions.card, name="submission-card"),
     path("submissions/<uuid:pk>/receipt.json", submissions.receipt, name="submission-receipt"),
     path("submissions/<uuid:pk>/archive/", downloads.archive, name="submission-archive"),
+    path(
+        "submissions/<uuid:pk>/archive/remove/",
+        submissions.remove_archive,
+        name="remove-archive",
+    ),
     path("submissions/<uuid:pk>/cancel/", submissions.cancel, name="cancel-submission"),
     path("submissions/<uuid:pk>/final/", submissions.choose_final, name="choose-final"),
 ]

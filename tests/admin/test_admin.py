@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 
 from challenge.models import AuditEvent, Evaluation, Phase, Registration, Score, Submission, User
-from challenge.services import evaluations, tokens, training_runs
+from challenge.services import evaluations, phases, tokens, training_runs
 from tests.factories import (
     NOON,
     captain_of,
@@ -239,3 +239,20 @@ def test_the_admin_has_no_log_in_of_its_own(client: Client) -> None:
     tried = client.post(reverse("admin:login"), {"username": "boss", "password": "x"})
     assert tried.status_code == 302
     assert tried.url.startswith(reverse("account_login"))
+
+
+def test_a_phase_says_until_when_its_figures_are_rounded(
+    client: Client, phase: Phase, organiser: User
+) -> None:
+    url = reverse("admin:challenge_phase_change", args=[phase.pk])
+
+    def shown() -> str:
+        return client.get(url).content.decode()
+
+    assert f"{phase.closes_at:%Y-%m-%d %H:%M} UTC" in shown()
+    assert "same labels goes on" not in shown()
+    make_phase(phase.challenge, "final", ground_truth=phase.ground_truth, closes_at=None)
+    phases.hold_figures()
+    assert "never: no end is set. Another phase on the same labels goes on" in shown()
+    Phase.objects.filter(pk=phase.pk).update(precision="phase-closed")
+    assert "who submits there can read them" in shown()

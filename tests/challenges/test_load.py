@@ -9,6 +9,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from challenge.models import Announcement, AuditEvent, Challenge, Page, Phase, TaskSpec
+from challenge.rules.disclosure import NEVER
 from challenge.services import challenges
 from tests.challenges import folders
 
@@ -131,3 +132,43 @@ def test_a_phase_that_left_the_file_stays_and_is_named(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace("[[results]]\n", '[[results]]\nphase = "final"\n'))
     assert "phase test: is not in the file; it stays as it is" in load(tmp_path)
     assert Phase.objects.count() == 2
+
+
+SECOND = """\
+[[phases]]
+slug = "practice"
+name = { en = "Practice", fr = "Entraînement" }
+opens_at = 2024-01-01T00:00:00Z
+ids_csv = "ids.csv"
+archives_kept_days = 7
+
+[[results]]
+name = "U-Net\""""
+
+
+@pytest.mark.parametrize(
+    ("precision", "said"),
+    [
+        ("labels-closed", "its figures stay rounded"),
+        ("phase-closed", "who submits there can read labels"),
+    ],
+)
+def test_it_says_when_phases_share_labels(tmp_path: Path, precision: str, said: str) -> None:
+    """The test closes in 2030, the practice on the same patches never."""
+    folders.write(tmp_path, replacing='[[results]]\nname = "U-Net"', by=SECOND)
+    toml = tmp_path / "challenge.toml"
+    text = toml.read_text(encoding="utf-8")
+    toml.write_text(
+        text.replace('detail = "domains"', f'detail = "domains"\nprecision = "{precision}"'),
+        encoding="utf-8",
+    )
+    report = challenges.load(tmp_path)
+    (remark,) = [one for one in report.remarks if "same labels" in one]
+    assert remark.startswith("phase test:")
+    assert said in remark
+    assert "never" in remark
+    phase = Phase.objects.get(slug="test")
+    assert (phase.labels_open_until, phase.precision) == (NEVER, precision)
+    practice = Phase.objects.get(slug="practice")
+    assert (practice.labels_open_until, practice.archives_kept_days) == (phase.closes_at, 7)
+    assert challenges.load(tmp_path).changes == []

@@ -19,6 +19,7 @@ from django.utils import timezone
 
 from challenge.models import Upload, User
 from challenge.services import tokens
+from tests import factories
 from tests.live_site import LiveSite
 from tests.uploads.conftest import Tus, reset
 
@@ -120,6 +121,19 @@ def test_declared_bytes_of_one_person_are_limited(tus: Tus) -> None:
     tus.create(100_000_000)
     response = tus.request("POST", "/api/v1/uploads", Upload_Length="60000000")
     assert (response.status, json.loads(response.text)["code"]) == (413, "upload-quota")  # type: ignore[attr-defined]
+
+
+def test_a_team_without_room_is_told_before_a_byte(tus: Tus, person: User) -> None:
+    challenge = factories.make_challenge("abc", team_archives_bytes=1000)
+    factories.make_team(challenge, members=[person])
+    name = base64.b64encode(b"abc/test").decode()
+    headers = {"Upload_Metadata": f"filename cC56aXA=,phase {name}", "Accept_Language": "fr"}
+    response = tus.request("POST", "/api/v1/uploads", Upload_Length="1001", **headers)
+    problem = json.loads(response.text)  # type: ignore[attr-defined]
+    assert (response.status, problem["code"]) == (413, "team-archives-full")
+    assert problem["detail"].startswith("Les archives de votre équipe occuperaient 1001 octets")
+    assert problem["params"] == {"found_bytes": 1001, "allowed_bytes": 1000}
+    tus.create(1000, **headers)
 
 
 def test_a_token_without_the_scope_may_not_upload(tus: Tus, person: User) -> None:
