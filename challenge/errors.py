@@ -148,6 +148,9 @@ CATALOGUE: dict[str, Kind] = {
         _("The archive is larger than %(limit_bytes)s bytes, the most this phase takes."),
     ),
     "archive-empty": Kind(Refusal, _("The file is empty; a zip of predictions is wanted.")),
+    "archive-unreachable": Kind(
+        Refusal, _("The archives cannot be reached at the moment: try again in a minute."), 503
+    ),
     "archive-missing": Kind(
         Conflict,
         _("The stored archive is no longer there: upload it again."),

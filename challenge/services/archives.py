@@ -25,6 +25,7 @@ from django.utils import timezone
 
 from challenge.errors import Refusal, refuse
 from challenge.models import Submission, Upload
+from challenge.services import upload_shipping
 
 CHUNK_BYTES = 1 << 20
 FOLDER = "archives"
@@ -170,6 +171,44 @@ def open_of(submission: Submission) -> File[bytes]:
     if submission.archive_removed_at is not None:
         raise removed(submission)
     return open_stored(submission.archive)
+
+
+def read_range(submission: Submission, *, first: int, end: int) -> Iterator[bytes]:
+    """Return a submission's archive from byte ``first`` up to ``end``, a part at a time.
+
+    From an object store these bytes alone are fetched. Raises, before the first part is asked for,
+    Gone ``archive-removed``, Conflict ``archive-missing``, Refusal ``archive-unreachable``.
+    """
+    if submission.archive_removed_at is not None:
+        raise removed(submission)
+    store = upload_shipping.store()
+    if store is None:
+        return _slice(open_stored(submission.archive), first, end)
+    parts = store.read(submission.archive, first=first, end=end)
+    try:
+        head = next(parts, b"")
+    except upload_shipping.Lost:
+        raise refuse("archive-missing") from None
+    except upload_shipping.Unreachable as error:
+        raise refuse("archive-unreachable") from error
+    return _after(head, parts)
+
+
+def _slice(stored: File[bytes], first: int, end: int) -> Iterator[bytes]:
+    with stored:
+        stored.seek(first)
+        left = end - first
+        while left > 0:
+            chunk = stored.read(min(CHUNK_BYTES, left))
+            if not chunk:
+                return
+            left -= len(chunk)
+            yield chunk
+
+
+def _after(head: bytes, parts: Iterator[bytes]) -> Iterator[bytes]:
+    yield head
+    yield from parts
 
 
 def removed(submission: Submission) -> Refusal:

@@ -110,10 +110,15 @@ class ObjectStore:
         except Lost:
             return None
 
-    def read(self, name: str) -> Iterator[bytes]:
-        """The bytes of an object, a megabyte at a time."""
+    def read(self, name: str, *, first: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """The bytes of an object, a megabyte at a time; with ``end``, those from ``first`` up to it.
+
+        Nothing else of it is fetched.
+        """
+        # an empty object has no range
+        asked = {} if end is None else {"Range": f"bytes={first}-{end - 1}"}
         with _asking():
-            body = self._client.get_object(**self._place(name))["Body"]
+            body = self._client.get_object(**self._place(name), **asked)["Body"]
             try:
                 yield from body.iter_chunks(READ_BYTES)
             finally:

@@ -253,9 +253,14 @@ def bar(value: float | None, color: str | None = None, full: float = 1.0) -> Saf
 def whisker(
     value: float | None, low: float | None, high: float | None, start: float, stop: float
 ) -> SafeString:
-    """Draw a value with its interval on the scale ``start`` to ``stop``."""
+    """Draw a value with its interval on the scale ``start`` to ``stop``; below it, an arrow."""
     if value is None or stop <= start:
         return mark_safe("")
+    if value < start:
+        return mark_safe(
+            '<svg class="whisker" viewBox="0 0 100 18" aria-hidden="true">'
+            '<path class="off" d="M9 4L3 9L9 14"/></svg>'
+        )
 
     def place(at: float) -> float:
         return round(4 + 92 * max(0.0, min(1.0, (at - start) / (stop - start))), 1)

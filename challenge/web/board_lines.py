@@ -24,7 +24,7 @@ from challenge.selectors.leaderboard import Board, Reference, Row
 from challenge.templatetags.flair import SHORT_DAY_FORMAT, clock, decimal_text, percent, whisker
 
 SHADES = 10
-WHISKER_SPAN = 0.2
+WHISKER_LEFT_OUT = 4  # one line in so many
 TAGS = {
     "baseline": _("baseline"),
     "published-podium": _("podium"),
@@ -259,16 +259,15 @@ def _group_ends(lines: Sequence[Line]) -> set[int]:
 
 
 def _scale(lines: Iterable[Line]) -> tuple[float, float]:
-    values = [
-        value
+    ranges = [
+        [value for value in (line.miou, *(line.interval or ())) if value is not None]
         for line in lines
-        for value in (line.miou, *(line.interval or ()))
-        if value is not None
     ]
-    if not values:
+    lows = sorted(min(values) for values in ranges if values)
+    if not lows:
         return 0.0, 1.0
-    # a few weak entries must not press all others together: they lie at the edge
-    return max(min(values), max(values) - WHISKER_SPAN), max(values)
+    # the weak end of a board must not press all others together: it lies beyond the edge
+    return lows[len(lows) // WHISKER_LEFT_OUT], max(max(values) for values in ranges if values)
 
 
 def _range(values: Iterable[float | None]) -> tuple[float, float]:

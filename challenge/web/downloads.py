@@ -6,8 +6,7 @@ No raster is decoded here: bytes leave as they came, as an attachment, to the te
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import IO, Any
+from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
@@ -19,7 +18,6 @@ from challenge.services import archives
 from challenge.web.views import refusals_as_pages
 
 RANGE = re.compile(r"bytes=(?P<first>[0-9]{1,15})-(?P<last>[0-9]{0,15})", re.ASCII)
-CHUNK_BYTES = 1 << 18
 
 
 @require_GET
@@ -37,9 +35,8 @@ def archive(request: HttpRequest, pk: UUID) -> HttpResponseBase:
         last = min(last, int(asked["last"] or last))
         if first > last:
             return HttpResponse(status=416, headers={"Content-Range": f"bytes */{size}"})
-    stored = archives.open_of(submission)
     response = StreamingHttpResponse(
-        _slice(stored, first, last + 1),
+        archives.read_range(submission, first=first, end=last + 1),
         status=200 if asked is None else 206,
         content_type="application/zip",
     )
@@ -52,15 +49,3 @@ def archive(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     if asked is not None:
         response["Content-Range"] = f"bytes {first}-{last}/{size}"
     return response
-
-
-def _slice(stored: IO[bytes], first: int, end: int) -> Iterator[bytes]:
-    with stored:
-        stored.seek(first)
-        left = end - first
-        while left > 0:
-            chunk = stored.read(min(CHUNK_BYTES, left))
-            if not chunk:
-                return
-            left -= len(chunk)
-            yield chunk

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
@@ -25,6 +26,8 @@ from challenge.services import submissions as service
 from challenge.web import cards
 from challenge.web.views import frame, language, refusals_as_pages
 from scoring.engine.problems import Problem
+
+SHOWN_OF_A_KIND = 3
 
 
 @require_GET
@@ -116,17 +119,30 @@ def live_context(found: selector.Detail) -> dict[str, Any]:
     if found.state == "queued":
         context["place"] = queue.place(evaluation)
     if found.state == "rejected":
-        context["problems"] = problems(evaluation)
+        context["problems"], context["alike"] = problems(evaluation)
         context["more"] = evaluation.problems_more
     return context
 
 
-def problems(evaluation: Evaluation) -> list[str]:
-    """Return why an archive was refused, in the page's language."""
-    return [
-        Problem.from_json(one).text(language())
+def problems(evaluation: Evaluation) -> tuple[list[str], list[str]]:
+    """Return why an archive was refused, in the page's language.
+
+    First up to three of each kind, then the rest, which the page folds away.
+    """
+    found = [
+        Problem.from_json(one)
         for one in Evaluation.objects.values_list("problems", flat=True).get(pk=evaluation.pk)
     ]
+    kinds = Counter(problem.code for problem in found)
+    seen: Counter[str] = Counter()
+    first, rest = [], []
+    for problem in found:
+        seen[problem.code] += 1
+        # one line alone is not worth folding
+        few = kinds[problem.code] <= SHOWN_OF_A_KIND + 1
+        shown = first if few or seen[problem.code] <= SHOWN_OF_A_KIND else rest
+        shown.append(problem.text(language()))
+    return first, rest
 
 
 @require_GET

@@ -146,8 +146,10 @@ class Photographer:
         if slot.count() and shot.height_px == 0:
             slot.scroll_into_view_if_needed()
             expect(slot.locator("svg")).to_be_visible()
-            page.evaluate("scrollTo(0, 0)")
-        page.wait_for_timeout(250)  # fonts and charts
+        for image in page.locator("img[loading=lazy]").all():
+            image.scroll_into_view_if_needed()
+        page.evaluate("scrollTo(0, 0)")
+        page.wait_for_load_state("networkidle")
         save(page, path, whole=shot.height_px == 0)
 
 

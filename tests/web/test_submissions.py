@@ -235,6 +235,26 @@ def test_a_rejected_archive_tells_why_in_the_readers_language(
     assert "et 3 autres du même genre" in french
 
 
+@pytest.mark.parametrize(("count", "folded"), [(4, 0), (5, 2), (20, 17)])
+def test_problems_of_one_kind_are_folded_away(
+    submission: Submission, visit: Visit, count: int, folded: int
+) -> None:
+    problems = [
+        Problem.of(
+            "values-one-based", file=f"PRED_{n:06}.tif", pixels=312, value=13, highest=12
+        ).to_json()
+        for n in range(count)
+    ]
+    other = Problem.of("missing-patches", count=2, expected=4, ids="p1, p2").to_json()
+    evaluations.complete_rejected(claim(submission), attempt=1, problems=[*problems, other], more=0)
+    html = visit(submission.submitted_by).get(page(submission)).content.decode()
+    assert html.count("312 pixels") == count
+    _first, _summary, rest = html.partition("<summary>and ")
+    assert rest.count("312 pixels") == folded
+    assert (f"<summary>and {folded} more of the kind" in html) == (folded > 0)
+    assert html.index("2 of 4 patches") < html.index("<summary>and") if folded else True
+
+
 def test_our_own_failure_is_called_ours(submission: Submission, visit: Visit) -> None:
     pk = claim(submission)
     evaluations.complete_broken(pk, attempt=1, code="scorer-killed")

@@ -14,6 +14,7 @@ const size = (bytes) => {
   const digits = power > 1 ? 1 : 0;
   return `${new Intl.NumberFormat(language, { maximumFractionDigits: digits }).format(bytes / 1000 ** power)}\u00a0${units[power]}`;
 };
+const SHOWN_OF_A_KIND = 3;
 const fill = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => values[name]);
 
 function element(name, props = {}, ...children) {
@@ -62,8 +63,7 @@ function show(found, known) {
     element("strong", { textContent: counted })));
   if (good) parts.push(element("p", { className: "note good", textContent: words.valid }));
   else {
-    const list = element("ul", { className: "problems" },
-      ...found.problems.map((problem) => element("li", { textContent: render(known, problem) })));
+    const list = element("ul", { className: "problems" }, ...folded(found.problems, known));
     if (found.more) list.append(element("li", { className: "muted", textContent: fill(words.more, { count: number.format(found.more) }) }));
     parts.push(element("div", { className: "note bad" }, element("p", { className: "strong", textContent: words.invalid }), list));
   }
@@ -81,6 +81,21 @@ function show(found, known) {
   body.replaceChildren(...parts);
   send.textContent = good ? send.dataset.plain : words.anyway;
   send.classList.toggle("quiet", !good);
+}
+
+/** One line for each problem; from the fourth of a kind on behind a word that opens them. */
+function folded(problems, known) {
+  const kinds = new Map();
+  for (const problem of problems) kinds.set(problem.code, [...(kinds.get(problem.code) ?? []), problem]);
+  const line = (problem) => element("li", { textContent: render(known, problem) });
+  return [...kinds.values()].flatMap((alike) => {
+    if (alike.length <= SHOWN_OF_A_KIND + 1) return alike.map(line);
+    const rest = alike.slice(SHOWN_OF_A_KIND);
+    return [...alike.slice(0, SHOWN_OF_A_KIND).map(line), element("li", {},
+      element("details", {},
+        element("summary", { textContent: fill(words.alike, { count: number.format(rest.length) }) }),
+        element("ul", { className: "problems" }, ...rest.map(line))))];
+  });
 }
 
 function warnings(found, known) {
@@ -150,7 +165,8 @@ const pause = form.querySelector("[data-pause]");
 function duration(seconds) {
   if (!Number.isFinite(seconds)) return "…";
   if (seconds < 90) return `${Math.ceil(seconds)} s`;
-  return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
+  const hours = new Intl.NumberFormat(language, { maximumFractionDigits: 1 });
+  return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${hours.format(seconds / 3600)} h`;
 }
 
 function upload(file) {

@@ -1,0 +1,105 @@
+"""A submission's archive comes back in ranges, from a folder and from an object store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.core.files.storage import default_storage
+from django.urls import reverse
+
+from challenge.models import Phase, Submission
+from challenge.services import upload_shipping
+from tests import factories
+from tests.uploads import s3_server
+from tests.uploads.s3_server import BUCKET, S3Server
+from tests.web.conftest import Visit
+
+pytestmark = [pytest.mark.timeout(120), pytest.mark.filterwarnings(s3_server.QUIET)]
+BODY = bytes(range(256)) * 40_000
+
+
+@pytest.fixture(scope="module")
+def _s3() -> Iterator[S3Server]:
+    with s3_server.running() as server:
+        yield server
+
+
+@pytest.fixture
+def store(_s3: S3Server, settings: Any) -> S3Server:
+    """Archives lie in a bucket of a real server."""
+    _s3.clear()
+    settings.STORAGES = settings.STORAGES | {
+        "default": {
+            "BACKEND": "storages.backends.s3.S3Storage",
+            "OPTIONS": {
+                "bucket_name": BUCKET,
+                "location": "site",
+                "access_key": "a",
+                "secret_key": "b",
+                "endpoint_url": _s3.url,
+                "region_name": "us-east-1",
+                "addressing_style": "path",
+            },
+        }
+    }
+    return _s3
+
+
+@pytest.fixture
+def submission(phase: Phase) -> Submission:
+    team = factories.make_team(phase.challenge, "Larch")
+    return factories.submit(team, phase, archive=factories.make_archive(BODY))
+
+
+def ask(visit: Visit, submission: Submission, wanted: str | None) -> Any:
+    headers = {} if wanted is None else {"Range": wanted}
+    address = reverse("web:submission-archive", args=[submission.pk])
+    return visit(submission.submitted_by).get(address, headers=headers)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "first", "end"),
+    [
+        (None, 0, len(BODY)),
+        ("bytes=0-99", 0, 100),
+        ("bytes=1500000-1500999", 1_500_000, 1_501_000),
+        (f"bytes={len(BODY) - 22}-", len(BODY) - 22, len(BODY)),
+        (f"bytes=5000000-{len(BODY) * 2}", 5_000_000, len(BODY)),
+    ],
+)
+def test_a_store_is_asked_for_the_wanted_bytes_alone(
+    store: S3Server, submission: Submission, visit: Visit, wanted: str | None, first: int, end: int
+) -> None:
+    fetched: list[int] = []
+    client = upload_shipping.store()._client  # type: ignore[union-attr]
+    note = lambda parsed, **_: fetched.append(parsed["ContentLength"])  # noqa: E731
+    client.meta.events.register("after-call.s3.GetObject", note)
+    try:
+        answer = ask(visit, submission, wanted)
+        assert b"".join(answer.streaming_content) == BODY[first:end]
+    finally:
+        client.meta.events.unregister("after-call.s3.GetObject", note)
+    assert fetched == [end - first]
+    assert answer.status_code == (200 if wanted is None else 206)
+
+
+def test_a_missing_archive_is_told_before_the_first_byte(
+    store: S3Server, submission: Submission, visit: Visit
+) -> None:
+    default_storage.delete(submission.archive)
+    assert ask(visit, submission, "bytes=0-9").status_code == 409
+
+
+def test_a_store_that_does_not_answer_is_told(
+    store: S3Server, submission: Submission, visit: Visit
+) -> None:
+    store.client.delete_object(Bucket=BUCKET, Key=f"site/{submission.archive}")
+    store.client.delete_bucket(Bucket=BUCKET)
+    try:
+        answer = ask(visit, submission, "bytes=0-9")
+        assert answer.status_code == 503
+        assert "cannot be reached" in answer.content.decode()
+    finally:
+        store.client.create_bucket(Bucket=BUCKET)
