@@ -111,9 +111,9 @@ class ObjectStore:
             return None
 
     def read(self, name: str, *, first: int = 0, end: int | None = None) -> Iterator[bytes]:
-        """The bytes of an object, a megabyte at a time; with ``end``, those from ``first`` up to it.
+        """The bytes of an object, a megabyte at a time.
 
-        Nothing else of it is fetched.
+        With ``end`` those from ``first`` up to it; nothing else is fetched.
         """
         # an empty object has no range
         asked = {} if end is None else {"Range": f"bytes={first}-{end - 1}"}
