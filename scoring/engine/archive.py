@@ -156,8 +156,12 @@ def _list_zip(
         raise Refused.of(code, file=path.name) from error
     listing.size_bytes = os.fstat(listing.fd).st_size
     _check_size(listing.size_bytes, spec)
-    entries, problems = zipdir.read(listing.fd, max_entries=max_entries, example=example_name(spec))
-    listing.problems.extend(problems)
+    entries = zipdir.read(
+        listing.fd,
+        max_entries=max_entries,
+        example=example_name(spec),
+        problems=listing.problems,
+    )
     inflated = sum(e.size_bytes for e in entries)
     if inflated > spec.limits.archive_bytes:
         raise Refused.of(
@@ -194,7 +198,7 @@ def _list_folder(root: Path, listing: Listing, *, spec: TaskSpec, max_entries: i
             if not stat.S_ISREG(status.st_mode):
                 link = stat.S_ISLNK(status.st_mode)
                 kind = "a symbolic link" if link else "a device, socket or pipe"
-                listing.problems.add(Problem.of("member-not-regular", file=shown, kind=kind))
+                listing.problems.tell("member-not-regular", file=shown, kind=kind)
                 continue
             size = status.st_size
             listing.size_bytes += size
@@ -235,29 +239,28 @@ def _match(
         stem, dot, suffix = base.rpartition(".")
         patch_id = find_id(stem) if f"{dot}{suffix.lower()}" in RASTER_SUFFIXES else None
         if patch_id is None:
-            listing.problems.add(_unexpected(name, base, example))
+            if member.is_sound:  # the others have been told already
+                _tell_unexpected(listing.problems, name, base, example)
             continue
         if patch_id in by_id:
-            listing.problems.add(
-                Problem.of("duplicate-patch", file=name, id=patch_id, other=by_id[patch_id].name)
+            listing.problems.tell(
+                "duplicate-patch", file=name, id=patch_id, other=by_id[patch_id].name
             )
             continue
         if wanted and patch_id not in wanted:
             home = next((e.name for e in spec.elsewhere if e.has(patch_id)), None)
             if home is None:
-                listing.problems.add(Problem.of("unknown-patch", file=name, id=patch_id))
+                listing.problems.tell("unknown-patch", file=name, id=patch_id)
             else:
                 foreign.setdefault(home, []).append((patch_id, name))
             continue
         fits = member.size_bytes <= spec.limits.member_bytes
         if not fits:
-            listing.problems.add(
-                Problem.of(
-                    "member-too-large",
-                    file=name,
-                    size_bytes=member.size_bytes,
-                    limit_bytes=spec.limits.member_bytes,
-                )
+            listing.problems.tell(
+                "member-too-large",
+                file=name,
+                size_bytes=member.size_bytes,
+                limit_bytes=spec.limits.member_bytes,
             )
         member.id, member.is_sound = patch_id, member.is_sound and fits
         by_id[patch_id] = member
@@ -312,12 +315,13 @@ def _is_ignored(name: str, base: str) -> bool:
         lower in _IGNORED_NAMES
         or base.startswith("._")
         or lower.endswith(".aux.xml")
-        or "__MACOSX" in name.split("/")[:-1]
+        or ("__MACOSX" in name and "__MACOSX" in name.split("/")[:-1])
     )
 
 
-def _unexpected(name: str, base: str, example: str) -> Problem:
+def _tell_unexpected(problems: Findings, name: str, base: str, example: str) -> None:
     suffix = "." + base.lower().rpartition(".")[2]
     if suffix in _NESTED:
-        return Problem.of("member-nested-archive", file=name, format=suffix[1:])
-    return Problem.of("member-unexpected", file=name, example=example)
+        problems.tell("member-nested-archive", file=name, format=suffix[1:])
+    else:
+        problems.tell("member-unexpected", file=name, example=example)

@@ -116,6 +116,13 @@ class Findings:
         else:
             self.more += 1
 
+    def tell(self, code: str, *, file: str | None = None, **params: str | int) -> None:
+        """Build and keep one, or only count it: building ten thousands takes seconds."""
+        if len(self.listed) < LISTED_PROBLEMS:
+            self.listed.append(Problem.of(code, file=file, **params))
+        else:
+            self.more += 1
+
     def extend(self, problems: Iterable[Problem]) -> None:
         """Keep or count several."""
         for problem in problems:

@@ -17,11 +17,12 @@ import zlib
 from dataclasses import dataclass
 
 from scoring.engine import zipend
-from scoring.engine.problems import Problem, Refused
+from scoring.engine.problems import Findings, Refused
 from scoring.engine.zipend import damaged, pread
 
 MAX_NAME_BYTES = 1024
-DIRECTORY_BYTES_PER_ENTRY = 1024
+MAX_EXTRA_FIELDS = 64  # of an entry: honest ones have five at most
+DIRECTORY_BYTES_PER_ENTRY = 512  # on average; single names may be longer
 MAX_DEFLATE_RATIO = 1032  # deflate's own limit: 258 bytes for a little less than 2 bits
 STORED, DEFLATED = 0, 8
 
@@ -72,8 +73,11 @@ class _Central:
     is_sound: bool = True
 
 
-def read(fd: int, *, max_entries: int, example: str) -> tuple[list[Entry], list[Problem]]:
-    """Entries of the zip open as `fd`, in file order, and the problems of single entries.
+_Fault = tuple[str, dict[str, str | int]]  # a code of the catalogue, its parameters
+
+
+def read(fd: int, *, max_entries: int, example: str, problems: Findings) -> list[Entry]:
+    """Entries of the zip open as `fd`, in file order; `problems` gets those of single entries.
 
     `example` is a legal name, shown in messages. Raises Refused when the archive as a whole
     cannot be trusted. Nothing is inflated; time and memory are bounded by `max_entries`.
@@ -97,16 +101,14 @@ def read(fd: int, *, max_entries: int, example: str) -> tuple[list[Entry], list[
     directory = pread(fd, directory_bytes, directory_offset)
     if len(directory) != directory_bytes:
         raise Refused.of("archive-truncated")
-    problems: list[Problem] = []
     centrals = _directory(directory, count, problems, example)
+    del directory
     if len(centrals) < count:
-        return [], problems  # without all of their places, none can be checked
-    return _located(fd, centrals, directory_offset, problems), problems
+        return []  # without all of their places, none can be checked
+    return _located(fd, centrals, directory_offset, problems)
 
 
-def _directory(
-    directory: bytes, count: int, problems: list[Problem], example: str
-) -> list[_Central]:
+def _directory(directory: bytes, count: int, problems: Findings, example: str) -> list[_Central]:
     found: list[_Central] = []
     at = 0
     for _ in range(count):
@@ -129,16 +131,12 @@ def _directory(
         if extra_bytes:
             fields = _extra(directory[extra_at : extra_at + extra_bytes])
             if fields is None:
-                problems.append(
-                    Problem.of("member-header-mismatch", file=shown, what="extra field")
-                )
+                problems.tell("member-header-mismatch", file=shown, what="extra field")
                 continue
             unicode_name = fields.get(0x7075)
             wide = _zip64(fields.get(0x0001), size, compressed, offset, disk)
             if wide is None:
-                problems.append(
-                    Problem.of("member-header-mismatch", file=shown, what="extra field")
-                )
+                problems.tell("member-header-mismatch", file=shown, what="extra field")
                 continue
             size, compressed, offset, disk = wide
         if disk:
@@ -148,9 +146,9 @@ def _directory(
             attributes >> 16 if system in (3, 19) or attributes >> 28 == 0xA else 0,
             bool(attributes & _DOS_FOLDER), shown,
         )  # fmt: skip
-        problem = _entry_problem(central, unicode_name, example)
-        if problem is not None:
-            problems.append(problem)
+        fault = _entry_fault(central, unicode_name, example)
+        if fault is not None:
+            problems.tell(fault[0], file=central.name, **fault[1])
             central.is_sound = False
         found.append(central)
     if at != len(directory):
@@ -158,36 +156,33 @@ def _directory(
     return found
 
 
-def _entry_problem(entry: _Central, unicode_name: bytes | None, example: str) -> Problem | None:
+def _entry_fault(entry: _Central, unicode_name: bytes | None, example: str) -> _Fault | None:
     what = _unsafe_name(entry, unicode_name)
     if what is not None:
-        return Problem.of("member-name-unsafe", file=entry.name, what=what, example=example)
+        return "member-name-unsafe", {"what": what, "example": example}
     if entry.flags & (_FLAG_ENCRYPTED | _FLAG_STRONG_OR_MASKED) or entry.method == 99:
-        return Problem.of("member-encrypted", file=entry.name)
+        return "member-encrypted", {}
     if entry.method not in (STORED, DEFLATED):
         method = _METHODS.get(entry.method, f"method {entry.method}")
-        return Problem.of("member-method", file=entry.name, method=method)
+        return "member-method", {"method": method}
     if entry.flags & ~_FLAGS_KNOWN:
-        return Problem.of("member-method", file=entry.name, method=f"flags {entry.flags:#06x}")
+        return "member-method", {"method": f"flags {entry.flags:#06x}"}
     kind = entry.mode & 0o170000
     folder = entry.raw_name.endswith(b"/")
     if kind == 0o120000:
-        return Problem.of("member-not-regular", file=entry.name, kind="a symbolic link")
+        return "member-not-regular", {"kind": "a symbolic link"}
     if kind not in (0, 0o100000, 0o040000):
-        return Problem.of("member-not-regular", file=entry.name, kind="a device, socket or pipe")
+        return "member-not-regular", {"kind": "a device, socket or pipe"}
     if entry.size_bytes and (folder or kind == 0o040000 or entry.is_dos_folder):
-        return Problem.of("member-not-regular", file=entry.name, kind="a folder with content")
+        return "member-not-regular", {"kind": "a folder with content"}
     stored = entry.method == STORED
     if (stored and entry.size_bytes != entry.compressed_bytes) or not (
         entry.compressed_bytes * MAX_DEFLATE_RATIO >= entry.size_bytes
         and entry.compressed_bytes <= entry.size_bytes * 1.1 + 4096
     ):
-        return Problem.of(
-            "member-size-impossible",
-            file=entry.name,
-            compressed_bytes=entry.compressed_bytes,
-            size_bytes=entry.size_bytes,
-        )
+        return "member-size-impossible", {
+            "compressed_bytes": entry.compressed_bytes, "size_bytes": entry.size_bytes,
+        }  # fmt: skip
     return None
 
 
@@ -222,7 +217,7 @@ def _unsafe_name(entry: _Central, unicode_name: bytes | None) -> str | None:
         return "is absolute"
     if _DRIVE.match(name):
         return "holds a drive letter"
-    if ".." in name.split("/"):
+    if ".." in name and ".." in name.split("/"):
         return "leaves the archive with '..'"
     return None
 
@@ -230,11 +225,14 @@ def _unsafe_name(entry: _Central, unicode_name: bytes | None) -> str | None:
 def _extra(extra: bytes) -> dict[int, bytes] | None:
     """Extra fields by id; None when they do not parse. Padding of fewer than 4 zeros is legal."""
     fields: dict[int, bytes] = {}
-    at = 0
+    at = number = 0
     while at + 4 <= len(extra):
         key, size = struct.unpack_from("<2H", extra, at)
         at += 4
         if at + size > len(extra) or (key in (0x0001, 0x7075) and key in fields):
+            return None
+        number += 1
+        if number > MAX_EXTRA_FIELDS:
             return None
         fields[key] = extra[at : at + size]
         at += size
@@ -260,7 +258,7 @@ def _zip64(
 
 
 def _located(
-    fd: int, centrals: list[_Central], directory_offset: int, problems: list[Problem]
+    fd: int, centrals: list[_Central], directory_offset: int, problems: Findings
 ) -> list[Entry]:
     """Compare local headers and check that the entries tile [0, directory_offset)."""
     centrals.sort(key=lambda c: c.header_offset)
@@ -274,7 +272,7 @@ def _located(
             gap = central.header_offset - at
             if i == 0:
                 raise Refused.of("archive-prefix-bytes", count=gap)
-            problems.append(Problem.of("archive-hidden-bytes", file=central.name, count=gap))
+            problems.tell("archive-hidden-bytes", file=central.name, count=gap)
         head = pread(fd, _LOCAL.size + len(central.raw_name) + 64, central.header_offset)
         data_offset, what = _local(fd, head, central)
         if what is None and data_offset + central.compressed_bytes > after:
@@ -283,7 +281,7 @@ def _located(
         if what is None and central.flags & _FLAG_DESCRIPTOR:
             at, what = _descriptor(fd, central, at, after)
         if what is not None:
-            problems.append(Problem.of("member-header-mismatch", file=central.name, what=what))
+            problems.tell("member-header-mismatch", file=central.name, what=what)
             central.is_sound = False
             at = after
         entries.append(

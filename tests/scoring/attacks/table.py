@@ -128,25 +128,7 @@ def _zip64_elsewhere(w: World) -> bytes:
 
 def _many(w: World) -> bytes:
     """200,000 entries, ordinary in every other way."""
-    name = b"PRED_%06d.tif"
-    local, central, at = io.BytesIO(), io.BytesIO(), 0
-    for n in range(200_000):
-        head = struct.pack("<4s5H3L2H", b"PK\x03\x04", 20, 0, 0, 0, 33, 0, 0, 0, 15, 0)
-        local.write(head + name % n)
-        central.write(
-            struct.pack(
-                "<4s6H3L5H2L", b"PK\x01\x02", 20, 20, 0, 0, 0, 33, 0, 0, 0, 15, 0, 0, 0, 0, 0, at
-            )
-            + name % n
-        )
-        at += 45
-    body, directory = local.getvalue(), central.getvalue()
-    end = struct.pack(
-        "<4sQ2H2L4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, 200_000, 200_000, len(directory), at
-    )
-    end += struct.pack("<4sLQL", b"PK\x06\x07", 0, at + len(directory), 1)
-    end += struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0)
-    return body + directory + end
+    return zips.crowd(200_000, name=b"_PRED.tif")
 
 
 def _hidden_count(w: World) -> bytes:

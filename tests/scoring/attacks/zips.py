@@ -142,3 +142,24 @@ def archive(
         f["offset"], len(comment),
     )  # fmt: skip
     return bytes(body) + comment + suffix
+
+
+def crowd(count: int, *, name: bytes, extra: bytes = b"", flags: int = 0) -> bytes:
+    """An archive of many empty entries with numbered names, ordinary in every other way."""
+    local, central, at = bytearray(), bytearray(), 0
+    for n in range(count):
+        numbered = b"%06d" % n + name
+        head = struct.pack(
+            "<4s5H3L2H", b"PK\x03\x04", 20, flags, 0, 0, 33, 0, 0, 0, len(numbered), len(extra)
+        )
+        local += head + numbered + extra
+        central += struct.pack(
+            "<4s6H3L5H2L", b"PK\x01\x02", 20, 20, flags, 0, 0, 33, 0, 0, 0, len(numbered),
+            len(extra), 0, 0, 0, 0, at,
+        )  # fmt: skip
+        central += numbered + extra
+        at += len(head) + len(numbered) + len(extra)
+    end = struct.pack("<4sQ2H2L4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, count, count, len(central), at)
+    end += struct.pack("<4sLQL", b"PK\x06\x07", 0, at + len(central), 1)
+    end += struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0)
+    return bytes(local + central + end)
