@@ -156,7 +156,8 @@ def _remove(submission: Submission, *, now: datetime) -> bool:
     with transaction.atomic():
         gone = _unneeded().filter(pk=submission.pk).update(archive_removed_at=now)
         if gone:
-            transaction.on_commit(lambda: default_storage.delete(submission.archive))
+            # Robust: where the store does not answer, the file is an orphan for the next day.
+            transaction.on_commit(lambda: default_storage.delete(submission.archive), robust=True)
     return bool(gone)
 
 
