@@ -6,6 +6,7 @@ message depends on a label, so an invalid upload learns nothing about the hidden
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Iterable
@@ -42,8 +43,7 @@ def score(
     `store.StoreError`.
     """
     started_s = time.monotonic()
-    with store.PackedTruth.open(truth_path) as truth:
-        ids = truth.ids
+    ids = _ids_apart(Path(truth_path)) if isolate else _ids(truth_path)
     tell = Teller(on_progress, "scoring", len(ids))
     try:
         listing = archive.open_upload(upload_path, spec=spec, expected_ids=ids)
@@ -118,6 +118,38 @@ def _require_all(outcome: Outcome, ids: Iterable[str]) -> None:
     lost = set(ids) ^ outcome.digests.keys()
     if lost:
         raise RuntimeError(f"{len(lost)} patches were not decoded, the first is {min(lost)}")
+
+
+def _ids(truth_path: str | Path) -> tuple[str, ...]:
+    with store.PackedTruth.open(truth_path) as truth:
+        return truth.ids
+
+
+def _ids_apart(truth_path: Path) -> tuple[str, ...]:
+    """The patches of a packed truth, read in a process that ends with it.
+
+    Its index holds a digest and the number of runs of every mask; decoders inherit whatever this
+    process has ever read.
+    """
+    out, into = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            os.close(out)
+            with os.fdopen(into, "wb") as pipe:
+                pipe.write(json.dumps(_ids(truth_path)).encode())
+            code = 0
+        finally:
+            os._exit(code)
+    os.close(into)
+    with os.fdopen(out, "rb") as pipe:
+        data = pipe.read()
+    _, status = os.waitpid(pid, 0)
+    if status:
+        _ids(truth_path)  # no decoder will be forked: say here what is wrong
+        raise store.StoreError(truth_path.name, "its list of patches could not be read")
+    return tuple(json.loads(data))
 
 
 def _histogrammer(spec: TaskSpec) -> Count:

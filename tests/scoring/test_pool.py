@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import struct
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -182,3 +184,52 @@ def test_many_decoders_share_what_memory_there_is(tmp_path: Path) -> None:
         evidence_path=None, timeout_s=60, workers=64, memory_bytes=600 * 2**20,
     )  # fmt: skip
     assert isinstance(verdict, Scored), verdict
+
+
+REMEMBERING = """
+import json, os, sys
+from pathlib import Path
+from scoring.engine import pipeline, pool, store, spec as specs
+
+def holds(backwards):
+    pieces = []
+    with open("/proc/self/maps") as maps, open("/proc/self/mem", "rb", 0) as memory:
+        for line in maps:
+            begin, end = (int(n, 16) for n in line.split()[0].split("-"))
+            if line.split()[1].startswith("rw"):
+                memory.seek(begin)
+                pieces.append(memory.read(end - begin))
+    data = b"".join(pieces)
+    return sum(needle[::-1].encode() in data for needle in backwards)
+
+truth, upload, backwards, found = sys.argv[1], sys.argv[2], sys.argv[3].split(","), sys.argv[4]
+serve = pool._serve
+def served(*lane):
+    Path(found, str(os.getpid())).write_text(str(holds(backwards)))
+    serve(*lane)
+pool._serve = served
+pipeline.score(spec=specs.load("flair-1"), truth_path=truth, upload_path=upload, workers=1)
+with store.PackedTruth.open(truth):
+    print(holds(backwards))
+"""
+
+
+def test_a_decoders_memory_holds_nothing_of_the_truth(
+    upload: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """The truth's index has a digest of every mask: guesses can be checked against it."""
+    truth, archive = upload
+    data = truth.read_bytes()
+    offset, length = struct.unpack("<QQ", data[-24:-8])
+    digests = [
+        row[6] for row in json.loads(zlib.decompress(data[offset : offset + length]))["patches"]
+    ]
+    backwards = ",".join(d[::-1] for d in digests)
+    done = subprocess.run(
+        [sys.executable, "-c", REMEMBERING, truth, archive, backwards, tmp_path],
+        cwd=ROOT, capture_output=True, timeout=60, check=True,
+    )  # fmt: skip
+    assert int(done.stdout) == len(digests)  # the scorer has them, so they can be found
+    # Those that were still preparing when all was done have left nothing, or an empty file.
+    decoders = [path.read_text() for path in tmp_path.iterdir()]
+    assert {found for found in decoders if found} == {"0"}
