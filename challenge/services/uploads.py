@@ -334,6 +334,10 @@ def sweep(*, now: datetime | None = None) -> Swept:
         except Refusal as refusal:
             log.info("upload %s not finished: %s", upload.id, refusal.code)
             continue
+        except Exception:
+            # A store that breaks on one must not keep the sweep from the others.
+            log.exception("could not finish upload %s", upload.id)
+            continue
         finished += 1
     return Swept(
         expired=expired,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import os
@@ -230,7 +231,14 @@ def test_nothing_unverified_leaves(tus: Tus, s3: S3Server) -> None:
     wrong = "sha256 " + "A" * 43 + "="
     assert tus.patch(path, BODY, offset=0, Upload_Checksum=wrong) == 460
     assert (tus.offset(path), s3.unfinished()) == (0, [])
-    assert tus.patch(path, BODY, offset=0) == 204
+    half = BODY[: 3 * PART]
+    digest = base64.b64encode(hashlib.sha256(half).digest()).decode()
+    assert tus.patch(path, half, offset=0, Upload_Checksum=f"sha256 {digest}") == 204
+    assert s3.parts() == [PART, PART, PART]
+    # What comes on top and is wrong goes; what was verified before is up there and stays.
+    assert tus.patch(path, BODY[3 * PART :], offset=3 * PART, Upload_Checksum=wrong) == 460
+    assert tus.offset(path) == 3 * PART
+    assert tus.patch(path, BODY[3 * PART :], offset=3 * PART) == 204
     wait_for(lambda: row(path).sha256 == SHA256)
 
 
