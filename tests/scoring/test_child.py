@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from scoring.engine import child, store
+from scoring.engine import child, feeding, pipeline, store
+from scoring.engine.ledger import Ledger
 from scoring.engine.verdicts import Broken, Progress, Rejected, Scored, Valid
 from tests.scoring.attacks import tiffs, zips
 from tests.scoring.attacks.world import IDS, NAMES, World, class_map
@@ -107,6 +108,27 @@ def test_a_link_in_a_folder_is_refused(world: World, tmp_path: Path) -> None:
     )
     assert isinstance(verdict, Rejected)
     assert ("member-not-regular", NAMES[0]) in {(p.code, p.file) for p in verdict.problems}
+
+
+@pytest.mark.parametrize("asked", ["score", "check"])
+def test_a_patch_that_was_never_decoded_is_no_score(
+    asked: str, world: World, truth: Path, upload: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the feeding of decoders gets wrong, it cannot become a score over fewer patches."""
+    run = feeding.Inline.run
+
+    def forgetful(self: feeding.Inline, ledger: Ledger) -> None:
+        members = self._listing.members
+        self._listing.members = members[:-1]
+        run(self, ledger)
+        self._listing.members = members
+
+    monkeypatch.setattr(feeding.Inline, "run", forgetful)
+    with pytest.raises(RuntimeError, match=f"1 patches were not decoded, the first is {IDS[-1]}"):
+        if asked == "score":
+            pipeline.score(spec=world.spec, truth_path=truth, upload_path=upload, isolate=False)
+        else:
+            pipeline.validate(spec=world.spec, upload_path=upload, expected_ids=IDS, isolate=False)
 
 
 def test_a_check_needs_no_truth(world: World, upload: Path) -> None:
