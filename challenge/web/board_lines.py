@@ -196,7 +196,7 @@ def finish(kept: str, *, team_id: int | None, as_of: datetime | None) -> SafeStr
         local = timezone.localtime(at).date()
         if local not in days:
             days[local] = formats.date_format(local, SHORT_DAY_FORMAT)
-        return f'<time datetime="{at:%Y-%m-%dT%H:%M:%SZ}">{days[local]}</time>'
+        return f'<time datetime="{at.isoformat()[:19]}Z">{days[local]}</time>'
 
     filled = DAY.sub(day, kept).replace(AS_OF, clock(as_of, "short"), 1)
     at = -1 if team_id is None else filled.find(f' data-line="{team_id}"')

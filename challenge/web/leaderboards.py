@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 from django.core.cache import cache
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.core.serializers.json import DjangoJSONEncoder
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.utils import timezone
@@ -113,12 +116,25 @@ def as_json(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
     unchanged = get_conditional_response(request, etag=tag)
     if unchanged is not None:
         return unchanged
+    as_of = phase.ranked_at.isoformat() if phase.ranked_at else ""
+    text = _kept(
+        _tag(leaderboard.state(phase, user=user), phase.challenge, "json", as_of),
+        lambda: _json(phase, user=user),
+    )
+    response = HttpResponse(text, content_type="application/json")
+    response["ETag"] = tag
+    patch_cache_control(response, no_cache=True, private=user.is_authenticated)
+    return response
+
+
+def _json(phase: Phase, *, user: Any) -> str:
+    """Return all lines with their figures; nothing in it hangs on who asks but the terms."""
     found = leaderboard.board(phase, user=user)
     by_domain = board_domains.of_board(found)
     names = geography.domain_names(phase.challenge.facts)
-    response = JsonResponse(
+    return json.dumps(
         {
-            "phase": f"{slug}/{phase_slug}",
+            "phase": f"{phase.challenge.slug}/{phase.slug}",
             "visible": found.visible,
             "as_of": found.as_of,
             "classes": [{"key": one.key, "name": one.name} for one in found.classes],
@@ -128,11 +144,21 @@ def as_json(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
                 for line in boards.records(found)
             ],
         },
-        json_dumps_params={"ensure_ascii": False, "separators": (",", ":")},
+        ensure_ascii=False,
+        separators=(",", ":"),
+        cls=DjangoJSONEncoder,
     )
-    response["ETag"] = tag
-    patch_cache_control(response, no_cache=True, private=user.is_authenticated)
-    return response
+
+
+def _kept(name: str, make: Callable[[], str]) -> str:
+    """Return a text that is made once and kept, packed, for some minutes."""
+    key = f"board-{name}"
+    packed: bytes | None = cache.get(key)
+    if packed is not None:
+        return zlib.decompress(packed).decode()
+    text = make()
+    cache.set(key, zlib.compress(text.encode(), level=1), TABLE_KEPT_S)
+    return text
 
 
 def _table(request: HttpRequest, phase: Phase) -> SafeString:
@@ -145,13 +171,8 @@ def _table(request: HttpRequest, phase: Phase) -> SafeString:
     user: Any = request.user
     keys = [one.key for one in leaderboard.classes_of(phase)]
     choice = boards.Choice.of(request.GET, keys=keys)
-    key = f"board-{_tag(leaderboard.state(phase, user=user), phase.challenge, repr(choice))}"
-    usual = choice.ascending == (choice.sort in boards.ASCENDING_FIRST)
-    keep = usual and not choice.search and choice.page <= KEPT_PAGES
-    packed: bytes | None = cache.get(key) if keep else None
-    if packed is not None:
-        kept = zlib.decompress(packed).decode()
-    else:
+
+    def make() -> str:
         found = leaderboard.board(phase, user=user)
         context = {
             "board": found,
@@ -160,9 +181,12 @@ def _table(request: HttpRequest, phase: Phase) -> SafeString:
             "table": boards.table(found, choice=choice),
             "choice": choice,
         }
-        kept = render_to_string("web/parts/board.html", context)
-        if keep:
-            cache.set(key, zlib.compress(kept.encode(), level=1), TABLE_KEPT_S)
+        return render_to_string("web/parts/board.html", context)
+
+    usual = choice.ascending == (choice.sort in boards.ASCENDING_FIRST)
+    keep = usual and not choice.search and choice.page <= KEPT_PAGES
+    name = _tag(leaderboard.state(phase, user=user), phase.challenge, repr(choice))
+    kept = _kept(name, make) if keep else make()
     return board_lines.finish(kept, team_id=pages.my_team_id(phase), as_of=phase.ranked_at)
 
 

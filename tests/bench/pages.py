@@ -68,7 +68,10 @@ def visits(site: World) -> list[Visit]:
         Visit("leaderboard, signed in", BOARD, signed_in=True, is_board=True),
         Visit("leaderboard, last page", f"{BOARD}?page=5", is_board=True),
         Visit("leaderboard, by class", f"{BOARD}?sort=building", is_board=True),
+        # an order turned around is printed each time, as every first look at an order is
+        Visit("leaderboard, first look", f"{BOARD}?sort=building&up=1", is_board=True),
         Visit("leaderboard, search", f"{BOARD}?q=unet", is_board=True),
+        Visit("leaderboard, JSON", BOARD.removesuffix("/") + ".json"),
         Visit("API leaderboard", API_BOARD, is_board=True),
         Visit("submission", site.submission, signed_in=True),
     ]
