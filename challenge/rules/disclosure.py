@@ -22,6 +22,9 @@ from typing import Any
 from challenge.rules.windows import Window, place
 
 OPEN_DECIMALS = 4
+# Precision divides by what was predicted, which the participant chooses: of a class predicted on
+# one pixel it is that pixel's label. Below this share of all pixels it waits for the close.
+PRECISION_FROM_SHARE = 0.01
 # Stands for the close of a phase that has none.
 NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 
@@ -188,7 +191,8 @@ def disclose(card: Mapping[str, Any], *, terms: Terms) -> dict[str, Any]:
 
     Always: spec, engine version, patches, pixels, miou and its interval, whole seconds (rounded
     up), notes, predicted frequencies (both tell of the upload alone). From ``classes`` on:
-    overall accuracy, mean F1, per-class figures. From ``domains`` on: per-domain mIoU and IoUs.
+    overall accuracy, mean F1, per-class figures (precision of classes that were predicted on
+    more than a little). From ``domains`` on: per-domain mIoU and IoUs.
     ``full``: the row-normalised matrix ``confusion_rows`` (null rows: no such truth). Counts
     (``confusion``, ``truth_pixels``, domains' matrices) only once the phase is closed.
     """
@@ -211,7 +215,7 @@ def disclose(card: Mapping[str, Any], *, terms: Terms) -> dict[str, Any]:
         shown["overall_accuracy"] = figure(card.get("overall_accuracy"), terms=terms)
         shown["mean_f1"] = figure(card.get("mean_f1"), terms=terms)
         shown["classes"] = [
-            _class_line(line, class_intervals, position, terms)
+            _class_line(line, class_intervals, position, terms, pixels=card.get("pixels") or 0)
             for position, line in enumerate(card.get("classes") or [])
         ]
     if terms.domains:
@@ -240,8 +244,15 @@ def row_shares(row: list[int], *, terms: Terms) -> list[float] | None:
 
 
 def _class_line(
-    line: Mapping[str, Any], intervals: list[Any], position: int, terms: Terms
+    line: Mapping[str, Any],
+    intervals: list[Any],
+    position: int,
+    terms: Terms,
+    *,
+    pixels: int,
 ) -> dict[str, Any]:
+    is_coarse = (line.get("predicted_pixels") or 0) >= PRECISION_FROM_SHARE * pixels
+    precision = line.get("precision") if is_coarse or terms.decimals is None else None
     shown = {
         "id": line["id"],
         "name": line.get("name"),
@@ -249,7 +260,7 @@ def _class_line(
         "iou_interval": pair(
             intervals[position] if position < len(intervals) else None, terms=terms
         ),
-        "precision": figure(line.get("precision"), terms=terms),
+        "precision": figure(precision, terms=terms),
         "recall": figure(line.get("recall"), terms=terms),
         "f1": figure(line.get("f1"), terms=terms),
         "predicted_pixels": line.get("predicted_pixels"),

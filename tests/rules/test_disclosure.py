@@ -53,6 +53,19 @@ def test_while_open_no_count_of_true_pixels_leaves(viewer: Viewer) -> None:
     assert "confusion" not in json.dumps(shown).replace("confusion_rows", "")
 
 
+@pytest.mark.parametrize("viewer", list(Viewer))
+def test_while_open_precision_tells_no_label_of_a_chosen_pixel(viewer: Viewer) -> None:
+    """A class predicted on one pixel has a precision of 1 or 0: the label of that pixel."""
+    card = make_card(0.5, pixels=100_000)
+    few, enough = card["classes"][0], card["classes"][1]
+    few |= {"predicted_pixels": 1, "precision": 1.0}
+    enough["predicted_pixels"] = 1_000
+    shown = disclosure.disclose(card, terms=terms(viewer))["classes"]
+    assert (shown[0]["precision"], shown[1]["precision"]) == (None, 0.7123)
+    told = disclosure.disclose(card, terms=terms(viewer, now=CLOSES))["classes"]
+    assert told[0]["precision"] == 1.0
+
+
 @pytest.mark.parametrize(
     ("detail", "keys"),
     [
