@@ -258,18 +258,18 @@ def whisker(
         return mark_safe("")
     if value < start:
         return mark_safe(
-            '<svg class="whisker" viewBox="0 0 100 18" aria-hidden="true">'
+            '<svg class="whisker" viewBox="0 0 120 18" aria-hidden="true">'
             '<path class="off" d="M9 4L3 9L9 14"/></svg>'
         )
 
     def place(at: float) -> float:
-        return round(4 + 92 * max(0.0, min(1.0, (at - start) / (stop - start))), 1)
+        return round(4 + 112 * max(0.0, min(1.0, (at - start) / (stop - start))), 1)
 
     line = ""
     if low is not None and high is not None:
         left, right = place(low), place(high)
         line = f'<path d="M{left} 9H{right}M{left} 5V13M{right} 5V13"/>'
     return mark_safe(
-        '<svg class="whisker" viewBox="0 0 100 18" aria-hidden="true">'
+        '<svg class="whisker" viewBox="0 0 120 18" aria-hidden="true">'
         f'{line}<circle cx="{place(value)}" cy="9" r="3"/></svg>'
     )

@@ -24,7 +24,9 @@ from challenge.selectors.leaderboard import Board, Reference, Row
 from challenge.templatetags.flair import SHORT_DAY_FORMAT, clock, decimal_text, percent, whisker
 
 SHADES = 10
-WHISKER_LEFT_OUT = 4  # one line in so many
+# The weak end of a board, one line in so many, must not press all others together: whiskers and
+# shades begin above it.
+LEFT_OUT = 4
 TAGS = {
     "baseline": _("baseline"),
     "published-podium": _("podium"),
@@ -152,7 +154,7 @@ def _reference(one: Reference) -> Line:
 
 
 def html(lines: Sequence[Line], *, keys: Sequence[str], in_order: bool) -> SafeString:
-    """Print the table's rows, each class column shaded between its least and its most.
+    """Print the table's rows, each class column shaded on a scale of its own.
 
     ``in_order`` (by mIoU) draws a line under each group of teams that cannot be told apart.
     """
@@ -266,19 +268,18 @@ def _scale(lines: Iterable[Line]) -> tuple[float, float]:
     lows = sorted(min(values) for values in ranges if values)
     if not lows:
         return 0.0, 1.0
-    # the weak end of a board must not press all others together: it lies beyond the edge
-    return lows[len(lows) // WHISKER_LEFT_OUT], max(max(values) for values in ranges if values)
+    return lows[len(lows) // LEFT_OUT], max(max(values) for values in ranges if values)
 
 
 def _range(values: Iterable[float | None]) -> tuple[float, float]:
-    known = [value for value in values if value is not None]
-    return (min(known), max(known)) if known else (0.0, 0.0)
+    known = sorted(value for value in values if value is not None)
+    return (known[len(known) // LEFT_OUT], known[-1]) if known else (0.0, 0.0)
 
 
 def _shade(value: float | None, low: float, high: float) -> str:
     if value is None or high <= low:
         return "class"
-    return f"class q{min(SHADES - 1, int((value - low) / (high - low) * SHADES))}"
+    return f"class q{min(SHADES - 1, max(0, int((value - low) / (high - low) * SHADES)))}"
 
 
 def _percent(value: float | None, point: str) -> str:

@@ -154,14 +154,24 @@ class Photographer:
 
 
 def save(page: Page, path: Path, *, whole: bool) -> None:
-    """Write a picture with a palette of 256 colours: a quarter of the bytes, alike to the eye."""
+    """Write a picture with few colours, alike to the eye: 256 as PNG, 64 as WebP, half as large."""
     path.parent.mkdir(parents=True, exist_ok=True)
     picture = Image.open(io.BytesIO(page.screenshot(full_page=whole))).convert("RGB")
-    picture.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+    if path.suffix == ".webp":
+        few = picture.quantize(64, dither=Image.Dither.NONE).convert("RGB")
+        few.save(path, lossless=True, method=6)
+    else:
+        picture.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def take_pages(
-    photographer: Photographer, folder: Path, *, language: str, only: str, themes: tuple[str, ...]
+    photographer: Photographer,
+    folder: Path,
+    *,
+    language: str,
+    only: str,
+    themes: tuple[str, ...],
+    suffix: str,
 ) -> None:
     """Take every page at both widths in each theme."""
     wanted = [shot for shot in PAGES if only in ("", shot.name)]
@@ -172,7 +182,7 @@ def take_pages(
                     for shot in wanted:
                         if shot.who == who:
                             whole = Shot(**{**vars(shot), "width_px": width_px})
-                            path = folder / f"{shot.name}-{width_px}-{theme}.png"
+                            path = folder / f"{shot.name}-{width_px}-{theme}{suffix}"
                             photographer.take(page, whole, path)
 
 
@@ -183,12 +193,18 @@ def main() -> None:
     parser.add_argument("--language", default="en", choices=("en", "fr"))
     parser.add_argument("--only", default="", help="one page's name")
     parser.add_argument("--theme", choices=THEMES, help="one theme alone")
+    parser.add_argument("--png", action="store_true", help="PNG in place of WebP")
     chosen = parser.parse_args()
     themes = (chosen.theme,) if chosen.theme else THEMES
     with picture_site.opened() as (site, found), chromium() as browser:
         photographer = Photographer(browser, site, found)
         take_pages(
-            photographer, chosen.folder, language=chosen.language, only=chosen.only, themes=themes
+            photographer,
+            chosen.folder,
+            language=chosen.language,
+            only=chosen.only,
+            themes=themes,
+            suffix=".png" if chosen.png else ".webp",
         )
         if chosen.folder == IMAGES / "pages" and not chosen.only:
             for shot in DOCUMENTS:
