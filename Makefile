@@ -109,6 +109,11 @@ bench-pages: install chromium ## Measure the pages: 1,000 teams, Lighthouse, rea
 	printf '\n'; $(BIN)/python -m pytest -q -s tests/uploads/test_starvation.py || missed=1; \
 	exit $$missed
 
+.PHONY: pictures
+pictures: install chromium ## Take pictures of every page (390 and 1440 px, light and dark) into docs/images
+	$(SAY) "The pages, one by one"
+	@CHROMIUM_PATH="$$(bash .ci/chromium --path)" $(BIN)/python -m tests.web.screenshots
+
 .PHONY: fuzz
 fuzz: install ## Throw 20,000 altered archives and rasters at the scorer
 	$(SAY) "Fuzzing the scoring engine"
