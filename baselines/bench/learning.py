@@ -83,8 +83,8 @@ def _run(root: Path, *, quick: bool, on_line: Callable[[str], None]) -> dict[tup
     seeds = SEEDS[:1] if quick else SEEDS
     # The longest first, so that the last core isn't left with one of them alone.
     wanted = [("utt", seed) for seed in seeds]
-    wanted += [] if quick else [("utt_misaligned", seed) for seed in seeds[:2]]
-    wanted += [] if quick else [("near_utt", 1), ("near_utt_without_collapsed", 1)]
+    ablations = ("utt_misaligned", "near_utt", "near_utt_without_collapsed")
+    wanted += [] if quick else [(name, seeds[0]) for name in ablations]
     wanted += [(name, seed) for name in ("unet", "utae") for seed in seeds]
     shuffled = [(SHUFFLED, seed) for seed in seeds]
 
