@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -171,8 +172,32 @@ def test_a_linked_folder_is_not_followed(spec: specs.TaskSpec, tmp_path: Path) -
 
 
 def test_a_path_that_does_not_exist(spec: specs.TaskSpec, tmp_path: Path) -> None:
-    with pytest.raises(Refused, match="no such file"):
+    with pytest.raises(Refused, match="no such file") as refused:
         archive.open_upload(tmp_path / "none.zip", spec=spec)
+    assert refused.value.problem.code == "path-missing"
+
+
+@pytest.mark.parametrize("form", ["folder", "zip"])
+def test_a_file_that_shrinks_after_it_was_listed_is_named(
+    form: str, spec: specs.TaskSpec, tmp_path: Path
+) -> None:
+    path = tmp_path / "upload"
+    if form == "folder":
+        path.mkdir()
+        shrinking = path / "PRED_061713.tif"
+        shrinking.write_bytes(b"x" * 99)
+    else:
+        shrinking = path
+        path.write_bytes(zips.archive([zips.Item(b"PRED_061713.tif", b"x" * 99, method=0)]))
+    listing = archive.open_upload(path, spec=spec, expected_ids=("061713",))
+    (member,) = listing.members
+    assert listing.read(member) == b"x" * 99
+    os.truncate(shrinking, 60)
+    with pytest.raises(Refused) as refused:
+        listing.read(member)
+    assert refused.value.problem.code == "file-unreadable"
+    assert refused.value.problem.file == "PRED_061713.tif"
+    listing.close()
 
 
 @pytest.mark.skipif(shared_data() is None, reason="the shared sample data are not here")

@@ -207,3 +207,11 @@ def test_the_official_sample_is_decoded_as_gdal_does() -> None:
         worker.decode(task, stored, out, use_gdal=True)
         assert np.array_equal(own, out[: 2**18])
     listing.close()
+
+
+def test_a_raster_lying_on_its_side_is_told_so() -> None:
+    data = tiffs.handmade(np.zeros((64, 96), dtype=np.uint8))
+    with pytest.raises(Refused, match="64 × 96") as refused:
+        tiff.layout(data, height_px=96, width_px=64)
+    assert refused.value.problem.code == "raster-transposed"
+    assert tiff.layout(data, height_px=64, width_px=96).block_width_px == 96
