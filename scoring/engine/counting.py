@@ -77,14 +77,24 @@ class PatchCounter:
                 f"prediction is {prediction.dtype}{prediction.shape}, not uint8{shape}"
             )
         record, n_runs = self._truth.read_record(patch_id)
+        counts = self._counts(record, n_runs, prediction)
+        if int(counts.sum()) == prediction.size:
+            return PatchCounts(counts, {})
+        # A second look at shared memory could find other values than the first, and pixels that
+        # were never counted would vanish: from here on nobody else writes.
+        still = prediction.copy()
+        counts = self._counts(record, n_runs, still)
+        return PatchCounts(counts, _outside(still, n_classes=self._n_classes))
+
+    def _counts(
+        self, record: bytes, n_runs: int, prediction: NDArray[np.uint8]
+    ) -> NDArray[np.int64]:
+        """int64[n_labels, n_classes]."""
         if n_runs:
             table = self._run(record, n_runs, prediction)
         else:
             table = _tabulate(record, prediction, n_labels=len(self._truth.label_values))
-        counts = table[:, : self._n_classes].copy()
-        if int(counts.sum()) == prediction.size:
-            return PatchCounts(counts, {})
-        return PatchCounts(counts, _outside(prediction, n_classes=self._n_classes))
+        return table[:, : self._n_classes].copy()
 
     def _run(self, record: bytes, n_runs: int, prediction: NDArray[np.uint8]) -> NDArray[np.int64]:
         """int64[n_labels, lanes]."""

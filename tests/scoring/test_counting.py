@@ -95,6 +95,34 @@ def test_no_value_is_dropped_silently(tmp_path: Path, value: int) -> None:
     assert int(found.counts.sum()) + sum(expected.values()) == prediction.size
 
 
+@pytest.mark.parametrize("when", ["counted", "listed"])
+def test_pixels_that_change_while_they_are_read_do_not_vanish(
+    when: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A decoder taken over could show a value that is no class and then take it away."""
+    spec = specs.load("flair-1")
+    pair = synthetic.pair(spec, seed=1)
+    prediction = pair.prediction.copy()
+    prediction[100:110, 7:19] = 255
+    count, outside = counting.PatchCounter._counts, counting._outside
+
+    def counted(self: counting.PatchCounter, *patch: Any) -> Any:
+        found = count(self, *patch)
+        if when == "counted":
+            prediction[:] = 0
+        return found
+
+    def listed(pixels: Any, *, n_classes: int) -> dict[int, int]:
+        prediction[:] = 0
+        return outside(pixels, n_classes=n_classes)
+
+    monkeypatch.setattr(counting.PatchCounter, "_counts", counted)
+    monkeypatch.setattr(counting, "_outside", listed)
+    found = _counted(tmp_path, spec, pair.mask, prediction)
+    assert int(found.counts.sum()) + sum(found.outside.values()) == prediction.size
+    assert found.outside == ({} if when == "counted" else {255: 120})
+
+
 def test_a_mask_of_one_label_and_runs_beyond_sixteen_bits(tmp_path: Path) -> None:
     spec = specs.load("flair-1")
     mask = np.full((512, 512), 19, dtype=np.uint8)
