@@ -187,16 +187,15 @@ def _sorted(found: list[Entrant], choice: Choice) -> list[Entrant]:
     def value(one: Entrant) -> Any:
         if choice.sort == "miou":
             return one.miou
-        published = isinstance(one, Reference)
-        if choice.sort == "team":
-            return (one.name if isinstance(one, Reference) else one.team).casefold()
-        if choice.sort == "date":
-            return None if published else one.created_at
-        if choice.sort == "entries":
-            return None if published else one.submission_count
-        if choice.sort == "rank":
-            return None if published else one.rank
-        return one.class_ious.get(choice.sort)
+        if isinstance(one, Reference):
+            return one.name.casefold() if choice.sort == "team" else one.class_ious.get(choice.sort)
+        known = {
+            "team": one.team.casefold(),
+            "date": one.created_at,
+            "entries": one.submission_count,
+            "rank": one.rank,
+        }
+        return known[choice.sort] if choice.sort in known else one.class_ious.get(choice.sort)
 
     by_miou = sorted(found, key=lambda one: -(one.miou or 0.0))
     keyed = [(value(one), one) for one in by_miou]

@@ -135,7 +135,8 @@ def problems(evaluation: Evaluation) -> tuple[list[str], list[str]]:
     ]
     kinds = Counter(problem.code for problem in found)
     seen: Counter[str] = Counter()
-    first, rest = [], []
+    first: list[str] = []
+    rest: list[str] = []
     for problem in found:
         seen[problem.code] += 1
         # one line alone is not worth folding

@@ -182,8 +182,9 @@
         }
         if (weights.value !== kind) return undefined; // chosen anew meanwhile
         broken.hidden = true;
-        if (!domains.options.length) {
-          domains.append(...all.domains.map((one, at) => new Option(one.name, String(at))));
+        if (!domains.dataset.filled) {
+          domains.dataset.filled = "1";
+          domains.replaceChildren(...all.domains.map((one, at) => new Option(one.name, String(at))));
         }
       }
       domainBox.hidden = kind !== "one-domain";
