@@ -109,7 +109,7 @@ def frame(
         acts.append(
             {
                 "url": reverse("web:training", args=[challenge.slug]),
-                "title": gettext("Baselines"),
+                "title": gettext("Training runs"),  # a page of the challenge may be "Baselines"
                 "current": current == "training",
             }
         )

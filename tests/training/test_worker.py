@@ -130,4 +130,9 @@ def test_what_cannot_be_trained_fails_with_its_reason_and_a_run_is_cancelled_whi
     (told,) = training.workers()
     assert told.present
     assert told.data_roots == [DATA_ROOT]
-    assert {one["name"] for one in told.recipes} == {"tiny-unet", "tiny-utae", "tiny-utt"}
+    assert {one["name"] for one in told.recipes} == {
+        "tiny-demo",
+        "tiny-unet",
+        "tiny-utae",
+        "tiny-utt",
+    }
