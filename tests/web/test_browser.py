@@ -20,10 +20,11 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.core.management import call_command
 from django.db import connection
+from django.utils import timezone
 from playwright.sync_api import Browser, Page, expect
 from pytest_django import DjangoDbBlocker
 
-from challenge.models import Submission, User
+from challenge.models import Evaluation, Phase, Submission, Team, User
 from challenge.services import webhooks
 from scoring.engine import spec as specs
 from scoring.engine.archive import open_upload
@@ -325,6 +326,55 @@ def test_the_board_sorts_searches_and_weighs_in_the_page(world: World, browser: 
     expect(references).to_be_hidden()
     expect(page.locator(".progress-slot svg")).to_be_visible(timeout=WAIT_MS)
     assert complaints == []
+    context.close()
+
+
+WATCH_SHIFTS = """() => {
+    window.shifted = 0;
+    new PerformanceObserver((list) => {
+        for (const one of list.getEntries()) if (!one.hadRecentInput) window.shifted += one.value;
+    }).observe({ type: "layout-shift" });
+}"""
+
+
+@pytest.mark.parametrize("width_px", [390, 1440])
+def test_nothing_jumps_when_news_arrive(world: World, browser: Browser, width_px: int) -> None:
+    """From the queue to the last patch the page's parts stay where they are."""
+    practice = Phase.objects.get(challenge__slug="flair-1", slug="practice")
+    team = Team.objects.get(pk=world.team)
+    now = timezone.now()
+    made = committed(lambda: seed.submit(team, practice, method=f"Steady {width_px}", at=now))
+    evaluation = Evaluation.objects.filter(submission=made)
+    context, page, complaints = open_page(browser, world.url, width_px=width_px)
+    sign_in(page, "ada@example.org", seed.PASSWORD)
+    page.goto(f"/submissions/{made.pk}/")
+    expect(page.locator("#where")).to_have_text("Waiting its turn")
+    page.wait_for_load_state("networkidle")
+    page.evaluate(WATCH_SHIFTS)
+    begun = {"state": "scoring", "attempt": 1, "started_at": now, "lease_until": now}
+    for changes, text in (
+        (begun | {"stage": "checking"}, "Checking the archive"),
+        ({"stage": "scoring", "patches_done": 9, "patches_total": 48}, "9 of 48 patches"),
+        ({"patches_done": 48}, "48 of 48 patches"),
+    ):
+        committed(lambda changes=changes: evaluation.update(**changes))  # type: ignore[misc]
+        expect(page.locator(".live")).to_contain_text(text, timeout=WAIT_MS)
+    assert page.evaluate("window.shifted") < 0.01
+    assert complaints == []
+    context.close()
+    committed(evaluation.delete)
+
+
+@pytest.mark.parametrize("width_px", [390, 1440])
+def test_the_boards_chart_moves_nothing(world: World, browser: Browser, width_px: int) -> None:
+    context, page, _complaints = open_page(browser, world.url, width_px=width_px)
+    page.goto("/challenges/flair-1/test/leaderboard/")
+    page.wait_for_load_state("networkidle")
+    page.evaluate(WATCH_SHIFTS)
+    page.locator(".progress-slot").scroll_into_view_if_needed()
+    expect(page.locator(".progress-slot svg")).to_be_visible(timeout=WAIT_MS)
+    page.wait_for_timeout(300)
+    assert page.evaluate("window.shifted") < 0.01
     context.close()
 
 
