@@ -154,14 +154,14 @@ class Photographer:
 
 
 def save(page: Page, path: Path, *, whole: bool) -> None:
-    """Write a picture with few colours, alike to the eye: 256 as PNG, 64 as WebP, half as large."""
+    """Write a picture with a palette of 256 colours: a quarter of the bytes, alike to the eye."""
     path.parent.mkdir(parents=True, exist_ok=True)
     picture = Image.open(io.BytesIO(page.screenshot(full_page=whole))).convert("RGB")
+    few = picture.quantize(256, dither=Image.Dither.NONE)
     if path.suffix == ".webp":
-        few = picture.quantize(64, dither=Image.Dither.NONE).convert("RGB")
-        few.save(path, lossless=True, method=6)
+        few.convert("RGB").save(path, lossless=True, method=6)
     else:
-        picture.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+        few.save(path, optimize=True)
 
 
 def take_pages(
@@ -174,7 +174,8 @@ def take_pages(
     suffix: str,
 ) -> None:
     """Take every page at both widths in each theme."""
-    wanted = [shot for shot in PAGES if only in ("", shot.name)]
+    names = only.split(",")
+    wanted = [shot for shot in PAGES if only == "" or shot.name in names]
     for width_px in WIDTHS_PX:
         for theme in themes:
             for who in dict.fromkeys(shot.who for shot in wanted):
@@ -191,7 +192,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", nargs="?", type=Path, default=IMAGES / "pages")
     parser.add_argument("--language", default="en", choices=("en", "fr"))
-    parser.add_argument("--only", default="", help="one page's name")
+    parser.add_argument("--only", default="", help="names of pages, by commas")
     parser.add_argument("--theme", choices=THEMES, help="one theme alone")
     parser.add_argument("--png", action="store_true", help="PNG in place of WebP")
     chosen = parser.parse_args()
