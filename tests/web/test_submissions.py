@@ -207,6 +207,33 @@ def test_an_organiser_sees_one_submission_and_not_the_teams_others(
     assert "First" not in html
 
 
+def test_counts_of_pixels_are_shown_on_demand_once_the_phase_is_closed(
+    submission: Submission, visit: Visit
+) -> None:
+    factories.give_score(submission)
+    client = visit(submission.submitted_by)
+    assert "show-counts" not in client.get(page(submission)).content.decode()
+    Phase.objects.update(closes_at=factories.NOON.replace(year=2021))
+    html = client.get(page(submission)).content.decode()
+    assert 'id="show-counts"' in html
+    assert '<span class="count">1,234,567</span>' in html
+
+
+def test_a_class_is_held_against_the_teams_best(team: Team, phase: Phase, visit: Visit) -> None:
+    worse, best = (
+        factories.submit(team, phase, at=factories.NOON.replace(hour=hour)) for hour in (1, 2)
+    )
+    factories.give_score(worse, 0.3)
+    factories.give_score(best, 0.4)
+    factories.give_score(factories.submit(factories.make_team(phase.challenge), phase), 0.6)
+    ranks.recompute(phase=phase)
+    client = visit(factories.captain_of(team))
+    html = client.get(page(worse) + "?with=none").content.decode()
+    assert "To our best" in html
+    assert html.count("−10.00") == 3  # two scored classes and the mean
+    assert "To our best" not in client.get(page(best)).content.decode()
+
+
 def test_a_phase_that_shows_the_mean_alone_shows_no_class(
     submission: Submission, visit: Visit
 ) -> None:
