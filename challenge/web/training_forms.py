@@ -72,6 +72,8 @@ class StartForm(forms.Form):
             (name, _recipe_label(one)) for name, one in sorted(recipes.items())
         ]
         self.fields["data_root"].choices = [(root, root) for root in roots]  # type: ignore[attr-defined]
+        fitting = (root for root in roots if root.startswith(challenge.slug))
+        self.fields["data_root"].initial = next(fitting, None)
         self.fields["phase"].queryset = training.target_phases(challenge)  # type: ignore[attr-defined]
 
     def clean_seeds(self) -> list[int]:

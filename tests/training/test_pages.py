@@ -115,6 +115,17 @@ def test_a_form_with_three_seeds_queues_three_runs_of_one_name(
     assert "U-Net, seed 3" in organiser.get(address(phase)).content.decode()
 
 
+def test_the_form_proposes_the_data_set_that_is_named_like_the_challenge(
+    phase: Phase, organiser: Client
+) -> None:
+    slug = phase.challenge.slug
+    roots = ["aaa", f"{slug}-demo", "zzz"]
+    device = {"kind": "cpu", "name": "CPU", "memory_bytes": 10**9}
+    training_workers.announce("gpu@machine", device=device, recipes=RECIPES, data_roots=roots)
+    page = organiser.get(address(phase)).content.decode()
+    assert f'<option value="{slug}-demo" selected>' in page
+
+
 @pytest.mark.parametrize(
     ("problem", "said"),
     [
