@@ -91,6 +91,7 @@ def check_data(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse
                 for one in spec["classes"]
             ],
             "texts": texts,
+            "phrases": problems.phrases(language()),
         },
         json_dumps_params={"ensure_ascii": False, "separators": (",", ":")},
     )

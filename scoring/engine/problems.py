@@ -163,3 +163,8 @@ def _escaped(text: str) -> str:
 def export() -> dict[str, dict[str, str]]:
     """``{code: {"en": template, "fr": template}}``, the whole catalogue, for scripts and pages."""
     return {code: dict(texts) for code, texts in sorted(CATALOGUE.items())}
+
+
+def phrases(lang: str) -> dict[str, str]:
+    """What stands for a parameter in `lang`: ``{English: translation}``, empty for English."""
+    return dict(PHRASES) if lang == "fr" else {}

@@ -97,3 +97,18 @@ def make_zip(
         for other, content in (more or {}).items():
             target.writestr(other, content)
     return path
+
+
+def moved(data: bytes, *, by: int) -> bytes:
+    """Put ``by`` bytes before a zip and correct its offsets, as self-extractors have them."""
+    end = data.rindex(b"PK\x05\x06")
+    count, size, offset = struct.unpack_from("<HLL", data, end + 10)
+    parts = bytearray(data)
+    at = offset
+    for _ in range(count):
+        (here,) = struct.unpack_from("<L", parts, at + 42)
+        struct.pack_into("<L", parts, at + 42, here + by)
+        at += 46 + sum(struct.unpack_from("<3H", parts, at + 28))
+    struct.pack_into("<L", parts, end + 16, offset + by)
+    assert at == offset + size
+    return bytes(by) + bytes(parts)

@@ -201,10 +201,24 @@ def test_the_browser_finds_what_the_server_finds(world: World, browser: Browser)
         "empty": folder / "empty.zip",
         "7z": folder / "seven.zip",
         "cut": folder / "cut.zip",
+        "tail": folder / "tail.zip",
+        "head": folder / "head.zip",
+        "backslash": archives.make_zip(folder / "backslash.zip", ids[:2], name="a\\PRED_{id}.tif"),
+        "climbing": archives.make_zip(folder / "climbing.zip", ids, more={"../x.tif": b"x"}),
+        "link": archives.make_zip(folder / "link.zip", ids[1:]),
+        "bzip2": archives.make_zip(folder / "bzip2.zip", ids[1:]),
     }
     made["empty"].write_bytes(b"")
     made["7z"].write_bytes(b"7z\xbc\xaf\x27\x1c" + bytes(200))
     made["cut"].write_bytes(made["missing"].read_bytes()[:5000])
+    made["tail"].write_bytes(made["missing"].read_bytes() + bytes(7))
+    made["head"].write_bytes(archives.moved(made["missing"].read_bytes(), by=64))
+    with zipfile.ZipFile(made["link"], "a") as linked:
+        entry = zipfile.ZipInfo(f"PRED_{ids[0]}.tif")
+        entry.create_system, entry.external_attr = 3, 0o120777 << 16
+        linked.writestr(entry, b"/etc/hostname")
+    with zipfile.ZipFile(made["bzip2"], "a", zipfile.ZIP_BZIP2) as packed:
+        packed.writestr(f"PRED_{ids[0]}.tif", b"x")
     context, page, complaints = open_page(browser, world.url)
     sign_in(page, "ada@example.org", seed.PASSWORD)
     page.goto("/challenges/flair-1/practice/submit/")

@@ -8,13 +8,13 @@ const LISTED = 20;
 const FIRST_IDS = 10;
 const NESTED = [".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst"];
 const IGNORED = new Set([".ds_store", "thumbs.db", "desktop.ini", "icon\r"]);
-const METHODS = { 1: "shrink", 6: "implode", 9: "deflate64", 12: "bzip2", 14: "LZMA", 20: "zstd", 93: "zstd", 95: "xz", 98: "PPMd", 99: "AES encryption" };
 
 /** The catalogue's text for a problem, in the page's language. */
 export function render(rules, problem) {
-  const text = (rules.texts[problem.code] ?? problem.code).replace(
-    /\{(\w+)\}/g, (whole, name) => String(problem.params?.[name] ?? whole),
-  );
+  const text = (rules.texts[problem.code] ?? problem.code).replace(/\{(\w+)\}/g, (whole, name) => {
+    const value = String(problem.params?.[name] ?? whole);
+    return ["what", "kind"].includes(name) ? rules.phrases?.[value] ?? value : value;
+  });
   return problem.file ? `${problem.file}: ${text}` : text;
 }
 
@@ -35,20 +35,19 @@ export function matchNames(entries, rules) {
   if (inflated > rules.limits.archive_bytes) {
     problems.push({ code: "archive-inflates-too-large", params: { size_bytes: inflated, limit_bytes: rules.limits.archive_bytes } });
   }
+  for (const { name, fault } of entries.filter((one) => one.fault)) {
+    problems.push({ code: fault.code, file: name, params: { example: rules.example, ...fault.params } });
+  }
   for (const entry of entries) {
     if (entry.folder) continue;
     const { name } = entry;
     const base = name.split("/").pop();
-    if (entry.encrypted) { problems.push({ code: "member-encrypted", file: name }); continue; }
-    if (entry.method !== 0 && entry.method !== 8) {
-      problems.push({ code: "member-method", file: name, params: { method: METHODS[entry.method] ?? `method ${entry.method}` } });
-      continue;
-    }
     if (isIgnored(name, base)) { ignored += 1; example ||= name; continue; }
     const [, stem, suffix] = /^(.*)(\.[^.]*)$/.exec(base) ?? [null, base, ""];
     const raster = [".tif", ".tiff"].includes(suffix.toLowerCase());
     const match = raster ? pattern.exec(stem) : null;
     if (!match) {
+      if (entry.fault) continue; // has been told already
       const nested = NESTED.find((end) => base.toLowerCase().endsWith(end));
       problems.push(nested
         ? { code: "member-nested-archive", file: name, params: { format: nested.slice(1) } }
@@ -138,7 +137,7 @@ async function lookInside(file, members, rules, report, add) {
   const sample = members.filter((_, at) => at % every === 0).slice(0, SAMPLE);
   const sums = new Float64Array(256);
   for (const [id, entry] of sample) {
-    if (entry.size > rules.limits.member_bytes) continue;
+    if (entry.fault || entry.size > rules.limits.member_bytes) continue;
     try {
       const data = await readEntry(file, entry);
       const pixels = data && await readRaster(data, { height: rules.height_px, width: rules.width_px });

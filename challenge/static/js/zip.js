@@ -7,6 +7,8 @@ const END64 = 0x06064b50;
 const CENTRAL = 0x02014b50;
 const LOCAL = 0x04034b50;
 const MAX_COMMENT = 65535;
+const MAX_NAME = 1024;
+const METHODS = { 1: "shrink", 6: "implode", 9: "deflate64", 10: "DCL implode", 12: "bzip2", 14: "LZMA", 20: "zstd", 93: "zstd", 94: "MP3", 95: "xz", 96: "JPEG", 97: "WavPack", 98: "PPMd" };
 
 export class ZipProblem extends Error {
   constructor(code, params = {}) {
@@ -39,21 +41,38 @@ function formatName(view) {
   return "unknown";
 }
 
-/** Entries of a zip in directory order: {name, size, packed, method, offset, encrypted, folder}.
- *  Throws ZipProblem with a code of the catalogue. */
+/** Where the end record stands in the file's last bytes. */
+function endRecord(tail, head) {
+  const magic = head.byteLength >= 4 ? head.getUint32(0, true) : 0;
+  if ([0x08074b50, 0x30304b50].includes(magic)) throw new ZipProblem("archive-multi-disk");
+  const complete = [];
+  for (let at = tail.byteLength - 22; at >= 0; at -= 1) {
+    if (tail.getUint32(at, true) === END) complete.unshift(at);
+  }
+  const closes = (at) => at + 22 + tail.getUint16(at + 20, true);
+  const ends = complete.filter((at) => closes(at) === tail.byteLength);
+  if (ends.length === 0) {
+    if (![LOCAL, END, END64].includes(magic)) {
+      throw new ZipProblem("archive-not-zip", { format: formatName(head) });
+    }
+    const count = complete.length ? tail.byteLength - closes(complete.at(-1)) : 0;
+    throw count > 0 ? new ZipProblem("archive-suffix-bytes", { count })
+      : new ZipProblem("archive-truncated");
+  }
+  if (ends.length > 1 || complete.at(-1) !== ends[0]) {
+    throw new ZipProblem("archive-damaged", { what: "two end records are possible" });
+  }
+  return ends[0];
+}
+
+/** Entries of a zip in directory order: {name, size, packed, method, offset, folder, fault}, where
+ *  fault is {code, params} or null. Throws ZipProblem with a code of the catalogue. */
 export async function readDirectory(file, { maxEntries }) {
   if (file.size === 0) throw new ZipProblem("archive-empty-file");
   const head = await bytes(file, 0, 16);
   const tailFrom = Math.max(0, file.size - MAX_COMMENT - 22);
   const tail = await bytes(file, tailFrom, file.size);
-  let at = tail.byteLength - 22;
-  while (at >= 0 && !(tail.getUint32(at, true) === END
-    && at + 22 + tail.getUint16(at + 20, true) === tail.byteLength)) at -= 1;
-  if (at < 0) {
-    const zip = head.byteLength >= 4 && head.getUint32(0, true) === LOCAL;
-    throw zip ? new ZipProblem("archive-truncated")
-      : new ZipProblem("archive-not-zip", { format: formatName(head) });
-  }
+  const at = endRecord(tail, head);
   let count = tail.getUint16(at + 10, true);
   let size = tail.getUint32(at + 12, true);
   let offset = tail.getUint32(at + 16, true);
@@ -73,7 +92,39 @@ export async function readDirectory(file, { maxEntries }) {
   }
   if (count === 0) throw new ZipProblem("archive-no-entries");
   if (offset + size > file.size) throw new ZipProblem("archive-truncated");
-  return entries(await bytes(file, offset, offset + size), count);
+  const found = entries(await bytes(file, offset, offset + size), count);
+  const first = found.reduce((least, entry) => Math.min(least, entry.offset), Infinity);
+  if (first > 0) throw new ZipProblem("archive-prefix-bytes", { count: first });
+  return found;
+}
+
+function unsafeName(name, length) {
+  if (!length) return "is empty";
+  if (length > MAX_NAME) return "is too long";
+  if (/[\x00-\x1f\x7f]/.test(name) && name.split("/").pop() !== "Icon\r") return "holds a NUL or control character";
+  if (name.includes("\\")) return "holds a backslash";
+  if (name.startsWith("/")) return "is absolute";
+  if (/^[A-Za-z]:/.test(name)) return "holds a drive letter";
+  return name.split("/").includes("..") ? "leaves the archive with '..'" : null;
+}
+
+/** What is wrong with one entry: {code, params} or null, in the server's order. */
+function faultOf(entry, { nameLength, flags, mode, dosFolder }) {
+  const what = unsafeName(entry.name, nameLength);
+  if (what) return { code: "member-name-unsafe", params: { what } };
+  if (flags & 0x2041 || entry.method === 99) return { code: "member-encrypted", params: {} };
+  if (entry.method !== 0 && entry.method !== 8) {
+    return { code: "member-method", params: { method: METHODS[entry.method] ?? `method ${entry.method}` } };
+  }
+  const kind = mode & 0o170000;
+  if (kind === 0o120000) return { code: "member-not-regular", params: { kind: "a symbolic link" } };
+  if (![0, 0o100000, 0o040000].includes(kind)) {
+    return { code: "member-not-regular", params: { kind: "a device, socket or pipe" } };
+  }
+  if (entry.size && (entry.folder || kind === 0o040000 || dosFolder)) {
+    return { code: "member-not-regular", params: { kind: "a folder with content" } };
+  }
+  return null;
 }
 
 function entries(view, count) {
@@ -94,9 +145,10 @@ function entries(view, count) {
       packed: view.getUint32(at + 20, true),
       size: view.getUint32(at + 24, true),
       offset: view.getUint32(at + 42, true),
-      encrypted: (flags & 0x2041) !== 0,
       folder: name.endsWith("/"),
     };
+    const [system, attributes] = [view.getUint8(at + 5), view.getUint32(at + 38, true)];
+    const mode = [3, 19].includes(system) || attributes >>> 28 === 0xa ? attributes >>> 16 : 0;
     let extra = at + 46 + nameLength;
     const extraEnd = extra + extraLength;
     while (extra + 4 <= extraEnd) {
@@ -112,6 +164,7 @@ function entries(view, count) {
       }
       extra += 4 + length;
     }
+    entry.fault = faultOf(entry, { nameLength, flags, mode, dosFolder: (attributes & 0x10) !== 0 });
     found.push(entry);
     at = extraEnd + view.getUint16(at + 32, true);
   }
