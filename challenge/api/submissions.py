@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from django.http import FileResponse, HttpRequest
+from django.http import HttpRequest, StreamingHttpResponse
 from django.utils import timezone
 from django.utils.translation import get_language
 from ninja import Router, Schema, Status
@@ -349,15 +349,14 @@ def get_receipt(request: HttpRequest, submission_id: UUID) -> dict[str, Any]:
         }
     },
 )
-def get_archive(request: HttpRequest, submission_id: UUID) -> FileResponse:
+def get_archive(request: HttpRequest, submission_id: UUID) -> StreamingHttpResponse:
     """The uploaded file, back to its team (and to organisers), always as a download."""
     found, _viewer = _mine(request, submission_id)
-    response = FileResponse(
-        archives.open_of(found),
-        as_attachment=True,
-        filename=f"{found.id}.zip",
+    response = StreamingHttpResponse(
+        archives.read_range(found, first=0, end=found.archive_bytes),
         content_type="application/octet-stream",
     )
+    response["Content-Disposition"] = f'attachment; filename="{found.id}.zip"'
     response["Content-Length"] = str(found.archive_bytes)
     response["X-Content-Type-Options"] = "nosniff"
     response["Content-Security-Policy"] = "sandbox"

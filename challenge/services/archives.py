@@ -166,13 +166,6 @@ def open_local(name: str) -> Iterator[Path]:
     yield local
 
 
-def open_of(submission: Submission) -> File[bytes]:
-    """Open a submission's archive for streaming it back. Raises Gone ``archive-removed``."""
-    if submission.archive_removed_at is not None:
-        raise removed(submission)
-    return open_stored(submission.archive)
-
-
 def read_range(submission: Submission, *, first: int, end: int) -> Iterator[bytes]:
     """Return a submission's archive from byte ``first`` up to ``end``, a part at a time.
 
@@ -183,7 +176,9 @@ def read_range(submission: Submission, *, first: int, end: int) -> Iterator[byte
         raise removed(submission)
     store = upload_shipping.store()
     if store is None:
-        return _slice(open_stored(submission.archive), first, end)
+        if not default_storage.exists(submission.archive):
+            raise refuse("archive-missing")
+        return _slice(submission.archive, first, end)
     parts = store.read(submission.archive, first=first, end=end)
     try:
         head = next(parts, b"")
@@ -194,8 +189,8 @@ def read_range(submission: Submission, *, first: int, end: int) -> Iterator[byte
     return _after(head, parts)
 
 
-def _slice(stored: File[bytes], first: int, end: int) -> Iterator[bytes]:
-    with stored:
+def _slice(name: str, first: int, end: int) -> Iterator[bytes]:
+    with default_storage.open(name, "rb") as stored:  # not before the first part is asked for
         stored.seek(first)
         left = end - first
         while left > 0:
