@@ -46,7 +46,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "phase-not-fetched": (
         "{phase}: its list of patches was never fetched from {server}. Run once without --offline.",
         (
-            "{phase} : sa liste d'imagettes n'a jamais été récupérée sur {server}. "
+            "{phase} : sa liste de patchs n'a jamais été récupérée sur {server}. "
             "Lancez la commande une fois sans --offline."
         ),
     ),
@@ -83,7 +83,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "pack-twice": (
         "Patch {id} is there twice: {first} and {second}. Keep one.",
-        "L'imagette {id} est présente deux fois : {first} et {second}. Gardez-en une.",
+        "Le patch {id} est présent deux fois : {first} et {second}. Gardez-en une.",
     ),
     "packed": (
         "{path}: {count} predictions, {size}, SHA-256 {sha256}",
@@ -95,7 +95,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "check-passed": (
         "{path}: valid for {phase}: {count} patches, every check passed.",
-        "{path} : valide pour {phase} : {count} imagettes, tous les contrôles sont passés.",
+        "{path} : valide pour {phase} : {count} patchs, tous les contrôles sont passés.",
     ),
     "check-failed": (
         "{path}: not valid for {phase}; nothing was sent.",

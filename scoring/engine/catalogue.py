@@ -55,7 +55,7 @@ _TABLE: dict[str, tuple[str, str]] = {
     ),
     "archive-too-many-entries": (
         "The archive lists {count} entries; at most {limit} are allowed. One raster per patch.",
-        "L'archive liste {count} entrées ; {limit} au plus. Un raster par imagette.",
+        "L'archive liste {count} entrées ; {limit} au plus. Un raster par patch.",
     ),
     "archive-directory-too-large": (
         "Its directory has {size_bytes} bytes for {count} entries; {limit_bytes} at most. "
@@ -73,7 +73,7 @@ _TABLE: dict[str, tuple[str, str]] = {
     ),
     "archive-no-entries": (
         "The archive is empty. It must hold one prediction raster per patch.",
-        "L'archive est vide. Il faut un raster de prédiction par imagette.",
+        "L'archive est vide. Il faut un raster de prédiction par patch.",
     ),
     "archive-no-predictions": (
         "No prediction was found; files are to be named like {example}.",
@@ -129,11 +129,11 @@ _TABLE: dict[str, tuple[str, str]] = {
     # Which patches.
     "duplicate-patch": (
         "Patch {id} was already given by {other}. Keep one file per patch.",
-        "L'imagette {id} est déjà donnée par {other}. Gardez un fichier par imagette.",
+        "Le patch {id} est déjà donné par {other}. Gardez un fichier par patch.",
     ),
     "unknown-patch": (
         "Patch {id} is not part of this challenge's test set. Remove the file.",
-        "L'imagette {id} ne fait pas partie du jeu de test. Retirez le fichier.",
+        "Le patch {id} ne fait pas partie du jeu de test. Retirez le fichier.",
     ),
     "foreign-patches": (
         "{count} file(s) belong to another challenge, {challenge} (first ids: {ids}). "
@@ -143,7 +143,7 @@ _TABLE: dict[str, tuple[str, str]] = {
     ),
     "missing-patches": (
         "{count} of {expected} patches are missing (first: {ids}). Add one raster for each.",
-        "Il manque {count} imagettes sur {expected} (premières : {ids}). Ajoutez leurs rasters.",
+        "Il manque {count} patchs sur {expected} (premières : {ids}). Ajoutez leurs rasters.",
     ),
     # One raster, before decoding.
     "raster-not-tiff": (
@@ -242,7 +242,7 @@ _TABLE: dict[str, tuple[str, str]] = {
     ),
     "note-constant-predictions": (
         "{count} prediction(s) hold one single class throughout, for example patch {id}.",
-        "{count} prédiction(s) ne contiennent qu'une classe, par exemple l'imagette {id}.",
+        "{count} prédiction(s) ne contiennent qu'une classe, par exemple le patch {id}.",
     ),
     "note-class-zero-absent": (
         "No pixel of any prediction has class 0. Predictions are 0-based: check that 1 was "
@@ -254,7 +254,7 @@ _TABLE: dict[str, tuple[str, str]] = {
         "{count} raster(s) carry a display hint (orientation or inverted grey) that is ignored: "
         "stored values and rows count, for example in patch {id}.",
         "{count} raster(s) portent une indication d'affichage (orientation ou gris inversé) "
-        "ignorée : seules comptent les valeurs stockées, par exemple imagette {id}.",
+        "ignorée : seules comptent les valeurs stockées, par exemple patch {id}.",
     ),
 }
 

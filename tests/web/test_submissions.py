@@ -258,7 +258,7 @@ def test_a_rejected_archive_tells_why_in_the_readers_language(
         in visit(user).get(page(submission)).content.decode()
     )
     french = visit(user, language="fr").get(page(submission)).content.decode()
-    assert "Il manque 2 imagettes sur 4" in french
+    assert "Il manque 2 patchs sur 4" in french
     assert "et 3 autres du même genre" in french
 
 
