@@ -124,11 +124,11 @@ class ObjectStore:
             finally:
                 body.close()
 
-    def unfinished(self, folder: str) -> Iterator[Unfinished]:
-        """Every multipart upload under ``folder`` that was begun and has no end."""
+    def unfinished(self, start: str) -> Iterator[Unfinished]:
+        """Every multipart upload begun and not ended whose name starts like this."""
         pages = self._client.get_paginator("list_multipart_uploads")
         with _asking():
-            for page in pages.paginate(Bucket=self._bucket, Prefix=f"{self._prefix}{folder}/"):
+            for page in pages.paginate(Bucket=self._bucket, Prefix=f"{self._prefix}{start}"):
                 for one in page.get("Uploads", ()):
                     name = str(one["Key"]).removeprefix(self._prefix)
                     yield Unfinished(name, str(one["UploadId"]), one["Initiated"])

@@ -198,7 +198,17 @@ class Shipment:
             size_bytes += len(chunk)
         if size_bytes != length_bytes:
             raise Lost(f"{note.name} has {size_bytes} bytes in the store, not {length_bytes}")
+        self._drop_others(note.name)
         return digest.hexdigest()
+
+    def _drop_others(self, name: str) -> None:
+        """Give up what was begun under this name by a process killed before it could note it."""
+        try:
+            for one in list(self._target.unfinished(name)):
+                with suppress(Lost):
+                    self._target.abort(one.name, one.session)
+        except Unreachable as error:
+            log.warning("%s may have parts in the store that nobody needs: %s", name, error)
 
     @property
     def name(self) -> str:
@@ -263,7 +273,7 @@ def sweep(folder: str, *, is_stray: Callable[[str], bool], before: datetime) -> 
     if target is None:
         return 0
     count = 0
-    for one in target.unfinished(folder):
+    for one in target.unfinished(f"{folder}/"):
         if one.begun_at < before and is_stray(one.name):
             with suppress(Lost):
                 target.abort(one.name, one.session)
