@@ -2,8 +2,9 @@
 
 Usage: python -m tests.scoring.misbehaving DEED WORKERS TRUTH UPLOAD. Prints the verdict as JSON.
 A decoder misbehaves on a member that ends with MARK; with "-once", only the first decoder does,
-with "-twice" the first two. With "slowly, ", the scorer takes its time to count, so that decoders
-end while they are not waited for. "killed" is what is done to decoders from outside.
+with "-twice" the first two, each while it has several orders: a member that ends a second decoder
+alone is rightly named. With "slowly, ", the scorer takes its time to count, so that decoders end
+while they are not waited for. "killed" is what is done to decoders from outside.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ MARK = b"misbehave"
 PATIENCE_S = 0.5
 FORKED: list[bool] = []  # in a decoder: one for itself and each that was forked before it
 REPLIES: list[int] = []  # in a decoder: its reply pipe
+IN_HAND: list[int] = []  # in a decoder: how many orders it read at once, each time
 
 
 def tried(deed: Callable[[], Any]) -> str:
@@ -92,12 +94,22 @@ def main() -> None:
     decode, serve, fork = decoder.Decoder.decode, pool._serve, pool.Pool._fork
 
     def misbehave(self: decoder.Decoder, task: Any, source: Any, out: Any, **options: Any) -> Any:
-        if bytes(source).endswith(MARK) and len(FORKED) <= first_decoders:
+        is_alone = often == "twice" and IN_HAND[-1:] == [1]
+        if bytes(source).endswith(MARK) and len(FORKED) <= first_decoders and not is_alone:
             deed()
         return decode(self, task, source, out, **options)
 
     def served(lane: pool.Lane, *rest: Any) -> None:
         REPLIES.append(lane.replies)
+        read = os.read
+
+        def counted(fd: int, size: int) -> bytes:
+            piece = read(fd, size)
+            if fd == lane.orders:
+                IN_HAND.append(len(piece) // pool._ORDER.size)
+            return piece
+
+        os.read = counted
         serve(lane, *rest)
 
     def forked(self: pool.Pool, *, uses_gdal: bool) -> pool.Lane:
