@@ -127,6 +127,8 @@ class Isolated:
         try:
             while True:
                 while lane.free and self._members and not self._is_interrupted:
+                    if len(lane.asked_at_s) >= max(2, len(self._members) // 2):
+                        break  # the last ones are shared: no core waits for what another holds
                     try:
                         member = self._members.popleft()
                     except IndexError:  # another thread took the last one
