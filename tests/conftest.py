@@ -8,6 +8,7 @@ import hypothesis
 import pytest
 from django.conf import settings as django_settings
 from django.core.cache import cache
+from django.utils import timezone, translation
 
 from challenge.config import engines
 
@@ -34,6 +35,17 @@ def _nothing_left_over(request: pytest.FixtureRequest) -> None:
     if {"running_engines", "db", "transactional_db"} & set(request.fixturenames):
         request.getfixturevalue("running_engines")
         cache.clear()
+
+
+@pytest.fixture(autouse=True)
+def _nobody_is_looking() -> None:
+    """A test begins in no viewer's language or time zone.
+
+    A request leaves its language on the thread that served it, as Django means it to: the next
+    request sets its own. Here the next thing on the thread may be a service, which sets none.
+    """
+    translation.deactivate()
+    timezone.deactivate()
 
 
 # How long an example takes says how busy the machine is, not whether the code is right.
