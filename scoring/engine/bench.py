@@ -4,22 +4,19 @@ Data are made: up to 150 distinct patches, used in turn for as many patches as a
 the first real ids of FLAIR #1. Each method runs in a process of its own, pinned to its cores,
 imports and compilation done before its clock starts; the best of several runs counts, those of
 the engine on one core and on all taken in turn. What a score costs whatever its size (forks,
-lock-down, card, bootstrap, evidence) is measured on eight patches and told apart from the cost of
-a patch. The floor is the quicker of the two usual ways to unzip and decode. Ratios on one core
-are ratios of processor time, which on an idle core is the time on the clock and on a busy machine
-still means something; the speed-up by more cores is by the clock. Memory is sampled over the
-scorer and its decoders together.
+lock-down, first touch of memory, card, bootstrap, evidence) is measured on a few patches and told
+apart from the cost of a patch. The floor is the quicker of the two usual ways to unzip and decode.
+Ratios on one core are ratios of processor time, which on an idle core is the time on the clock and
+on a busy machine still means something; the speed-up by more cores is by the clock. Memory is
+sampled over the scorer and its decoders together. What the machine itself gains by its other cores
+is measured on processes that share nothing, one a core: no scorer can gain more.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
 import sys
 import tempfile
-import threading
-import time
 import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -29,17 +26,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.engine import child, store, synthetic
+from scoring.engine import bench_runs, store, synthetic
 from scoring.engine import spec as specs
 from scoring.engine.spec import Patch, TaskSpec
-from scoring.engine.verdicts import Progress, Scored
 
 DISTINCT_PATCHES = 150
 REFERENCE_PATCHES = 60
-FEW_PATCHES = 8
-SAMPLE_EVERY_S = 0.02
+FEW_PATCHES = 8  # at least; of many patches, enough to touch every slot of every decoder
+MOST_FEW_PATCHES = 64
 STRIP_ROWS = 128
-_ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "GDAL_NUM_THREADS")
 _HEAD = f"{'method':<44}  total, s  fixed, s  ms/patch  CPU, ms  / floor"
 TARGETS = {
     "one core / floor": ("at most", 1.25),
@@ -59,7 +54,7 @@ def run(
 ) -> dict[str, Any]:
     """Make the data, measure, and return all figures as a JSON document.
 
-    Of ``repeats`` runs the best counts; by default nine, three for thousands of patches.
+    Of ``repeats`` runs the best counts; by default fifteen, three for thousands of patches.
     """
     if patches <= FEW_PATCHES:
         raise ValueError(f"{patches} patches; at least {FEW_PATCHES + 1} are needed")
@@ -70,12 +65,12 @@ def run(
         listed = synthetic.patches(task, count=patches)
         sizes = _make(folder, listed, spec=task, uncompressed=uncompressed)
         (folder / "few").mkdir()
-        few = listed[:FEW_PATCHES]
+        few = listed[: max(FEW_PATCHES, min(MOST_FEW_PATCHES, patches // 8))]
         _make(folder / "few", few, spec=task, uncompressed=uncompressed)
         figures = _measure(
             _job(folder, listed, task),
             _job(folder / "few", few, task),
-            repeats=repeats or max(3, min(9, 12_000 // patches)),
+            repeats=repeats or max(3, min(15, 12_000 // patches)),
         )
         return figures | {"data": sizes}
 
@@ -106,6 +101,10 @@ def table(figures: Mapping[str, Any]) -> str:
             f"{name:<44} {row['seconds']:9.2f} {row['fixed_s']:9.2f} {row['ms_per_patch']:9.3f} "
             f"{row['cpu_ms_per_patch']:8.3f} {ratio:8.2f}"
         )
+    gain = figures["machine_gain"]
+    if gain is not None:
+        label = f"{figures['cores']} cores against one, sharing nothing"
+        lines += ["", f"{label:<44} {gain:8.2f}   what this machine gives at the best"]
     lines += ["", f"{'target':<44} {'found':>8}"]
     for name, (bound, wanted) in TARGETS.items():
         found = figures["targets"][name]
@@ -125,7 +124,7 @@ def _measure(whole: dict[str, Any], few: dict[str, Any], *, repeats: int) -> dic
     def plain(method: str, job: dict[str, Any]) -> dict[str, float]:
         _say(method)
         given = {**job, "method": method, "workers": 1}
-        runs = [_start(given, cores[:1]) for _ in range(min(repeats, 3))]
+        runs = [bench_runs.start(given, cores[:1]) for _ in range(min(repeats, 3))]
         found = min(runs, key=lambda figures: figures["cpu_s"])
         each_s = found["seconds"] / found["patches"]
         return found | {
@@ -144,18 +143,22 @@ def _measure(whole: dict[str, Any], few: dict[str, Any], *, repeats: int) -> dic
             for i, on in enumerate(settings):
                 _say(f"engine on {len(on)} cores")
                 for job, runs in ((whole, wholes[i]), (few, smalls[i])):
-                    runs.append(_start({**job, "method": "ours", "workers": len(on)}, on))
-        return [_slope(*runs, patches=n) for runs in zip(wholes, smalls, strict=True)]
+                    runs.append(bench_runs.start({**job, "method": "ours", "workers": len(on)}, on))
+        beyond = n - len(few["ids"])
+        return [
+            _slope(*runs, patches=n, beyond=beyond) for runs in zip(wholes, smalls, strict=True)
+        ]
 
     sample = {**whole, "ids": whole["ids"][:REFERENCE_PATCHES]}
     gdal, pillow = plain("floor-gdal", whole), plain("floor-pillow", whole)
     own = plain("floor-own", whole)
     one, *more = engines()
     both = more[0] if more else None
+    gain = _gain(whole, cores, alone_s=own["seconds"], repeats=repeats) if more else None
     reference = plain("reference", sample)
     _say("where the time goes, memory, start")
-    profile = _start({**whole, "method": "profile", "workers": 1}, cores[:1])
-    start_s, peak_bytes = _child(whole)
+    profile = bench_runs.start({**whole, "method": "profile", "workers": 1}, cores[:1])
+    start_s, peak_bytes = bench_runs.run_child(whole)
     del profile["cpu_s"]
     floor_ms = min(gdal["cpu_ms_per_patch"], pillow["cpu_ms_per_patch"])
     one_ms = one["cpu_ms_per_patch"]
@@ -170,6 +173,7 @@ def _measure(whole: dict[str, Any], few: dict[str, Any], *, repeats: int) -> dic
     return {
         "cores": len(cores),
         "floor_cpu_ms": floor_ms,
+        "machine_gain": gain,
         "methods": {name: row for name, row in methods.items() if row is not None},
         "targets": {
             "one core / floor": one_ms / floor_ms,
@@ -184,13 +188,17 @@ def _measure(whole: dict[str, Any], few: dict[str, Any], *, repeats: int) -> dic
 
 
 def _slope(
-    wholes: Sequence[Mapping[str, float]], smalls: Sequence[Mapping[str, float]], *, patches: int
+    wholes: Sequence[Mapping[str, float]],
+    smalls: Sequence[Mapping[str, float]],
+    *,
+    patches: int,
+    beyond: int,
 ) -> dict[str, float]:
-    """The best run; what a patch costs beyond the best run of a few patches."""
+    """The best run; what each of the `beyond` patches costs that the best of the few had not."""
 
     def each(figure: str) -> tuple[float, float]:
         whole, small = (min(run[figure] for run in runs) for runs in (wholes, smalls))
-        return whole, (whole - small) / (patches - FEW_PATCHES)
+        return whole, (whole - small) / beyond
 
     seconds, each_s = each("seconds")
     _, each_cpu_s = each("cpu_s")
@@ -202,89 +210,15 @@ def _slope(
     }
 
 
-def _start(job: dict[str, Any], cores: Sequence[int]) -> dict[str, float]:
-    """Run one method in its own process on these cores; its figures."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "scoring.engine.bench_methods"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env={**os.environ, **dict.fromkeys(_ONE_THREAD, "1")},
-        text=True,
-    )
-    with process:
-        os.sched_setaffinity(process.pid, cores)  # it waits for its job meanwhile
-        out, _ = process.communicate(json.dumps(job))
-    if process.returncode:
-        raise RuntimeError(f"the method {job['method']} failed")
-    figures: dict[str, float] = json.loads(out)
-    return figures
-
-
-def _child(job: dict[str, Any]) -> tuple[float, int]:
-    """The real child process: seconds from its start to the first patch, peak bytes of it all."""
-    first_s: list[float] = []
-    started_s = time.monotonic()
-
-    def on_progress(progress: Progress) -> None:
-        if progress.patches_done and not first_s:
-            first_s.append(time.monotonic() - started_s)
-
-    with _Sampler() as sampler:
-        result = child.run(
-            spec=specs.from_json(job["spec"]),
-            truth_path=job["truth"],
-            archive_path=job["zip"],
-            evidence_path=None,
-            timeout_s=3600,
-            on_progress=on_progress,
-        )
-    if not isinstance(result, Scored):
-        raise RuntimeError(f"the benchmark's own data were refused: {result}")
-    return first_s[0] if first_s else time.monotonic() - started_s, sampler.peak_bytes
-
-
-class _Sampler:
-    """The peak of the proportional set sizes (shared pages once) of all our descendants."""
-
-    def __init__(self) -> None:
-        self.peak_bytes = 0
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def __enter__(self) -> _Sampler:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stop.wait(SAMPLE_EVERY_S):
-            total = sum(_pss_bytes(pid) for pid in _descendants(os.getpid()))
-            self.peak_bytes = max(self.peak_bytes, total)
-
-
-def _descendants(pid: int) -> list[int]:
-    found = []
-    for task in Path(f"/proc/{pid}/task").glob("*"):
-        for text in _read(task / "children").split():
-            found += [int(text), *_descendants(int(text))]
+def _gain(whole: dict[str, Any], cores: Sequence[int], *, alone_s: float, repeats: int) -> float:
+    """How many times the work of one core all cores do, at the best, with nothing in common."""
+    _say("one process a core")
+    job = {**whole, "method": "floor-own", "workers": 1}
+    found = 0.0
+    for _ in range(min(repeats, 5)):
+        runs = bench_runs.start_together([(job, [core]) for core in cores])
+        found = max(found, sum(alone_s / run["seconds"] for run in runs))
     return found
-
-
-def _pss_bytes(pid: int) -> int:
-    for line in _read(Path(f"/proc/{pid}/smaps_rollup")).splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) * 1024
-    return 0
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text()
-    except (FileNotFoundError, ProcessLookupError, PermissionError):
-        return ""  # the process has ended meanwhile
 
 
 def _make(

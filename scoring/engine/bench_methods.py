@@ -1,8 +1,9 @@
 """One measurement of the benchmark, in a process of its own.
 
-The job comes as JSON on stdin: the method, the zip, the packed truth, the specification, the ids.
-Imports and compilation are over before the clock starts, for every method alike. The answer is
-JSON on stdout: seconds and patches, or the parts of one patch's time.
+It says "ready" on stdout when its imports are over. The job then comes as one line of JSON on
+stdin: the method, the zip, the packed truth, the specification, the ids. Imports and compilation
+are over before the clock starts, for every method alike. The answer is JSON on stdout: seconds and
+patches, or the parts of one patch's time.
 """
 
 from __future__ import annotations
@@ -188,7 +189,8 @@ METHODS = {
 
 def main() -> None:
     """Run the job on stdin."""
-    job = json.loads(sys.stdin.read())
+    print("ready", flush=True)
+    job = json.loads(sys.stdin.readline())
     spec = specs.from_json(job["spec"])
     started_s = _cpu_s()
     figures = METHODS[job["method"]](job, spec)
