@@ -28,12 +28,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, FileNotFoundError, ModuleNotFoundError) as refusal:
         print(f"{parser.prog} {given.command}: {refusal}", file=sys.stderr)
         return 1
-    if os.environ.get("LOCAL_RANK", "0") == "0":  # one of several processes speaks
+    if given.command != "train" or _is_first():  # one of several processes speaks
         print(json.dumps(result))
     missed = given.missed(result) if hasattr(given, "missed") else []
     for claim in missed:
         print(f"{parser.prog} {given.command}: {claim} does not hold", file=sys.stderr)
     return 1 if missed else 0
+
+
+def _is_first() -> bool:
+    from baselines.train import processes
+
+    return processes.is_first()
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -118,7 +118,7 @@ def run(
     done = 0
     written: list[Future[None]] = []
     with ThreadPoolExecutor(4) as pool:
-        for batch in batches.Epoch(source, size):
+        for batch in batches.Epoch(source, size, pinned=predictor.device.type == "cuda"):
             if should_stop():
                 break
             shares = predictor.probabilities(batch, flips=flips)

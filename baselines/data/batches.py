@@ -40,7 +40,8 @@ class Epoch:
     """The batches of one epoch on one of several processes.
 
     With `shuffle`, batches are drawn anew for every epoch, incomplete ones dropped (a batch norm
-    needs company) unless there is no other; without, every patch comes exactly once.
+    needs company) unless there is no other; without, every patch comes exactly once. With
+    `pinned`, copies to a GPU run beside its work.
     """
 
     source: Source
@@ -50,6 +51,7 @@ class Epoch:
     shuffle: bool = False
     rank: int = 0
     world: int = 1
+    pinned: bool = False
 
     def __len__(self) -> int:
         return len(self.orders())
@@ -80,16 +82,12 @@ class Epoch:
         def gather(order: NDArray[np.int64]) -> Tensors:
             batch = self.source.gather(order.tolist())
             arrays = {**batch.arrays, "index": batch.index, "turn": turns[batch.index]}
-            return _pinned({name: torch.from_numpy(array) for name, array in arrays.items()})
+            tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+            if not self.pinned:
+                return tensors
+            return {name: tensor.pin_memory() for name, tensor in tensors.items()}
 
         return _ahead(gather, self.orders())
-
-
-def _pinned(tensors: Tensors) -> Tensors:
-    """Pin the memory where there is a GPU, so that copies to it run beside its work."""
-    if not torch.cuda.is_available():
-        return tensors
-    return {name: tensor.pin_memory() for name, tensor in tensors.items()}
 
 
 def _ahead(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 import warnings
 from collections.abc import Callable
@@ -14,7 +13,7 @@ import torch
 
 from baselines.data import layout
 from baselines.networks import operators
-from baselines.train import Event, state
+from baselines.train import Event, processes, state
 from baselines.train import recipe as recipes
 from baselines.train.recipe import Recipe
 from baselines.train.task import Stopped, Task
@@ -39,21 +38,25 @@ def run(
     if not isinstance(recipe, Recipe):
         recipe = recipes.load(recipe)
     begun = time.perf_counter()
-    if not is_first_process():
-        # Started by the first one, which has made the folder and tells what happens.
-        resume, on_event = True, _tell_nobody
+    is_first = processes.is_first()
+    if not is_first:
+        on_event = _tell_nobody
     index = layout.index(data_root, part="train")
     patches = recipe.split(index)
-    resumed = state.open_folder(out_dir, recipe=recipe, seed=seed, resume=resume)
+    if is_first:
+        resumed = state.open_folder(out_dir, recipe=recipe, seed=seed, resume=resume)
+    else:
+        resumed = state.look_into(out_dir, recipe=recipe, seed=seed)
     devices = _share_of(devices, recipe=recipe)
     precision, precision_note = _precision(recipe, accelerator=accelerator)
     _quieten()
     with warnings.catch_warnings():
         _ignore_known_warnings()
-        trainer = operators.lightning().Trainer(
+        trainer = _trainer(
             accelerator=accelerator,
             devices=devices,
             strategy=_strategy(recipe, devices=devices),
+            plugins=processes.plugins(),
             precision=precision,
             max_epochs=-1,
             gradient_clip_val=recipe.training.clip_norm,
@@ -66,6 +69,11 @@ def run(
             use_distributed_sampler=False,
             default_root_dir=out_dir,
         )
+        for name, part in zip(("train", "validation"), patches, strict=True):
+            if len(part) < trainer.world_size:
+                raise ValueError(
+                    f"{len(part)} {name} patches for {trainer.world_size} processes: each needs one"
+                )
         accumulate = _accumulate(recipe, world=trainer.world_size)
         trainer.accumulate_grad_batches = accumulate
         task = Task(
@@ -113,9 +121,17 @@ def run(
     return result
 
 
-def is_first_process() -> bool:
-    """Tell whether this is the process that a person started, not one of a GPU beside it."""
-    return os.environ.get("LOCAL_RANK", "0") == "0"
+def _trainer(**settings: Any) -> Any:
+    """Make Lightning's trainer. Raises ValueError for devices that aren't there."""
+    lightning = operators.lightning()
+    from lightning.fabric.utilities.exceptions import MisconfigurationException
+
+    try:
+        return lightning.Trainer(**settings)
+    except MisconfigurationException as wrong:
+        raise ValueError(
+            f"accelerator {settings['accelerator']!r}, devices {settings['devices']!r}: {wrong}"
+        ) from wrong
 
 
 def _precision(recipe: Recipe, *, accelerator: str) -> tuple[Any, str]:

@@ -16,7 +16,7 @@ import torch
 from baselines.train import recipe as recipes
 from baselines.train.recipe import Recipe
 
-LAST, BEST = "last.ckpt", "best.ckpt"
+LAST, BEST, RUN = "last.ckpt", "best.ckpt", "run.json"
 _VERSIONS = ("torch", "lightning", "segmentation-models-pytorch", "numpy", "rasterio")
 
 
@@ -25,18 +25,12 @@ def open_folder(folder: Path, *, recipe: Recipe, seed: int, resume: bool) -> dic
 
     Raises ValueError when the folder holds another run, or any run without `resume`.
     """
-    about = folder / "run.json"
+    about = folder / RUN
     if about.exists():
-        frozen = json.loads(about.read_text())
-        if (frozen["recipe_digest"], frozen["seed"]) != (recipe.digest, seed):
-            raise ValueError(
-                f"{folder} holds a run of recipe {frozen['recipe']['name']!r} with seed "
-                f"{frozen['seed']}; give its recipe and seed, or another folder"
-            )
+        found = look_into(folder, recipe=recipe, seed=seed)
         if not resume:
             raise ValueError(f"{folder} holds this run already; resume it or give another folder")
-        last = folder / LAST
-        return load(last) if last.exists() else None
+        return found
     folder.mkdir(parents=True, exist_ok=True)
     document = {
         "recipe": recipe.to_json(),
@@ -48,6 +42,23 @@ def open_folder(folder: Path, *, recipe: Recipe, seed: int, resume: bool) -> dic
     }
     _replace(about, json.dumps(document, indent=1).encode())
     return None
+
+
+def look_into(folder: Path, *, recipe: Recipe, seed: int) -> dict[str, Any] | None:
+    """Give the state to go on from without writing, or None; for processes beside the first.
+
+    Raises ValueError when the folder holds another run.
+    """
+    about, last = folder / RUN, folder / LAST
+    if not about.exists():  # the first process is about to make it
+        return None
+    frozen = json.loads(about.read_text())
+    if (frozen["recipe_digest"], frozen["seed"]) != (recipe.digest, seed):
+        raise ValueError(
+            f"{folder} holds a run of recipe {frozen['recipe']['name']!r} with seed "
+            f"{frozen['seed']}; give its recipe and seed, or another folder"
+        )
+    return load(last) if last.exists() else None
 
 
 def save(path: Path, state: dict[str, Any]) -> None:

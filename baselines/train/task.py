@@ -30,6 +30,17 @@ class Stopped(Exception):
     """Training was asked to stop; the last whole epoch is kept."""
 
 
+@dataclass(frozen=True)
+class Held:
+    """A batch that only the step unpacks.
+
+    Of several GPUs' processes each would else have its tensors moved beforehand, one blocking copy
+    after the other, the padding among them, which is looked at on the CPU.
+    """
+
+    batch: batches.Tensors
+
+
 @dataclass
 class Progress:
     """What a resumed run must know beside weights: epochs done, the best of them, patience."""
@@ -138,6 +149,7 @@ class Task(_lightning.LightningModule):  # type: ignore[name-defined, misc]
         return batches.Epoch(
             self.sources[0], self.recipe.training.batch_size, seed=self.seed, epoch=self.epoch,
             shuffle=True, rank=self.global_rank, world=self.trainer.world_size,
+            pinned=self.device.type == "cuda",
         )  # fmt: skip
 
     def val_dataloader(self) -> batches.Epoch:
@@ -145,11 +157,12 @@ class Task(_lightning.LightningModule):  # type: ignore[name-defined, misc]
         return batches.Epoch(
             self.sources[1], self.recipe.training.batch_size,
             rank=self.global_rank, world=self.trainer.world_size,
+            pinned=self.device.type == "cuda",
         )  # fmt: skip
 
-    def transfer_batch_to_device(self, batch: Any, device: torch.device, index: int) -> Any:
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, index: int) -> Held:
         """Leave it to the step, which turns bytes into floats on the device."""
-        return batch
+        return Held(batch)
 
     # Optimiser ----------------------------------------------------------------------------------
 
@@ -194,19 +207,19 @@ class Task(_lightning.LightningModule):  # type: ignore[name-defined, misc]
         self._steps = 0
         self._clock.start(len(self.train_dataloader()))
 
-    def training_step(self, batch: batches.Tensors, index: int) -> Tensor:
+    def training_step(self, held: Held, index: int) -> Tensor:
         """Give the loss of one batch."""
         self._set_rate(index, self._clock.steps)
-        loss, _, _ = self._loss(batch, moved=self.recipe.data.augmentation)
+        loss, _, _ = self._loss(held.batch, moved=self.recipe.data.augmentation)
         self._loss_sum += loss.detach()
         self._steps += 1
         return loss
 
-    def on_train_batch_end(self, outputs: Any, batch: batches.Tensors, index: int) -> None:
+    def on_train_batch_end(self, outputs: Any, held: Held, index: int) -> None:
         """Tell how far we are, at most once a second, and stop where asked to."""
         if self._must_stop():
             raise Stopped
-        if self._clock.tick(len(batch["index"]) * self.trainer.world_size):
+        if self._clock.tick(len(held.batch["index"]) * self.trainer.world_size):
             epochs_left = self.recipe.training.epochs - self.epoch - 1
             self.on_event(
                 {
@@ -233,11 +246,11 @@ class Task(_lightning.LightningModule):  # type: ignore[name-defined, misc]
         self._matrix = measure.Matrix(N_CLASSES, device=self.device)
         self._val = torch.zeros(2, dtype=torch.float64, device="cpu")
 
-    def validation_step(self, batch: batches.Tensors, index: int) -> None:
+    def validation_step(self, held: Held, index: int) -> None:
         """Count one batch."""
-        loss, out, target = self._loss(batch, moved="none")
+        loss, out, target = self._loss(held.batch, moved="none")
         self._matrix.add(out.logits, target)
-        count = len(batch["index"])
+        count = len(held.batch["index"])
         self._val += torch.tensor([float(loss) * count, count], dtype=torch.float64)
 
     def _loss(
