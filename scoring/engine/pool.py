@@ -13,6 +13,7 @@ stand by, because after the labels are open nothing may be forked any more.
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import mmap
 import os
@@ -187,6 +188,7 @@ class Pool:
         self._slots = min(SLOTS, max(1, fitting))
         self._all: list[Lane] = []
         strips.load()  # compiled once, inherited by all
+        gc.freeze()  # no search for garbage shall write to what the decoders inherit, nor walk it
         self.plain = [self._fork(uses_gdal=False) for _ in range(workers)]
         self.gdal = [self._fork(uses_gdal=True) for _ in range(min(workers, GDAL_LANES))]
         self._spares = [self._fork(uses_gdal=False), self._fork(uses_gdal=True)]
@@ -202,6 +204,7 @@ class Pool:
         for lane in self._all:
             lane.kill()
         self._all.clear()
+        gc.unfreeze()
 
     def lanes(self) -> Iterator[Lane]:
         """The lanes that take orders."""
