@@ -262,20 +262,25 @@ def release(evaluation_id: int, *, attempt: int, reason: str, now: datetime | No
 
 
 def cancel(
-    *, submission: Submission, actor: User, reason: str = "", now: datetime | None = None
+    *,
+    submission: Submission,
+    actor: User,
+    live_only: bool = False,
+    reason: str = "",
+    now: datetime | None = None,
 ) -> None:
     """Take a submission's waiting evaluations out of the queue; the place is refunded.
 
-    Raises Conflict ``illegal-move`` when nothing waits any more.
+    ``live_only`` leaves re-scores waiting. Raises Conflict ``illegal-move`` when nothing waits any
+    more.
     """
     now = now or timezone.now()
     with transaction.atomic():
         entry = _lock_entry(submission.entry_id)
-        waiting = list(
-            Evaluation.objects.select_for_update()
-            .filter(submission=submission, state=State.QUEUED.value)
-            .order_by("pk")
-        )
+        queued = Evaluation.objects.filter(submission=submission, state=State.QUEUED.value)
+        if live_only:
+            queued = queued.filter(priority=Evaluation.Priority.LIVE)
+        waiting = list(queued.select_for_update().order_by("pk"))
         if not waiting:
             last = Evaluation.objects.filter(submission=submission).first()
             raise refuse(

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from challenge.errors import refuse
 from challenge.models import Entry, Phase, Submission, Team, Upload, User
+from challenge.rules.disclosure import Viewer
 from challenge.rules.lifecycle import State
 from challenge.rules.quota import Reason
 from challenge.rules.windows import Window, place
@@ -141,9 +142,7 @@ def submit(
             raise refuse("archive-too-large", limit_bytes=phase.archive_limit_bytes)
         archive_space.check(team, more_bytes=archive.bytes, now=now)
         if upload is not None:
-            used_by = Submission.objects.filter(upload=upload).first()
-            if used_by is not None:
-                raise refuse("upload-used", submission=str(used_by.pk))
+            uploads.hold(upload)
         last = entry.submissions.aggregate(last=Max("number"))["last"]
         submission = Submission.objects.create(
             entry=entry,
@@ -229,10 +228,15 @@ def submit_stream(
 def cancel(*, submission: Submission, actor: User, now: datetime | None = None) -> None:
     """Withdraw a waiting submission (its team, or an organiser); the place is refunded.
 
-    Raises NotFound for strangers, Conflict ``illegal-move`` when it no longer waits.
+    A re-score is the organisers' alone to call off: withdrawing one would keep a score that the
+    corrected labels or engine lower. Raises NotFound for strangers, Conflict ``illegal-move`` when
+    it no longer waits.
     """
-    _check_viewer(submission, actor)
-    evaluations.cancel(submission=submission, actor=actor, now=now)
+    viewer = people.viewer_of_submission(actor, submission)
+    if viewer is None:
+        raise refuse("not-found")
+    live_only = viewer is not Viewer.ORGANISER
+    evaluations.cancel(submission=submission, actor=actor, live_only=live_only, now=now)
 
 
 def disqualify(
@@ -303,11 +307,6 @@ def _check_window(phase: Phase, *, now: datetime) -> None:
         raise refuse("phase-upcoming", opens_at=f"{phase.opens_at:%Y-%m-%d %H:%M}")
     if where is Window.CLOSED:
         raise refuse("phase-closed", closes_at=f"{phase.closes_at:%Y-%m-%d %H:%M}")
-
-
-def _check_viewer(submission: Submission, actor: User) -> None:
-    if people.viewer_of_submission(actor, submission) is None:
-        raise refuse("not-found")
 
 
 def _check_organiser(submission: Submission, actor: User) -> None:

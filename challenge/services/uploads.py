@@ -292,6 +292,18 @@ def take(*, user: User, upload_id: UUID, now: datetime | None = None) -> StoredA
     )
 
 
+def hold(upload: Upload) -> None:
+    """Keep an upload from being submitted elsewhere or deleted until this transaction ends.
+
+    Raises ``Conflict`` when it was submitted before, ``Refusal`` (410) when it is gone.
+    """
+    if not Upload.objects.select_for_update().filter(pk=upload.pk).exists():
+        raise refuse("upload-expired")
+    used_by = Submission.objects.filter(upload=upload.pk).first()
+    if used_by is not None:
+        raise refuse("upload-used", submission=str(used_by.id))
+
+
 def terminate(upload: Upload) -> None:
     """Delete an upload and its bytes; an archive that was submitted stays with its submission.
 
@@ -308,10 +320,16 @@ def terminate(upload: Upload) -> None:
 
 
 def _delete(upload: Upload) -> None:
-    archives.delete(upload.archive)  # spares what a submission names
+    with transaction.atomic():
+        # Waits for a submission that is being written: then the archive is spared, or it comes
+        # too late and is refused.
+        held = Upload.objects.select_for_update().filter(pk=upload.pk).first()
+        if held is not None:
+            held.delete()
+    # The row first: a kill in between leaves bytes without a row, which the sweeps remove.
+    archives.delete(held.archive if held is not None else "")
     upload_shipping.give_up(upload.id)
     upload_parts.remove(upload.id)
-    upload.delete()
 
 
 def sweep(*, now: datetime | None = None) -> Swept:

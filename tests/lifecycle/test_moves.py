@@ -144,6 +144,21 @@ def test_a_stranger_cannot_cancel(submission: Submission) -> None:
     assert submission.evaluations.get().state == "queued"
 
 
+def test_a_team_cannot_call_off_a_rescore(submission: Submission, phase: Phase) -> None:
+    bring_to(submission, State.SCORED)
+    organiser = make_user(is_superuser=True)
+    [queued] = evaluations.enqueue_rescore(phase=phase, actor=organiser, force=True)
+    with pytest.raises(Refusal) as refused:
+        submissions.cancel(submission=submission, actor=captain_of(submission.entry.team))
+    assert refused.value.code == "illegal-move"
+    queued.refresh_from_db()
+    assert queued.state == "queued"
+    submissions.cancel(submission=submission, actor=organiser)
+    queued.refresh_from_db()
+    assert queued.state == "cancelled"
+    assert ledger(submission)[-1] == ("consumed", "scored")
+
+
 def test_a_lost_worker_three_times_over_fails_and_refunds(submission: Submission) -> None:
     now = NOON
     for attempt in (1, 2, 3):

@@ -9,15 +9,18 @@ import shutil
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from threading import Event, Thread, Timer
 from typing import Any
 
 import pytest
 from django.core.files.storage import default_storage
+from django.db import connection, transaction
 from django.utils import timezone
 
 from challenge.errors import Refusal
-from challenge.models import Upload, User
-from challenge.services import archives, upload_parts, uploads
+from challenge.models import Phase, Submission, Upload, User
+from challenge.services import archives, submissions, upload_parts, uploads
+from challenge.services.submissions import MethodFacts
 from tests import factories
 from tests.live_site import LiveSite
 from tests.uploads.conftest import Tus
@@ -139,6 +142,83 @@ def test_an_archive_stays_with_its_submission_when_the_upload_goes(ada: User) ->
     assert not Upload.objects.exists()
     with archives.open_local(archive.name) as path:
         assert path.read_bytes() == BODY
+
+
+class Elsewhere:
+    """Submits an upload in a thread of its own and commits when told to."""
+
+    def __init__(self, user: User, upload: Upload, phase: Phase) -> None:
+        self.is_written, self.may_commit = Event(), Event()
+        self._what = {"user": user, "upload": upload, "phase": phase}
+        self._thread = Thread(target=self._work)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+        assert self.is_written.wait(10)
+        Timer(0.5, self.may_commit.set).start()
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.join(10)
+
+    def _work(self) -> None:
+        try:
+            with transaction.atomic():
+                submit_upload(**self._what)
+                self.is_written.set()
+                assert self.may_commit.wait(10)
+        finally:
+            connection.close()
+
+
+def submit_upload(**what: Any) -> Submission:
+    return submissions.submit_upload(
+        **what, method=MethodFacts(method_name="m"), now=factories.NOON
+    )
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_upload_deleted_while_it_is_submitted_leaves_its_archive() -> None:
+    phase = factories.make_phase()
+    team = factories.make_team(phase.challenge)
+    user = factories.captain_of(team)
+    upload = uploads.finish(fill(declare(user)))
+    with Elsewhere(user, upload, phase):
+        uploads.terminate(upload)
+    submission = Submission.objects.get()
+    assert submission.upload is None
+    assert not Upload.objects.exists()
+    with default_storage.open(submission.archive) as stored:
+        assert stored.read() == BODY
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_upload_submitted_to_two_phases_at_once_is_used_once() -> None:
+    phase = factories.make_phase()
+    other = factories.make_phase(phase.challenge, "other")
+    team = factories.make_team(phase.challenge)
+    user = factories.captain_of(team)
+    upload = uploads.finish(fill(declare(user)))
+    with Elsewhere(user, upload, phase), refused("upload-used"):
+        submit_upload(user=user, upload=upload, phase=other)
+    assert Submission.objects.get().entry.phase == phase
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_upload_that_went_meanwhile_is_not_submitted() -> None:
+    phase = factories.make_phase()
+    user = factories.captain_of(factories.make_team(phase.challenge))
+    upload = uploads.finish(fill(declare(user)))
+    archive = uploads.take(user=user, upload_id=upload.id)
+    uploads.terminate(Upload.objects.get(pk=upload.pk))
+    with refused("upload-expired"):
+        submissions.submit(
+            user=user,
+            phase=phase,
+            archive=archive,
+            upload=upload,
+            method=MethodFacts(method_name="m"),
+            now=factories.NOON,
+        )
 
 
 def test_the_sweep_deletes_what_expired_and_finishes_what_was_left(ada: User) -> None:
