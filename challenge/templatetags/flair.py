@@ -163,11 +163,9 @@ def clock(value: datetime | None, style: str = "long") -> str:
     elif style == "short":
         shown = formats.date_format(local, SHORT_DAY_FORMAT) + local.strftime(" %H:%M")
     else:
-        shown = (
-            formats.date_format(local, DAY_FORMAT)
-            + local.strftime(" %H:%M ")
-            + (local.tzname() or "UTC")
-        )
+        day = formats.date_format(local, DAY_FORMAT)
+        time = local.strftime("%H:%M ") + (local.tzname() or "UTC")
+        shown = gettext("%(day)s %(time)s") % {"day": day, "time": time}
     return format_html('<time datetime="{}">{}</time>', value.isoformat(), shown)
 
 

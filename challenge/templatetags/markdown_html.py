@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 
 import nh3
@@ -40,6 +41,8 @@ def _parser() -> MarkdownIt:
 
 
 PARSER = _parser()
+HEADING = re.compile(r'<h2 id="([^"]+)">(.*?)</h2>', re.DOTALL)
+TAG = re.compile(r"<[^>]+>")
 
 
 @lru_cache(maxsize=256)
@@ -67,3 +70,15 @@ def render(source: str) -> SafeString:
     )
     # a table may be wider than a phone: it scrolls, so a keyboard must reach it
     return mark_safe(clean.replace("<table>", '<table tabindex="0">'))
+
+
+def headings(source: str) -> list[tuple[str, SafeString]]:
+    """Return (anchor, title) of the second-level headings of ``source``.
+
+    >>> headings("## The *task*")
+    [('the-task', 'The task')]
+    """
+    # the tags go, the escapes stay: what is left is safe to print
+    return [
+        (anchor, mark_safe(TAG.sub("", title))) for anchor, title in HEADING.findall(render(source))
+    ]

@@ -8,9 +8,11 @@ from challenge.models import Challenge, PublishedResult
 from challenge.rules import page_blocks
 from challenge.selectors import pages
 from challenge.selectors.pages import PhaseLine
+from challenge.templatetags import markdown_html
 from challenge.web import geography
 
 PERCENT_FULL = 25.0
+WORTH_A_LIST = 4
 
 
 def parts(
@@ -42,6 +44,12 @@ def parts(
             part["groups"] = results(challenge)
         found.append(part)
     return found
+
+
+def contents(found: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Return (anchor, title) of a page's headings where they are worth a list, else nothing."""
+    lines = [line for part in found for line in markdown_html.headings(part["text"] or "")]
+    return list(lines) if len(lines) >= WORTH_A_LIST else []
 
 
 def classes(challenge: Challenge) -> dict[str, Any]:

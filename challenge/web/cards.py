@@ -62,7 +62,9 @@ class Result:
     classes: list[ClassRow]
     domains: list[DomainRow]
     shapes: list[dict[str, Any]]
+    changes: list[dict[str, Any]]
     view_box: str
+    miou_range: tuple[float | None, float | None]
     matrix: list[tuple[ClassRow, list[Cell]]]
     has_counts: bool
     frequency_full: float
@@ -84,6 +86,7 @@ def result(
     """Return a card's page under the terms that the card was disclosed with."""
     rows = class_rows(card, phase=phase, yardsticks=yardsticks, other=other)
     domains = domain_rows(card, phase=phase, other=other)
+    shapes = geography.shaded({row.id: row.miou for row in domains})
     scored = [row for row in rows if row.scored and row.to_other is not None]
     changed = sorted(scored, key=lambda row: row.to_other or 0.0)
     shares = [share for row in rows for share in (row.predicted, row.published) if share]
@@ -91,8 +94,10 @@ def result(
         card=card,
         classes=rows,
         domains=domains,
-        shapes=geography.shaded({row.id: row.miou for row in domains}),
+        shapes=shapes,
+        changes=geography.changed({row.id: row.to_other for row in domains}) if other else [],
         view_box=geography.VIEW_BOX,
+        miou_range=_range(shapes),
         matrix=matrix(card, rows),
         has_counts="confusion" in card,
         frequency_full=max(shares, default=1.0),
@@ -194,6 +199,11 @@ def ratio(submission: Submission) -> dict[str, Any] | None:
 
 def _difference(mine: float | None, theirs: float | None) -> float | None:
     return None if mine is None or theirs is None else mine - theirs
+
+
+def _range(shapes: list[dict[str, Any]]) -> tuple[float | None, float | None]:
+    mious = [shape["miou"] for shape in shapes]
+    return min(mious, default=None), max(mious, default=None)
 
 
 def _miou(line: Yardstick | None) -> float | None:

@@ -54,20 +54,14 @@ def page(request: HttpRequest, slug: str, page_slug: str) -> HttpResponse:
         return redirect("web:challenge", challenge.slug)
     found = pages.page(challenge, slug=page_slug, language=language())
     context = frame(request, challenge, current=page_slug)
-    return render(
-        request,
-        "web/page.html",
-        context
-        | {
-            "page": found,
-            "parts": blocks.parts(
-                found.markdown,
-                challenge=challenge,
-                phases=context["phase_lines"],
-                registered=context["membership"] is not None,
-            ),
-        },
+    parts = blocks.parts(
+        found.markdown,
+        challenge=challenge,
+        phases=context["phase_lines"],
+        registered=context["membership"] is not None,
     )
+    context |= {"page": found, "parts": parts, "contents": blocks.contents(parts)}
+    return render(request, "web/page.html", context)
 
 
 @require_GET

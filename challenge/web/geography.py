@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 
 VIEW_BOX = "0 0 613 585"
 SHADES = 5
+SAME = 0.0005  # differences that two decimals of a per cent do not show well
 
 
 @cache
@@ -77,12 +78,7 @@ def shaded(mious: Mapping[str, float | None]) -> list[dict[str, Any]]:
     ``mious`` maps a domain's name to a fraction; a département that stands for several years
     gets the mean of them.
     """
-    by_code: dict[str, list[float]] = {}
-    for domain, miou in mious.items():
-        code = code_of(domain)
-        if code and miou is not None:
-            by_code.setdefault(code, []).append(miou)
-    means = {code: sum(values) / len(values) for code, values in by_code.items()}
+    means = _by_department(mious)
     if not means:
         return []
     low, high = min(means.values()), max(means.values())
@@ -96,3 +92,38 @@ def shaded(mious: Mapping[str, float | None]) -> list[dict[str, Any]]:
         }
         for code, mean in sorted(means.items())
     ]
+
+
+def changed(differences: Mapping[str, float | None]) -> list[dict[str, Any]]:
+    """Return the shapes of domains shaded by what was won or lost: c0 (lost most) to c4.
+
+    ``differences`` maps a domain's name to a difference of mIoU (fraction). Half of the largest
+    change parts a little from much; below ``SAME`` nothing changed (c2).
+
+    >>> [one["shade"] for one in changed({"D012_2019": 0.04, "D075_2021": -0.01})]
+    [4, 1]
+    """
+    means = _by_department(differences)
+    most = max((abs(mean) for mean in means.values()), default=0.0)
+    shapes = []
+    for code, mean in sorted(means.items()):
+        step = 0 if abs(mean) < SAME else 2 if abs(mean) > most / 2 else 1
+        department = departments()[code]
+        shapes.append(
+            {
+                "path": department["path"],
+                "name": department["name"],
+                "change": mean,
+                "shade": 2 + (step if mean > 0 else -step),
+            }
+        )
+    return shapes
+
+
+def _by_department(values: Mapping[str, float | None]) -> dict[str, float]:
+    by_code: dict[str, list[float]] = {}
+    for domain, value in values.items():
+        code = code_of(domain)
+        if code and value is not None:
+            by_code.setdefault(code, []).append(value)
+    return {code: sum(found) / len(found) for code, found in by_code.items()}

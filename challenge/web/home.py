@@ -32,7 +32,10 @@ def help_page(request: HttpRequest) -> HttpResponse:
 @require_GET
 def credits_page(request: HttpRequest) -> HttpResponse:
     """Answer the page of licences and credits."""
-    return render(request, "web/credits.html", {"files": manifest()})
+    files = [
+        {**line, "shown": f"vendor/{line['path']}".replace("vendor/../", "")} for line in manifest()
+    ]
+    return render(request, "web/credits.html", {"files": files})
 
 
 @require_POST

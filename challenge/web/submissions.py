@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -176,14 +177,9 @@ def receipt(request: HttpRequest, pk: UUID) -> HttpResponse:
 @refusals_as_pages
 def cancel(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Withdraw a waiting submission."""
-    user: Any = request.user
-    submission, _viewer = selector.get(pk, user=user)
-    try:
-        service.cancel(submission=submission, actor=user)
-        messages.success(request, gettext("Withdrawn. Its place in your quota is given back."))
-    except Refusal as refusal:
-        messages.error(request, str(refusal))
-    return redirect("web:submission", pk)
+    return _act(
+        request, pk, service.cancel, gettext("Withdrawn. Its place in your quota is given back.")
+    )
 
 
 @require_POST
@@ -191,15 +187,8 @@ def cancel(request: HttpRequest, pk: UUID) -> HttpResponse:
 @refusals_as_pages
 def choose_final(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Choose a submission for the final ranking, or drop the choice."""
-    user: Any = request.user
-    submission, _viewer = selector.get(pk, user=user)
-    chosen = request.POST.get("chosen") == "1"
-    try:
-        service.choose_final(submission=submission, actor=user, chosen=chosen)
-        messages.success(request, gettext("Your choice is noted."))
-    except Refusal as refusal:
-        messages.error(request, str(refusal))
-    return redirect("web:submission", pk)
+    choose = partial(service.choose_final, chosen=request.POST.get("chosen") == "1")
+    return _act(request, pk, choose, gettext("Your choice is noted."))
 
 
 @require_POST
@@ -207,11 +196,16 @@ def choose_final(request: HttpRequest, pk: UUID) -> HttpResponse:
 @refusals_as_pages
 def remove_archive(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Remove an archive that decides nothing, to make room for others."""
+    return _act(request, pk, retention.drop, gettext("The archive is removed; its score stays."))
+
+
+def _act(request: HttpRequest, pk: UUID, act: Callable[..., object], done: str) -> HttpResponse:
+    """Do something to a submission of the viewer's and say so, or why not, on its page."""
     user: Any = request.user
     submission, _viewer = selector.get(pk, user=user)
     try:
-        retention.drop(submission=submission, actor=user)
-        messages.success(request, gettext("The archive is removed; its score stays."))
+        act(submission=submission, actor=user)
+        messages.success(request, done)
     except Refusal as refusal:
         messages.error(request, str(refusal))
     return redirect("web:submission", pk)

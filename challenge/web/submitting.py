@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import zlib
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
@@ -64,13 +66,17 @@ def check_data(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse
     phase = pages.phase_by_slug(slug, phase_slug, user=user)
     if phase.task_spec is None:
         raise refuse("phase-not-ready")
-    tag = quote_etag(f"{phase.pk}-{phase.task_spec.digest}-{phase.ground_truth_id}-{language()}")
+    texts = {code: both[language()] for code, both in problems.export().items()}
+    # of the words as well: a new release may say it better
+    words = zlib.crc32(json.dumps([texts, problems.singular(language())]).encode())
+    tag = quote_etag(
+        f"{phase.pk}-{phase.task_spec.digest}-{phase.ground_truth_id}-{language()}-{words:x}"
+    )
     unchanged = get_conditional_response(request, etag=tag)
     if unchanged is not None:
         return unchanged
     spec = phase.task_spec.data
     published = boards.frequencies(phase.challenge)
-    texts = {code: both[language()] for code, both in problems.export().items()}
     response = JsonResponse(
         {
             "ids": [patch[0] for patch in _patches(phase)],
@@ -91,7 +97,9 @@ def check_data(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse
                 for one in spec["classes"]
             ],
             "texts": texts,
+            "texts_of_one": problems.singular(language()),
             "phrases": problems.phrases(language()),
+            "colon": problems.COLON[language()],
         },
         json_dumps_params={"ensure_ascii": False, "separators": (",", ":")},
     )

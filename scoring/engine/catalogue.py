@@ -7,6 +7,7 @@ names, already escaped. Codes are stable: scripts rely on them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -143,7 +144,7 @@ _TABLE: dict[str, tuple[str, str]] = {
     ),
     "missing-patches": (
         "{count} of {expected} patches are missing (first: {ids}). Add one raster for each.",
-        "Il manque {count} patchs sur {expected} (premières : {ids}). Ajoutez leurs rasters.",
+        "Il manque {count} patchs sur {expected} (premiers : {ids}). Ajoutez leurs rasters.",
     ),
     # One raster, before decoding.
     "raster-not-tiff": (
@@ -258,70 +259,109 @@ _TABLE: dict[str, tuple[str, str]] = {
     ),
 }
 
+_ONE: dict[str, tuple[str, str]] = {
+    "foreign-patches": (
+        "1 file belongs to another challenge, {challenge} (id {ids}). Upload it there.",
+        "1 fichier relève d'un autre challenge, {challenge} ({ids}). Déposez-le là-bas.",
+    ),
+    "missing-patches": (
+        "1 of {expected} patches is missing: {ids}. Add its raster.",
+        "Il manque 1 patch sur {expected} : {ids}. Ajoutez son raster.",
+    ),
+    "values-out-of-range": (
+        "1 pixel has a value that is no class ({values}); allowed are 0 to {highest}.",
+        "1 pixel a une valeur hors des classes ({values}) ; admis : 0 à {highest}.",
+    ),
+    "values-one-based": (
+        "1 pixel has value {value}; allowed are 0 to {highest}. "
+        "Predictions are 0-based: subtract 1.",
+        "1 pixel vaut {value} ; admis : 0 à {highest}. "
+        "Les prédictions commencent à 0 : soustrayez 1.",
+    ),
+}
+
+
+def _typeset(french: str) -> str:
+    """French as it is printed: no line breaks before high punctuation, curly apostrophes.
+
+    >>> _typeset("L'archive : vide").replace(chr(0xA0), "~")
+    'L’archive~: vide'
+    """
+    kept = re.sub(r" (?=[;:!?»])|(?<=«) ", "\u00a0", french)
+    return re.sub(r"(?<=\w)'(?=\w)", "’", kept)
+
+
 CATALOGUE: Mapping[str, Mapping[str, str]] = MappingProxyType(
-    {code: MappingProxyType({"en": en, "fr": fr}) for code, (en, fr) in _TABLE.items()}
+    {code: MappingProxyType({"en": en, "fr": _typeset(fr)}) for code, (en, fr) in _TABLE.items()}
+)
+
+# What is said in place of the table's text where `count` or `pixels` is 1.
+SINGULAR: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {code: MappingProxyType({"en": en, "fr": _typeset(fr)}) for code, (en, fr) in _ONE.items()}
 )
 
 # What the parameters `what` and `kind` may say, English → French: fixed phrases, so that both
 # languages are complete and nothing of a library's own message reaches a participant.
+_PHRASES: dict[str, str] = {
+    # archive-damaged
+    "two end records are possible": "deux fins d'archive sont possibles",
+    "the end record and its zip64 form differ": "la fin et sa forme zip64 diffèrent",
+    "the zip64 end record is missing or misplaced": "la fin zip64 manque ou est mal placée",
+    "the directory is not where the end record says": (
+        "le répertoire n'est pas où la fin l'indique"
+    ),
+    "the directory is cut off": "le répertoire est tronqué",
+    "the directory has bytes left over": "le répertoire a des octets en trop",
+    # member-header-mismatch, member-damaged
+    "no local header": "pas d'en-tête local",
+    "name": "nom",
+    "flags or method": "drapeaux ou méthode",
+    "size or checksum": "taille ou somme de contrôle",
+    "data descriptor": "descripteur de données",
+    "extra field": "champ supplémentaire",
+    "not valid deflate data": "données deflate invalides",
+    "fewer bytes than announced": "moins d'octets qu'annoncé",
+    "more bytes than announced": "plus d'octets qu'annoncé",
+    # member-not-regular
+    "a symbolic link": "un lien symbolique",
+    "a device, socket or pipe": "un périphérique, une socket ou un tube",
+    "a folder with content": "un dossier avec un contenu",
+    # member-name-unsafe
+    "is empty": "est vide",
+    "is too long": "est trop long",
+    "holds a NUL or control character": "contient un caractère nul ou de contrôle",
+    "is not valid UTF-8": "n'est pas de l'UTF-8 valide",
+    "is given twice, differently": "est donné deux fois, différemment",
+    "holds a backslash": "contient une barre oblique inverse",
+    "is absolute": "est absolu",
+    "holds a drive letter": "contient une lettre de lecteur",
+    "leaves the archive with '..'": "sort de l'archive par '..'",
+    # raster-truncated, raster-structure, raster-undecodable
+    "the header is incomplete": "l'en-tête est incomplet",
+    "a directory lies beyond the end": "un répertoire est au-delà de la fin",
+    "a tag's values lie beyond the end": "les valeurs d'une balise sont au-delà de la fin",
+    "image data lie beyond the end": "des données d'image sont au-delà de la fin",
+    "directories form a cycle": "les répertoires forment un cycle",
+    "too many directories": "trop de répertoires",
+    "too many tags": "trop de balises",
+    "no image directory": "aucun répertoire d'image",
+    "a tag is given twice": "une balise est donnée deux fois",
+    "a tag has a wrong type or count": "une balise a un type ou un nombre erroné",
+    "a required tag is missing": "une balise requise manque",
+    "the number of strips or tiles is wrong": "le nombre de bandes ou de tuiles est faux",
+    "image data are missing": "des données d'image manquent",
+    "image data overlap": "des données d'image se chevauchent",
+    "strips and tiles are mixed": "bandes et tuiles sont mélangées",
+    "a tile's sides are not multiples of 16 pixels": (
+        "les côtés d'une tuile ne sont pas des multiples de 16 pixels"
+    ),
+    "bits are stored in reverse order": "les bits sont stockés à l'envers",
+    "the BigTIFF header is wrong": "l'en-tête BigTIFF est faux",
+    "compressed data are damaged": "données compressées abîmées",
+    "too few pixels": "trop peu de pixels",
+    "the library refuses it": "la bibliothèque le refuse",
+}
+
 PHRASES: Mapping[str, str] = MappingProxyType(
-    {
-        # archive-damaged
-        "two end records are possible": "deux fins d'archive sont possibles",
-        "the end record and its zip64 form differ": "la fin et sa forme zip64 diffèrent",
-        "the zip64 end record is missing or misplaced": "la fin zip64 manque ou est mal placée",
-        "the directory is not where the end record says": (
-            "le répertoire n'est pas où la fin l'indique"
-        ),
-        "the directory is cut off": "le répertoire est tronqué",
-        "the directory has bytes left over": "le répertoire a des octets en trop",
-        # member-header-mismatch, member-damaged
-        "no local header": "pas d'en-tête local",
-        "name": "nom",
-        "flags or method": "drapeaux ou méthode",
-        "size or checksum": "taille ou somme de contrôle",
-        "data descriptor": "descripteur de données",
-        "extra field": "champ supplémentaire",
-        "not valid deflate data": "données deflate invalides",
-        "fewer bytes than announced": "moins d'octets qu'annoncé",
-        "more bytes than announced": "plus d'octets qu'annoncé",
-        # member-not-regular
-        "a symbolic link": "un lien symbolique",
-        "a device, socket or pipe": "un périphérique, une socket ou un tube",
-        "a folder with content": "un dossier avec un contenu",
-        # member-name-unsafe
-        "is empty": "est vide",
-        "is too long": "est trop long",
-        "holds a NUL or control character": "contient un caractère nul ou de contrôle",
-        "is not valid UTF-8": "n'est pas de l'UTF-8 valide",
-        "is given twice, differently": "est donné deux fois, différemment",
-        "holds a backslash": "contient une barre oblique inverse",
-        "is absolute": "est absolu",
-        "holds a drive letter": "contient une lettre de lecteur",
-        "leaves the archive with '..'": "sort de l'archive par '..'",
-        # raster-truncated, raster-structure, raster-undecodable
-        "the header is incomplete": "l'en-tête est incomplet",
-        "a directory lies beyond the end": "un répertoire est au-delà de la fin",
-        "a tag's values lie beyond the end": "les valeurs d'une balise sont au-delà de la fin",
-        "image data lie beyond the end": "des données d'image sont au-delà de la fin",
-        "directories form a cycle": "les répertoires forment un cycle",
-        "too many directories": "trop de répertoires",
-        "too many tags": "trop de balises",
-        "no image directory": "aucun répertoire d'image",
-        "a tag is given twice": "une balise est donnée deux fois",
-        "a tag has a wrong type or count": "une balise a un type ou un nombre erroné",
-        "a required tag is missing": "une balise requise manque",
-        "the number of strips or tiles is wrong": "le nombre de bandes ou de tuiles est faux",
-        "image data are missing": "des données d'image manquent",
-        "image data overlap": "des données d'image se chevauchent",
-        "strips and tiles are mixed": "bandes et tuiles sont mélangées",
-        "a tile's sides are not multiples of 16 pixels": (
-            "les côtés d'une tuile ne sont pas des multiples de 16 pixels"
-        ),
-        "bits are stored in reverse order": "les bits sont stockés à l'envers",
-        "the BigTIFF header is wrong": "l'en-tête BigTIFF est faux",
-        "compressed data are damaged": "données compressées abîmées",
-        "too few pixels": "trop peu de pixels",
-        "the library refuses it": "la bibliothèque le refuse",
-    }
+    {english: _typeset(french) for english, french in _PHRASES.items()}
 )

@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from scoring.engine.catalogue import CATALOGUE, PHRASES
+from scoring.engine.catalogue import CATALOGUE, PHRASES, SINGULAR
 
 LISTED_PROBLEMS = 20
 NAME_CHARACTERS = 120
 LANGUAGES = ("en", "fr")
+COLON = {"en": ":", "fr": "\u00a0:"}
 
 _PHRASED = frozenset({"what", "kind"})
 PARAM_CHARACTERS = 500
@@ -47,8 +48,10 @@ def render(
     if lang == "fr":
         for key in _PHRASED & params.keys():
             params[key] = PHRASES.get(str(params[key]), params[key])
-    text = CATALOGUE[code][lang].format_map(params)
-    return f"{file}: {text}" if file else text
+    alone = 1 in (params.get("count"), params.get("pixels"))
+    texts = SINGULAR.get(code, CATALOGUE[code]) if alone else CATALOGUE[code]
+    text = texts[lang].format_map(params)
+    return f"{file}{COLON[lang]} {text}" if file else text
 
 
 @dataclass(frozen=True)
@@ -163,6 +166,11 @@ def _escaped(text: str) -> str:
 def export() -> dict[str, dict[str, str]]:
     """``{code: {"en": template, "fr": template}}``, the whole catalogue, for scripts and pages."""
     return {code: dict(texts) for code, texts in sorted(CATALOGUE.items())}
+
+
+def singular(lang: str) -> dict[str, str]:
+    """``{code: template}`` in `lang`: what stands for a text whose `count` or `pixels` is 1."""
+    return {code: texts[lang] for code, texts in sorted(SINGULAR.items())}
 
 
 def phrases(lang: str) -> dict[str, str]:

@@ -47,6 +47,15 @@ def populate(*, teams: int, submissions: int) -> Phase:
     """
     call_command("flush", interactive=False, verbosity=0)
     phase = seed.populate()
+    crowd(phase, teams=teams, submissions=submissions)
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM ANALYZE")
+    phase.refresh_from_db()
+    return phase
+
+
+def crowd(phase: Phase, *, teams: int, submissions: int) -> None:
+    """Add ranked teams and scored submissions to a phase until there are so many of each."""
     random = np.random.default_rng(11)
     ranked = RankLine.objects.filter(phase=phase, rank__isnull=False).count()
     missing = submissions - Submission.objects.filter(entry__phase=phase).count()
@@ -58,10 +67,6 @@ def populate(*, teams: int, submissions: int) -> Phase:
         order = [*range(len(entries)), *(int(one) for one in extra)]
         _make_submissions(phase, [entries[one] for one in order], random)
     ranks.recompute(phase=phase)
-    with connection.cursor() as cursor:
-        cursor.execute("VACUUM ANALYZE")
-    phase.refresh_from_db()
-    return phase
 
 
 def _make_entries(phase: Phase, count: int) -> list[Entry]:

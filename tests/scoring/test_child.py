@@ -161,7 +161,7 @@ def test_a_rejected_upload_leaves_no_evidence(world: World, truth: Path, tmp_pat
     assert isinstance(verdict, Rejected)
     (problem,) = verdict.problems
     assert problem.message == (
-        f"{NAMES[0]}: 1 pixels have values that are no class (255: 1 px); allowed are 0 to 12."
+        f"{NAMES[0]}: 1 pixel has a value that is no class (255: 1 px); allowed are 0 to 12."
     )
     assert not (tmp_path / "evidence").exists()
 

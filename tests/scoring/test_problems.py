@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import string
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scoring.engine import problems
-from scoring.engine.catalogue import CATALOGUE, PHRASES
+from scoring.engine.catalogue import CATALOGUE, PHRASES, SINGULAR
 from scoring.engine.problems import Findings, Problem, safe_name
 
 ENGINE = Path(problems.__file__).parent
@@ -71,7 +72,33 @@ def test_a_problem_survives_json(file: str, other: str) -> None:
 
 def test_phrases_are_told_in_french_too() -> None:
     problem = Problem.of("member-damaged", file="a.tif", what="fewer bytes than announced")
-    assert "moins d'octets" in problem.text("fr")
+    assert "moins d’octets" in problem.text("fr")
+
+
+def test_one_is_said_in_the_singular_and_more_in_the_plural() -> None:
+    one = Problem.of("missing-patches", count=1, expected=48, ids="061713")
+    two = Problem.of("missing-patches", count=2, expected=48, ids="061713, 061714")
+    assert one.message == "1 of 48 patches is missing: 061713. Add its raster."
+    assert two.message.startswith("2 of 48 patches are missing (first: 061713, 061714).")
+    assert one.text("fr").startswith("Il manque 1 patch sur 48")
+    pixel = Problem.of("values-one-based", pixels=1, value=13, highest=12)
+    assert pixel.message.startswith("1 pixel has value 13;")
+
+
+@pytest.mark.parametrize("code", SINGULAR)
+def test_the_singular_says_the_same_with_the_same_parameters(code: str) -> None:
+    for language in problems.LANGUAGES:
+        counted = {"count", "pixels"} & fields(CATALOGUE[code][language])
+        assert len(counted) == 1
+        assert fields(SINGULAR[code][language]) == fields(CATALOGUE[code][language]) - counted
+
+
+def test_french_is_typeset() -> None:
+    """High punctuation never begins a line; a file's name takes its colon in the same way."""
+    problem = Problem.of("values-one-based", file="a.tif", pixels=312, value=13, highest=12)
+    assert problem.text("fr").startswith("a.tif\u00a0: 312 pixels valent 13\u00a0; admis\u00a0: 0")
+    for text in [both["fr"] for both in (*CATALOGUE.values(), *SINGULAR.values())]:
+        assert not re.search(r" [;:!?»]|« |\w'\w", text)
 
 
 def test_twenty_are_listed_and_the_rest_counted() -> None:

@@ -137,7 +137,7 @@ def test_a_newcomer_gets_from_the_home_page_to_a_submission(world: World, browse
     page.fill("[name=password1]", seed.PASSWORD)
     page.fill("[name=password2]", seed.PASSWORD)
     page.locator("main form button").click()
-    expect(page.locator("h1")).to_have_text("Verify Your Email Address")
+    expect(page.locator("h1")).to_have_text("Confirm your e-mail address")
     mail = next((world.folder / "mail").iterdir()).read_text(encoding="utf-8")
     link = re.search(r"http://\S+/accounts/confirm-email/\S+", mail)
     assert link is not None
@@ -183,7 +183,10 @@ def test_a_newcomer_gets_from_the_home_page_to_a_submission(world: World, browse
     context.close()
 
 
-def test_the_browser_finds_what_the_server_finds(world: World, browser: Browser) -> None:
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_the_browser_finds_what_the_server_finds(
+    world: World, browser: Browser, language: str
+) -> None:
     """Every archive here gets the same first words from the page and from the engine."""
     task = specs.load("flair-1")
     ids = world.practice_ids
@@ -191,6 +194,7 @@ def test_the_browser_finds_what_the_server_finds(world: World, browser: Browser)
     foreign = [f"{int(one) + 20_000:06}" for one in ids]
     made = {
         "missing": archives.make_zip(folder / "missing.zip", ids[:40]),
+        "one missing": archives.make_zip(folder / "one.zip", ids[:-1]),
         "foreign": archives.make_zip(folder / "foreign.zip", foreign[:3]),
         "twice": archives.make_zip(
             folder / "twice.zip", ids, more={f"b/PRED_IMG_{ids[0]}.TIF": b"x"}
@@ -219,7 +223,7 @@ def test_the_browser_finds_what_the_server_finds(world: World, browser: Browser)
         linked.writestr(entry, b"/etc/hostname")
     with zipfile.ZipFile(made["bzip2"], "a", zipfile.ZIP_BZIP2) as packed:
         packed.writestr(f"PRED_{ids[0]}.tif", b"x")
-    context, page, complaints = open_page(browser, world.url)
+    context, page, complaints = open_page(browser, world.url, language=language)
     sign_in(page, "ada@example.org", seed.PASSWORD)
     page.goto("/challenges/flair-1/practice/submit/")
     for name, path in made.items():
@@ -227,8 +231,8 @@ def test_the_browser_finds_what_the_server_finds(world: World, browser: Browser)
         listed = page.locator("[data-report-body] .note.bad li")
         expect(page.locator("[data-report-body] .check-head")).to_be_visible(timeout=WAIT_MS)
         expect(listed.first).to_be_visible(timeout=WAIT_MS)
-        found = listed.all_inner_texts()
-        assert found == server_words(path, task, ids), name
+        found = listed.all_text_contents()
+        assert found == server_words(path, task, ids, language), name
         page.reload()
     assert complaints == []
     context.close()
@@ -258,14 +262,14 @@ def test_four_gigabytes_are_read_in_seconds_and_not_loaded(world: World, browser
     path.unlink()
 
 
-def server_words(path: Path, task: specs.TaskSpec, ids: list[str]) -> list[str]:
+def server_words(path: Path, task: specs.TaskSpec, ids: list[str], language: str) -> list[str]:
     """What the engine says of an archive's list of contents."""
     try:
         listing = open_upload(path, spec=task, expected_ids=ids)
     except Refused as refused:
-        return [refused.problem.message]
+        return [refused.problem.text(language)]
     try:
-        return [problem.message for problem in listing.problems]
+        return [problem.text(language) for problem in listing.problems]
     finally:
         listing.close()
 

@@ -67,10 +67,12 @@ def test_every_text_is_translated(tmp_path: Path) -> None:
     assert "#, fuzzy" not in PO.read_text(encoding="utf-8").split("\n\n", 1)[1]
 
 
-def test_the_compiled_file_is_that_of_the_source(tmp_path: Path) -> None:
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_the_compiled_file_is_that_of_the_source(language: str, tmp_path: Path) -> None:
+    source = ROOM / "locale" / language / "LC_MESSAGES" / "django.po"
     fresh = tmp_path / "django.mo"
-    subprocess.run(["msgfmt", "--check-format", "-o", str(fresh), str(PO)], check=True)
-    with fresh.open("rb") as wanted, PO.with_suffix(".mo").open("rb") as found:
+    subprocess.run(["msgfmt", "--check-format", "-o", str(fresh), str(source)], check=True)
+    with fresh.open("rb") as wanted, source.with_suffix(".mo").open("rb") as found:
         assert (
             gettext.GNUTranslations(found)._catalog  # type: ignore[attr-defined]
             == gettext.GNUTranslations(wanted)._catalog  # type: ignore[attr-defined]

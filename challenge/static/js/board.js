@@ -46,7 +46,9 @@
     body.append(...sorted);
     for (const other of heads) other.removeAttribute("aria-sort");
     head.setAttribute("aria-sort", ascending ? "ascending" : "descending");
-    table.classList.toggle("by-rank", key === "miou" || key === "rank");
+    // lines under groups that cannot be told apart make sense in the official order alone
+    const inOrder = (key === "miou" && !ascending) || (key === "rank" && ascending);
+    table.classList.toggle("reordered", !inOrder);
     status.textContent = `${status.dataset.sorted} ${head.textContent.trim()}`;
   }
 

@@ -11,11 +11,13 @@ const IGNORED = new Set([".ds_store", "thumbs.db", "desktop.ini", "icon\r"]);
 
 /** The catalogue's text for a problem, in the page's language. */
 export function render(rules, problem) {
-  const text = (rules.texts[problem.code] ?? problem.code).replace(/\{(\w+)\}/g, (whole, name) => {
+  const alone = problem.params?.count === 1 || problem.params?.pixels === 1;
+  const template = (alone && rules.texts_of_one[problem.code]) || rules.texts[problem.code];
+  const text = (template ?? problem.code).replace(/\{(\w+)\}/g, (whole, name) => {
     const value = String(problem.params?.[name] ?? whole);
     return ["what", "kind"].includes(name) ? rules.phrases?.[value] ?? value : value;
   });
-  return problem.file ? `${problem.file}: ${text}` : text;
+  return problem.file ? `${problem.file}${rules.colon} ${text}` : text;
 }
 
 function isIgnored(name, base) {

@@ -65,7 +65,10 @@ document.addEventListener("DOMContentLoaded", () => {
         const past = Math.abs(left);
         const [size, unit] = past < 90 ? [1, "second"] : past < 5400 ? [60, "minute"]
           : past < 129600 ? [3600, "hour"] : [86400, "day"];
-        clock.textContent = words.format(Math.trunc(left / size), unit);
+        const whole = words.format(Math.trunc(left / size), unit);
+        // to the second where it may be a matter of seconds
+        const close = left > 90 && left < 900;
+        clock.textContent = close ? `${whole} ${Math.trunc(left % 60)}\u00a0s` : whole;
       }
     };
     tick();

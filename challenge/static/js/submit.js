@@ -150,7 +150,7 @@ function frequencies(counts, known) {
     element("td", { className: "bar" }, bar(counts[one.id], full, one.color)),
     element("td", { className: "num", textContent: one.published == null ? "–" : share.format(one.published * 100) }),
     element("td", { className: "bar" }, bar(one.published ?? 0, full, one.color))));
-  const table = element("table", {}, element("thead", {}, head), element("tbody", {}, ...rows));
+  const table = element("table", { className: "shares" }, element("thead", {}, head), element("tbody", {}, ...rows));
   const box = element("div", { className: "scroll", tabIndex: 0, role: "region", ariaLabel: words.frequencies }, table);
   return element("details", {}, element("summary", { textContent: words.frequencies }), box);
 }
@@ -161,6 +161,10 @@ const panel = form.querySelector("[data-progress]");
 const progress = form.querySelector("[data-progress-bar]");
 const text = form.querySelector("[data-progress-text]");
 const pause = form.querySelector("[data-pause]");
+const late = form.querySelector("[data-late]");
+const stopped = form.querySelector("[data-stopped]");
+// a lost connection is tried again for about an hour, then the participant is asked
+const RETRY_DELAYS_MS = [0, 1000, 3000, 5000, ...Array(360).fill(10000)];
 
 function duration(seconds) {
   if (!Number.isFinite(seconds)) return "…";
@@ -172,11 +176,23 @@ function duration(seconds) {
 function upload(file) {
   panel.hidden = false;
   panel.scrollIntoView({ block: "nearest" });
-  let [began, first] = [performance.now(), null];
+  stopped.hidden = true;
+  text.className = "";
+  let [began, first, running] = [performance.now(), null, true];
+  const stay = (event) => event.preventDefault(); // the browser asks before it leaves
+  const back = () => { if (running) sending.abort().then(() => sending.start()); };
+  window.addEventListener("beforeunload", stay);
+  window.addEventListener("online", back);
+  const ended = () => {
+    running = false;
+    late.hidden = true;
+    window.removeEventListener("beforeunload", stay);
+    window.removeEventListener("online", back);
+  };
   const sending = new tus.Upload(file, {
     endpoint: form.dataset.uploads,
     chunkSize: 32 * 1024 * 1024,
-    retryDelays: [0, 1000, 3000, 5000, 10000, 20000],
+    retryDelays: RETRY_DELAYS_MS,
     metadata: { filename: file.name, filetype: "application/zip", phase: form.dataset.phase },
     headers: { "X-CSRFToken": form.elements.csrfmiddlewaretoken.value },
     removeFingerprintOnSuccess: true,
@@ -187,6 +203,8 @@ function upload(file) {
       text.textContent = fill(words.speed, {
         done: size(done), total: size(total), speed: size(speed || 0), left: duration((total - done) / speed),
       });
+      const arrives = Date.now() + (1000 * (total - done)) / speed;
+      late.hidden = !(Number.isFinite(arrives) && arrives > Date.parse(form.dataset.closes));
     },
     onShouldRetry: (error) => {
       const status = error.originalResponse?.getStatus() ?? 0;
@@ -194,7 +212,8 @@ function upload(file) {
       return status === 0 || status === 409 || status === 423 || status >= 500;
     },
     onError: (error) => {
-      let said = words.failed;
+      ended();
+      let said = words.lost;
       try {
         said = JSON.parse(error.originalResponse.getBody()).detail ?? said;
       } catch {
@@ -206,6 +225,7 @@ function upload(file) {
       send.hidden = false;
     },
     onSuccess: () => {
+      ended();
       text.textContent = words.sending;
       pause.hidden = true;
       form.elements.upload.value = sending.url.replace(/\/$/, "").split("/").pop();
@@ -214,8 +234,11 @@ function upload(file) {
     },
   });
   pause.hidden = false;
-  pause.addEventListener("click", () => {
-    if (pause.textContent === words.pause) {
+  pause.textContent = words.pause;
+  // not a listener: a second try after an error would add a second one
+  pause.onclick = () => {
+    running = pause.textContent !== words.pause;
+    if (!running) {
       sending.abort();
       pause.textContent = words.resume;
       text.textContent = words.paused;
@@ -224,8 +247,9 @@ function upload(file) {
       [began, first] = [performance.now(), null];
       sending.start();
     }
-  });
-  sending.findPreviousUploads().then((before) => {
+  };
+  sending.findPreviousUploads().then((found) => {
+    const before = found.filter((one) => one.metadata?.phase === form.dataset.phase);
     if (before.length) {
       sending.resumeFromPreviousUpload(before[0]);
       text.textContent = words.resumed;
@@ -234,7 +258,29 @@ function upload(file) {
   });
 }
 
+/** Whoever comes back is told what was not sent to its end, and how to go on. */
+async function remind() {
+  const storage = tus.defaultOptions.urlStorage;
+  const kept = await storage.findAllUploads();
+  const mine = kept.filter((one) => one.uploadUrl && one.metadata?.phase === form.dataset.phase);
+  mine.sort((a, b) => new Date(b.creationTime) - new Date(a.creationTime));
+  for (const one of mine.slice(0, 3)) {
+    const answer = await fetch(one.uploadUrl, { method: "HEAD", headers: { "Tus-Resumable": "1.0.0" } });
+    if (!answer.ok) {
+      await storage.removeUpload(one.urlStorageKey);
+      continue;
+    }
+    const done = Number(answer.headers.get("Upload-Offset"));
+    stopped.textContent = fill(words.stopped, {
+      name: one.metadata.filename, done: size(done), total: size(one.size),
+    });
+    stopped.hidden = false;
+    return;
+  }
+}
+
 send.dataset.plain = send.textContent;
+remind().catch((error) => console.warn(error)); // it is a help, sending does not hang on it
 input.required = true;
 input.addEventListener("change", () => {
   if (input.files[0]) inspect(input.files[0]);
