@@ -94,7 +94,11 @@ def precheck(
     """
     now = now or timezone.now()
     team = teams.competing_team(user=user, phase=phase)
+    if phase.ground_truth_id is None or phase.task_spec_id is None:
+        raise refuse("phase-not-ready")
     _check_window(phase, now=now)
+    if archive_bytes > phase.archive_limit_bytes:
+        raise refuse("archive-too-large", limit_bytes=phase.archive_limit_bytes)
     entry = Entry.objects.filter(team=team, phase=phase).first()
     if entry is not None:
         quota.check(entry, phase=phase, now=now)

@@ -6,6 +6,7 @@ JSON like everywhere in the API, and is answered only after the body was read.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import wraps
 from typing import Concatenate, ParamSpec
@@ -18,12 +19,14 @@ from django.utils.http import http_date
 from django.views.decorators.csrf import csrf_exempt
 
 from challenge.errors import Refusal, as_problem, refuse
-from challenge.models import Upload
-from challenge.services import identities, throttles, upload_parts, uploads
+from challenge.models import Upload, User
+from challenge.selectors import pages
+from challenge.services import identities, submissions, throttles, upload_parts, uploads
 from challenge.uploads import headers, streams
 
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponse]
+PHASE = re.compile(r"[-a-zA-Z0-9_]{1,50}/[-a-zA-Z0-9_]{1,50}", re.ASCII)
 METHOD_OVERRIDES = frozenset({"PATCH", "DELETE", "HEAD"})
 
 
@@ -155,6 +158,7 @@ def _create(request: HttpRequest) -> HttpResponse:
     headers.checksum(request)  # before a row is written for bytes that cannot be verified
     if body:
         headers.check_content_type(request)
+    _check_phase(user, metadata.get("phase", ""), length_bytes=length)
     upload = uploads.create(
         user=user,
         length_bytes=length,
@@ -174,6 +178,14 @@ def _create(request: HttpRequest) -> HttpResponse:
         reverse("uploads:item", kwargs={"upload_id": upload.id})
     )
     return _with_state(response, upload, offset_bytes=offset)
+
+
+def _check_phase(user: User, name: str, *, length_bytes: int) -> None:
+    """Refuse before the first byte what the phase that the client names would refuse at the end."""
+    if PHASE.fullmatch(name):
+        challenge, _slash, slug = name.partition("/")
+        phase = pages.phase_by_slug(challenge, slug, user=user)
+        submissions.precheck(user=user, phase=phase, archive_bytes=length_bytes)
 
 
 def _receive(request: HttpRequest, upload: Upload, *, offset_bytes: int) -> int:

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 def main() -> None:
     """Entry point of the console script."""
-    from scoring.client.cli import run  # late: `flair --version` must not wait for numpy
+    try:
+        from scoring.client.cli import run  # late, so that an interrupt meanwhile ends it as well
 
-    raise SystemExit(run())
+        raise SystemExit(run())
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None

@@ -102,8 +102,11 @@ class Api:
         exit_code = Exit.NOT_LOGGED_IN if response.status_code == 401 else Exit.REFUSED
         if response.status_code >= 500:
             exit_code = Exit.UNREACHABLE
+        if code == "request-invalid":
+            exit_code = Exit.USAGE
         for one in problem.get("errors") or []:
-            detail += f"\n  {one.get('field', '')}: {one.get('message', '')}"
+            field = str(one.get("field", "")).rpartition(".")[2]
+            detail += f"\n  {field}: {one.get('message', '')}"
         return CommandError(
             code,
             exit_code=exit_code,

@@ -112,8 +112,7 @@ def run(argv: Sequence[str] | None = None) -> int:
     try:
         return int(command(args, output))
     except CommandError as error:
-        _complain(error.to_json(output.lang), error.text(output.lang), output)
-        return int(error.exit_code)
+        return _fail(error, output)
     except KeyboardInterrupt:
         text = say("interrupted", output.lang)
         _complain({"code": "interrupted", "message": text, "file": None}, text, output)
@@ -122,6 +121,14 @@ def run(argv: Sequence[str] | None = None) -> int:
         # Whoever read us has gone (`flair leaderboard | head`); nothing is wrong.
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
         return int(Exit.OK)
+    except OSError as error:
+        path = error.filename or args.command
+        return _fail(CommandError("no-access", path=path, reason=error.strerror or error), output)
+
+
+def _fail(error: CommandError, output: Output) -> int:
+    _complain(error.to_json(output.lang), error.text(output.lang), output)
+    return int(error.exit_code)
 
 
 def _complain(problem: dict[str, Any], text: str, output: Output) -> None:

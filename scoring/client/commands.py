@@ -6,6 +6,7 @@ import argparse
 import getpass
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,8 @@ def login(args: argparse.Namespace, output: Output) -> Exit:
         token = sys.stdin.readline()
     else:
         token = args.token or getpass.getpass(say("token-prompt", output.lang))
-    token = token.strip()
-    if not token:
+    token = credentials.clean_token(token)
+    if token is None:
         raise CommandError("token-empty")
     account = Account(account.server, token)
     with Api(account, lang=output.lang) as api:
@@ -122,6 +123,8 @@ def submit(args: argparse.Namespace, output: Output) -> Exit:
                 checking.show(verdict, path=path, task=task, output=output)
                 output.result(checking.as_json(verdict, path=path, task=task, lang=output.lang))
                 return Exit.REFUSED
+        if not args.no_wait:
+            _quota(args.phase, api=api)  # a token that may not read the score is told so now
         submission = _hand_in(args, path, api=api, output=output)
         if args.no_wait:
             output.result(submission)
@@ -170,14 +173,18 @@ def _hand_in(args: argparse.Namespace, path: Path, *, api: Api, output: Output) 
         team=submission["team"],
         id=submission["id"],
     )
-    challenge, phase = phases.take_apart(args.phase)
-    quota = api.get(f"challenges/{challenge}/phases/{phase}/quota")
-    left = {
-        name: "∞" if quota[key] is None else quota[key]
-        for name, key in (("today", "left_today"), ("total", "left_total"))
-    }
-    output.say("left", **left)
+    with suppress(CommandError):  # accepted is accepted, whatever happens to this question
+        quota = _quota(args.phase, api=api)
+        left = {
+            name: "∞" if quota[key] is None else quota[key]
+            for name, key in (("today", "left_today"), ("total", "left_total"))
+        }
+        output.say("left", **left)
     return submission
+
+
+def _quota(phase: str, *, api: Api) -> dict[str, Any]:
+    return dict(api.get(f"{phases.address(phase)}/quota"))
 
 
 def _submit_upload(facts: dict[str, Any], *, api: Api) -> dict[str, Any]:
@@ -208,7 +215,8 @@ def _wait(submission: dict[str, Any], *, timeout_s: float | None, api: Api, outp
                 raise CommandError(
                     "still-running",
                     exit_code=Exit.STILL_RUNNING,
-                    state=say(f"state-{submission['state']}", output.lang),
+                    state=submission["state"],
+                    doing=say(f"state-{submission['state']}", output.lang),
                     seconds=int(waited_s),
                     id=submission["id"],
                 )
@@ -257,26 +265,27 @@ def status(args: argparse.Namespace, output: Output) -> Exit:
         output.say("no-submissions")
     output.table(
         [
+            ("id", False),
             ("#", True),
             (say("phase", output.lang), False),
             (say("method", output.lang), False),
             (say("state", output.lang), False),
             ("mIoU", True),
             (say("date", output.lang), False),
-            ("id", False),
         ],
         [
             (
+                one["id"],
                 one["number"],
                 one["phase"],
                 one["method_name"],
                 say(f"state-{one['state']}", output.lang),
                 figure(one["miou"]),
                 one["created_at"][:16].replace("T", " "),
-                one["id"],
             )
             for one in found["items"]
         ],
+        whole=(0, 1, 2, 4, 5, 6),
     )
     return Exit.OK
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from urllib.parse import urlsplit
 import platformdirs
 
 from scoring.client.errors import CommandError, Exit
+
+TOKEN = re.compile(r"[!-~]{1,200}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,12 @@ def cache_folder() -> Path:
 
 def clean_server(server: str) -> str:
     """A server's address without trailing slash. Raises ``CommandError``."""
-    parts = urlsplit(server.strip())
-    if parts.scheme not in {"http", "https"} or not parts.netloc:
+    try:
+        parts = urlsplit(server.strip())
+        is_address = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_address = False
+    if not is_address:
         raise CommandError("server-url-invalid", server=server)
     return server.strip().rstrip("/").removesuffix("/api/v1")
 
@@ -88,7 +95,7 @@ def find(*, server: str | None, token: str | None = None) -> Account:
         raise CommandError("server-missing")
     address = clean_server(str(address))
     remembered = (content.get("tokens") or {}).get(address)
-    return Account(address, token or os.environ.get("FLAIR_TOKEN") or remembered)
+    return Account(address, clean_token(token or os.environ.get("FLAIR_TOKEN") or remembered))
 
 
 def require_token(account: Account) -> Account:
@@ -96,3 +103,15 @@ def require_token(account: Account) -> Account:
     if not account.token:
         raise CommandError("not-logged-in", exit_code=Exit.NOT_LOGGED_IN, server=account.server)
     return account
+
+
+def clean_token(token: str | None) -> str | None:
+    """A token without white space around it. Raises ``CommandError`` for what is none.
+
+    The message does not repeat it: what was pasted may be a password.
+    """
+    if not token or not token.strip():
+        return None
+    if not TOKEN.fullmatch(token.strip()):
+        raise CommandError("token-form", exit_code=Exit.NOT_LOGGED_IN)
+    return token.strip()

@@ -30,7 +30,9 @@ def run(args: argparse.Namespace, *, api: Api, output: Output) -> Exit:
         return _save(text, out, output=output)
     if args.what == "task":
         found = api.get(f"{phases.address(args.name)}/task")
-        return _save(json.dumps(found), _out(args, "task.json"), output=output)
+        return _save(
+            json.dumps(found), _out(args, f"{args.name.replace('/', '-')}-task.json"), output=output
+        )
     if args.what == "archive":
         out = _out(args, f"{args.name}.zip")
         _stream(f"submissions/{args.name}/archive", out, client=api.http, api=api, output=output)
@@ -60,6 +62,7 @@ def _data(args: argparse.Namespace, *, api: Api, output: Output) -> Exit:
                 )
                 for one in files
             ],
+            whole=(0, 3),
         )
         return Exit.OK
     chosen = {one["file"]: one["url"] for one in files}

@@ -23,6 +23,10 @@ from rich.table import Table
 
 from scoring.client.texts import say
 
+# A line of a table that goes into a file is never broken; on a terminal what identifies is not.
+FILE_COLUMNS = 10_000
+TABLE_COLUMNS_MIN = 120
+
 Step = Callable[[int, int], None]
 SIZES = ("B", "kB", "MB", "GB", "TB")
 
@@ -77,20 +81,41 @@ class Output:
         if self.as_json:
             sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
 
-    def table(self, columns: Sequence[tuple[str, bool]], rows: Sequence[Sequence[object]]) -> None:
-        """A table; each column is (title, whether it holds numbers)."""
+    def table(
+        self,
+        columns: Sequence[tuple[str, bool]],
+        rows: Sequence[Sequence[object]],
+        *,
+        whole: Sequence[int] = (),
+    ) -> None:
+        """A table; each column is (title, whether it holds numbers).
+
+        Those at the places ``whole`` are never broken over lines: they are there to be copied.
+        """
         if self.as_json:
             return
         table = Table(box=None, pad_edge=False, header_style="bold")
-        for title, is_number in columns:
-            table.add_column(title, justify="right" if is_number else "left", overflow="fold")
+        for place, (title, is_number) in enumerate(columns):
+            table.add_column(
+                title,
+                justify="right" if is_number else "left",
+                overflow="fold",
+                no_wrap=place in whole,
+            )
         for row in rows:
             table.add_row(*(escape("" if cell is None else str(cell)) for cell in row))
-        self._out.print(table)
+        width = max(self._out.width, TABLE_COLUMNS_MIN if whole else 0)
+        Console(highlight=False, width=width if self._out.is_terminal else FILE_COLUMNS).print(
+            table
+        )
 
     @contextmanager
     def bar(self, code: str, *, is_bytes: bool = False) -> Iterator[Step]:
         """A progress bar on stderr; the step gets how much is done, of how much."""
+        if not self._err.is_terminal:
+            # A bar in a log is noise, and an empty one leaves an empty line.
+            yield lambda _done, _total: None
+            return
         columns = (
             (DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
             if is_bytes
@@ -101,7 +126,6 @@ class Output:
             BarColumn(),
             *columns,
             console=self._err,
-            transient=not self._err.is_terminal,
         ) as progress:
             task = progress.add_task(say(code, self.lang), total=None)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,8 +58,9 @@ def fetch(phase: str, *, api: Api, offline: bool = False) -> PhaseTask:
             ) from error
     answer = api.get(url)
     found = _read(phase, answer)
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path.write_text(json.dumps(answer), encoding="utf-8")
+    with suppress(OSError):  # a home that cannot be written: then --offline has nothing, no more
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.write_text(json.dumps(answer), encoding="utf-8")
     return found
 
 

@@ -25,6 +25,13 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{server} : l'adresse d'un serveur commence par https:// ou http://",
     ),
     "token-prompt": ("Token (it is not shown): ", "Jeton (il ne s'affiche pas) : "),
+    "token-form": (
+        "This is no token: it holds spaces or characters that no token has. Copy it again.",
+        (
+            "Ce n'est pas un jeton : il contient des espaces ou des caractères qu'aucun jeton "
+            "n'a. Copiez-le à nouveau."
+        ),
+    ),
     "token-empty": ("No token was given.", "Aucun jeton n'a été donné."),
     "logged-in": (
         "Logged in to {server} as {user}. The token lies in {path}, readable by you alone.",
@@ -63,6 +70,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{path} existe déjà : choisissez un autre nom ou donnez --force.",
     ),
     "file-unreadable": ("{path} cannot be read: {reason}", "{path} est illisible : {reason}"),
+    "no-access": (
+        "{path} cannot be read or written: {reason}",
+        "{path} ne peut être lu ou écrit : {reason}",
+    ),
     "file-changed": (
         "{path} changed while it was being uploaded: submit again.",
         "{path} a changé pendant l'envoi : soumettez à nouveau.",
@@ -133,8 +144,8 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Restant aujourd'hui : {today} ; restant en tout : {total}.",
     ),
     "still-running": (
-        "Still {state} after {seconds} s; look again with: flair status {id}",
-        "Toujours « {state} » après {seconds} s ; regardez plus tard avec : flair status {id}",
+        "Still {doing} after {seconds} s; look again with: flair status {id}",
+        "Toujours « {doing} » après {seconds} s ; regardez plus tard avec : flair status {id}",
     ),
     "state-queued": ("waiting for a worker", "en attente d'un serveur de calcul"),
     "state-scoring": ("being scored", "évaluation en cours"),

@@ -11,6 +11,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
@@ -28,6 +29,9 @@ FAILURES_MAX = 10
 PAUSE_FIRST_S = 0.5
 PAUSE_MAX_S = 30.0
 AGAIN_STATUSES = RETRIED_STATUSES | {409, 423, 500, 507}
+# Of a creation alone these pass by themselves; a quota, a closed phase, too many uploads do not.
+PASSING_STATUSES = frozenset({500, 502, 503, 504, 507})
+PASSING_CODES = frozenset({"too-many-requests"})
 
 Progress = Callable[[int, int], None]
 Cut = Callable[[str, float], None]
@@ -68,17 +72,19 @@ class Memory:
         """The upload's address, or None."""
         try:
             return str(json.loads(self._path.read_text(encoding="utf-8"))["location"])
-        except (FileNotFoundError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError):
             return None
 
     def write(self, location: str) -> None:
-        """Remember the upload's address."""
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._path.write_text(json.dumps({"location": location}), encoding="utf-8")
+        """Remember the upload's address; where nothing can be kept, this run alone resumes."""
+        with suppress(OSError):
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._path.write_text(json.dumps({"location": location}), encoding="utf-8")
 
     def forget(self) -> None:
         """The upload is over."""
-        self._path.unlink(missing_ok=True)
+        with suppress(OSError):  # where nothing could be kept
+            self._path.unlink(missing_ok=True)
 
 
 def upload(
@@ -152,10 +158,21 @@ def _request(api: Api, method: str, url: str, **options: object) -> httpx.Respon
         response = api.http.request(method, url, **options)  # type: ignore[arg-type]
     except httpx.TransportError as error:
         raise _Again(str(error) or type(error).__name__) from error
-    if response.status_code in AGAIN_STATUSES:
+    if _passes(response, is_creation=method == "POST"):
         wait = response.headers.get("Retry-After", "")
         raise _Again(f"{response.status_code}", float(wait) if wait.isdecimal() else 0.0)
     return response
+
+
+def _passes(response: httpx.Response, *, is_creation: bool) -> bool:
+    if not is_creation:
+        return response.status_code in AGAIN_STATUSES
+    if response.status_code in PASSING_STATUSES:
+        return True
+    try:
+        return response.json()["code"] in PASSING_CODES
+    except (ValueError, KeyError, TypeError):
+        return response.status_code in RETRIED_STATUSES
 
 
 def _create(api: Api, file: File, *, phase: str) -> str:

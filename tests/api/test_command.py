@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 from django.core.files.storage import default_storage
 
-from challenge.models import Phase, Submission
+from challenge.models import Phase, Submission, Upload
 from tests.api.conftest import token_of
 from tests.factories import captain_of, make_team
 from tests.lifecycle.real import Worker, make_real_phase, make_zip
@@ -154,3 +155,43 @@ def test_a_participants_day(served: LiveSite, worker: Worker, phase: Phase, tmp_
 
     flair.run("login", "--forget")
     flair.run("status", code=4)
+
+
+def test_what_ends_a_submission_ends_it_before_the_first_byte(
+    served: LiveSite, worker: Worker, phase: Phase, tmp_path: Path
+) -> None:
+    worker.stop()  # what is handed in waits
+    captain = captain_of(make_team(phase.challenge, "Alpha"))
+    home = tmp_path / "home"
+    home.mkdir()
+    flair = Terminal(home, served.url)
+    (home / "made.zip").write_bytes(make_zip(patches=PATCHES))
+    (home / "file").touch()
+    (home / "PRED_001.tif").touch()
+    submit = ("submit", "made.zip", "--phase", "abc/test", "--method", "m")
+    server = {"FLAIR_SERVER": served.url, "FLAIR_TOKEN": token_of(captain)}
+
+    # A token that could hand in and not read the score is told so at once, or not waited with.
+    may_only_submit = server | {"FLAIR_TOKEN": token_of(captain, ["submit"])}
+    shown = flair.run(*submit, code=1, **may_only_submit)
+    assert "read" in shown.stderr
+    assert not Upload.objects.exists()
+    shown = flair.run(*submit, "--no-wait", "--json", **may_only_submit)
+    assert json.loads(shown.stdout)["number"] == 1
+
+    # A home that cannot be written is no hindrance, nor is a pause that passed before the score.
+    nowhere = server | {"FLAIR_CACHE_DIR": str(home / "file"), "FLAIR_CONFIG_DIR": "/proc/no"}
+    shown = flair.run(*submit, "--timeout", "0", "--json", code=5, **nowhere)
+    (error,) = json.loads(shown.stdout)["errors"]
+    assert error["state"] == "queued"
+    assert Submission.objects.filter(pk=error["id"]).exists()
+    assert shown.stderr == ""
+    shown = flair.run("pack", ".", "--phase", "abc/test", "-o", "file/x.zip", code=2, **nowhere)
+    assert "cannot be read or written" in shown.stderr
+
+    Phase.objects.filter(pk=phase.pk).update(daily_limit=2)
+    began_s = time.monotonic()
+    shown = flair.run(*submit, code=1, **server)
+    assert "2 submissions of today" in shown.stderr
+    assert time.monotonic() - began_s < 20  # it is not asked again and again
+    assert Upload.objects.filter(submission=None).count() == 0

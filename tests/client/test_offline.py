@@ -10,11 +10,13 @@ import sys
 import zipfile
 from pathlib import Path
 
+import httpx
 import pytest
 
-from scoring.client import cli, commands, credentials, packing, texts
+from scoring.client import cli, commands, credentials, packing, texts, tus
 from scoring.client.credentials import Account
 from scoring.client.errors import CommandError, Exit
+from scoring.client.output import Output
 from scoring.engine.examples import abc_spec
 
 CLIENT = Path(cli.__file__).parent
@@ -106,6 +108,65 @@ def test_exit_codes_say_what_went_wrong(tmp_path: Path, capsys: pytest.CaptureFi
         run("submit")
     assert usage.value.code == 2
     assert "flair login" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_written_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("FLAIR_CONFIG_DIR", str(tmp_path / "file" / "config"))
+    assert run("login", "--forget", "--json") == Exit.USAGE
+    (error,) = json.loads(capsys.readouterr().out)["errors"]
+    assert error["code"] == "no-access"
+    assert str(tmp_path / "file") in error["message"]
+
+
+def test_without_a_cache_an_upload_is_not_remembered_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("FLAIR_CACHE_DIR", str(tmp_path / "file"))
+    memory = tus.Memory(tus.File.of(tmp_path / "file"), "http://127.0.0.1:9")
+    memory.write("http://127.0.0.1:9/api/v1/uploads/1")
+    assert memory.read() is None
+    memory.forget()
+
+
+@pytest.mark.parametrize("pasted", ["my secret words", "jéton", "flair_a\nflair_b"])
+def test_what_is_no_token_is_neither_sent_nor_repeated(
+    pasted: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLAIR_TOKEN", pasted)
+    assert run("status") == Exit.NOT_LOGGED_IN
+    said = capsys.readouterr().err
+    assert "no token" in said
+    assert pasted not in said
+
+
+def test_lines_of_a_table_in_a_file_are_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    names = ["x" * 300, "y" * 36]
+    Output(lang="en", as_json=False).table([("a", False), ("b", False)], [names], whole=(1,))
+    assert "  ".join(names) in capsys.readouterr().out.splitlines()[1]
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "creation", "elsewhere"),
+    [
+        (409, "phase-closed", False, True),
+        (429, "quota-day-used", False, True),
+        (429, "too-many-requests", True, True),
+        (503, "upload-streams-busy", True, True),
+        (507, "upload-disk-full", True, True),
+        (413, "archive-too-large", False, False),
+        (502, "", True, True),
+    ],
+)
+def test_what_does_not_pass_by_itself_is_not_asked_again(
+    status: int, code: str, creation: bool, elsewhere: bool
+) -> None:
+    answer = httpx.Response(status, json={"code": code}) if code else httpx.Response(status)
+    assert tus._passes(answer, is_creation=True) is creation
+    assert tus._passes(answer, is_creation=False) is elsewhere
 
 
 def test_json_errors_are_one_object_in_the_language_asked(

@@ -12,6 +12,7 @@ import time
 import zlib
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -125,6 +126,7 @@ def test_declared_bytes_of_one_person_are_limited(tus: Tus) -> None:
 
 def test_a_team_without_room_is_told_before_a_byte(tus: Tus, person: User) -> None:
     challenge = factories.make_challenge("abc", team_archives_bytes=1000)
+    factories.make_phase(challenge, "test", closes_at=None)
     factories.make_team(challenge, members=[person])
     name = base64.b64encode(b"abc/test").decode()
     headers = {"Upload_Metadata": f"filename cC56aXA=,phase {name}", "Accept_Language": "fr"}
@@ -134,6 +136,34 @@ def test_a_team_without_room_is_told_before_a_byte(tus: Tus, person: User) -> No
     assert problem["detail"].startswith("Les archives de votre équipe occuperaient 1001 octets")
     assert problem["params"] == {"found_bytes": 1001, "allowed_bytes": 1000}
     tus.create(1000, **headers)
+
+
+@pytest.mark.parametrize(
+    ("limits", "status", "code"),
+    [
+        ({"archive_limit_bytes": 999}, 413, "archive-too-large"),
+        ({"closes_at": factories.NOON}, 409, "phase-closed"),
+        ({"daily_limit": 0}, 429, "quota-day-used"),
+        ({"is_published": False}, 404, "not-found"),
+        ({"truth": False}, 409, "phase-not-ready"),
+    ],
+    ids=["size", "window", "quota", "hidden", "labels"],
+)
+def test_what_the_named_phase_refuses_is_refused_before_a_byte(
+    tus: Tus, person: User, limits: dict[str, Any], status: int, code: str
+) -> None:
+    challenge = factories.make_challenge("abc")
+    fields = {"opens_at": factories.LONG_AGO, "closes_at": None} | limits
+    phase = factories.make_phase(challenge, "test", **fields)
+    team = factories.make_team(challenge, members=[person])
+    factories.make_entry(team, phase)
+    name = base64.b64encode(b"abc/test").decode()
+    response = tus.request(
+        "POST", "/api/v1/uploads", Upload_Length="1000", Upload_Metadata=f"phase {name}"
+    )
+    assert (response.status, json.loads(response.text)["code"]) == (status, code)  # type: ignore[attr-defined]
+    assert not Upload.objects.exists()
+    tus.create(1000)  # a client that names no phase is told when it submits
 
 
 def test_a_token_without_the_scope_may_not_upload(tus: Tus, person: User) -> None:

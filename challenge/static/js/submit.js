@@ -209,6 +209,8 @@ function upload(file) {
     onShouldRetry: (error) => {
       const status = error.originalResponse?.getStatus() ?? 0;
       text.textContent = words.failed;
+      // What refuses an upload to be begun (a quota, a closed phase) does not pass by itself.
+      if (error.originalRequest?.getMethod() === "POST") return status === 0 || status >= 500;
       return status === 0 || status === 409 || status === 423 || status >= 500;
     },
     onError: (error) => {
