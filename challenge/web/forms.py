@@ -8,12 +8,23 @@ from typing import Any
 
 from django import forms
 from django.conf import settings
+from django.http import HttpRequest
+from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from challenge.errors import Refusal
 from challenge.models import ApiToken, Challenge, Submission, Team, User, Webhook
 from challenge.services.submissions import MethodFacts
 from challenge.templatetags.flair import text as title_of
+
+
+class SignUp(forms.Form):
+    """What a new account keeps beside allauth's fields: the language it was made in."""
+
+    def signup(self, request: HttpRequest, user: User) -> None:
+        """Note the language; without it a French newcomer's next page would be in English."""
+        user.language = (get_language() or "en").split("-")[0]
+        user.save(update_fields=["language"])
 
 
 class JoinForm(forms.Form):

@@ -6,6 +6,7 @@ import re
 
 import pytest
 from django.core import mail
+from django.test import Client
 from django.urls import reverse
 
 from challenge.models import ApiToken, Membership, Phase, Team, User
@@ -168,3 +169,26 @@ def test_signing_up_asks_to_confirm_the_address(visit: Visit, db: None) -> None:
     assert client.get(link[1]).status_code == 200
     client.post(link[1])
     assert User.objects.get(username="newcomer").emailaddress_set.get().verified
+
+
+def test_an_account_keeps_the_language_that_it_was_made_in(db: None) -> None:
+    """A French browser, no cookie: the pages after the sign-up and the mails stay French."""
+    client = Client(headers={"accept-language": "fr-FR,fr;q=0.9"})
+    answer = client.post(
+        "/accounts/signup/",
+        {
+            "email": "lea@example.org",
+            "username": "lea",
+            "password1": "correct-horse-7",
+            "password2": "correct-horse-7",
+        },
+        headers={"accept-language": "fr-FR,fr;q=0.9"},
+    )
+    assert answer.status_code == 302
+    assert User.objects.get(username="lea").language == "fr"
+    body = mail.outbox[0].body
+    assert body.startswith("Bonjour,")
+    link = re.search(r"http://testserver(/accounts/confirm-email/\S+)", body)
+    assert link is not None
+    home = client.post(link[1], follow=True, headers={"accept-language": "fr-FR,fr;q=0.9"})
+    assert '<html lang="fr"' in home.content.decode()

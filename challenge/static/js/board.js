@@ -68,6 +68,8 @@
     search.addEventListener("input", () => {
       const wanted = search.value.trim().toLowerCase();
       for (const row of rows) row.hidden = !text(row).includes(wanted);
+      const none = rows.every((row) => row.hidden);
+      for (const note of document.querySelectorAll("[data-board-none]")) note.hidden = !none;
     });
     search.form.addEventListener("submit", (event) => event.preventDefault());
   }
