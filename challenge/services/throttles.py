@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 WINDOW_S = 60
 FAILED_LOGINS_LIMIT = 30
 INVITATIONS_LIMIT = 20
+PINGS_LIMIT = 30
 HOUR_S = 3600
 
 
@@ -78,6 +79,11 @@ def check_failed_login(request: HttpRequest) -> None:
 def check_invitations(user_id: int) -> None:
     """Count one invitation of a person, an hour: they may be e-mails to strangers."""
     _refuse(hit(f"invite:{user_id}", limit=INVITATIONS_LIMIT, window_s=HOUR_S))
+
+
+def check_pings(user_id: int) -> None:
+    """Count one trial delivery of a person, an hour: each may keep a worker waiting."""
+    _refuse(hit(f"ping:{user_id}", limit=PINGS_LIMIT, window_s=HOUR_S))
 
 
 def _refuse(wait_s: int) -> None:

@@ -12,13 +12,18 @@ import hmac
 import json
 import logging
 import secrets
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext
@@ -29,13 +34,18 @@ from challenge.rules import disclosure
 from challenge.rules.disclosure import Viewer
 from challenge.rules.lifecycle import State
 from challenge.selectors import leaderboard, people, submissions
-from challenge.services import audit, webhook_calls
+from challenge.services import audit, throttles, webhook_calls
 
 log = logging.getLogger(__name__)
 
 WEBHOOKS_PER_PERSON = 10
 PAUSES_S = (60, 300, 1800, 7200, 28800, 86400)
 CLAIM_S = 300
+DELIVER_LOCK = 0x666C6169_73
+DELIVER_S = 40.0
+AT_ONCE = 8
+SLOW_S = 3.0
+SLOW_PAUSE_S = 60
 NEWS_OF_CLOSED_PHASES = timedelta(days=3)
 USER_AGENT = "flair-challenge-platform"
 EVENT_BY_STATE = {
@@ -95,7 +105,8 @@ def delete(*, webhook: Webhook, actor: User) -> None:
 
 
 def ping(*, webhook: Webhook, now: datetime | None = None) -> WebhookDelivery:
-    """Queue a trial delivery, due at once."""
+    """Queue a trial delivery, due at once. Raises Refusal ``too-many-requests`` (429)."""
+    throttles.check_pings(webhook.user_id)
     now = now or timezone.now()
     return WebhookDelivery.objects.create(
         webhook=webhook,
@@ -214,35 +225,68 @@ def is_due(*, now: datetime | None = None) -> bool:
     return _due(now).exists()
 
 
-def deliver(*, now: datetime | None = None, limit: int = 500) -> int:
-    """Try what is due, oldest first; how many deliveries were answered with 2xx."""
-    delivered = 0
-    for _turn in range(limit):
-        claimed = _claim(now or timezone.now())
-        if claimed is None:
-            break
-        delivered += _try(claimed, now=now or timezone.now())
+def deliver(*, now: datetime | None = None) -> int:
+    """Try what is due, oldest first; how many deliveries were answered with 2xx.
+
+    Scoring runs in the same workers, and an address may take its time on purpose. So one worker
+    at a time delivers, for :data:`DELIVER_S` at most (the sweep rings for the rest), several
+    people's news side by side; whose address was slow waits a minute with all of theirs.
+    """
+    delivered, began_s = 0, time.monotonic()
+    with _alone() as is_mine, ThreadPoolExecutor(AT_ONCE, "webhook") as pool:
+        while is_mine and time.monotonic() - began_s < DELIVER_S:
+            claimed = _claim(now or timezone.now())
+            if not claimed:
+                break
+            calls = [partial(_call, one, now=now or timezone.now()) for one in claimed]
+            for one, call in zip(claimed, pool.map(lambda call: call(), calls), strict=True):
+                delivered += _record(one, call, now=now or timezone.now())
     return delivered
 
 
-def _claim(now: datetime) -> WebhookDelivery | None:
-    """Take one due delivery; while the claim lasts nobody else takes it."""
+@contextmanager
+def _alone() -> Iterator[bool]:
+    """Whether no other worker delivers; none begins before this ends."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s)", [DELIVER_LOCK])
+        (is_mine,) = cursor.fetchone()
+        try:
+            yield is_mine
+        finally:
+            if is_mine:
+                cursor.execute("SELECT pg_advisory_unlock(%s)", [DELIVER_LOCK])
+
+
+def _claim(now: datetime) -> list[WebhookDelivery]:
+    """Take the oldest due delivery of each person; while the claim lasts nobody else takes it."""
     with transaction.atomic():
-        delivery = (
-            _due(now)
-            .select_for_update(skip_locked=True, of=("self",))
-            .select_related("webhook")
-            .order_by("next_attempt_at", "pk")
-            .first()
+        oldest = _due(now).order_by("webhook__user", "next_attempt_at", "pk")
+        found = WebhookDelivery.objects.filter(
+            pk__in=oldest.distinct("webhook__user").values("pk")
+        ).order_by("next_attempt_at", "pk")
+        claimed = list(
+            found.select_for_update(skip_locked=True, of=("self",)).select_related("webhook")[
+                :AT_ONCE
+            ]
         )
-        if delivery is not None:
+        for delivery in claimed:
             delivery.attempts += 1
             delivery.next_attempt_at = now + timedelta(seconds=CLAIM_S)
             delivery.save(update_fields=["attempts", "next_attempt_at"])
-    return delivery
+    return claimed
 
 
-def _try(delivery: WebhookDelivery, *, now: datetime) -> int:
+@dataclass(frozen=True)
+class _Call:
+    """How an address answered: its status or what went wrong, and in how many seconds."""
+
+    status: int | None
+    error: str
+    took_s: float
+
+
+def _call(delivery: WebhookDelivery, *, now: datetime) -> _Call:
+    """Call the address. No query: it runs in a thread of its own."""
     hook = delivery.webhook
     body = json.dumps(delivery.payload, sort_keys=True, separators=(",", ":")).encode()
     headers = {
@@ -252,14 +296,20 @@ def _try(delivery: WebhookDelivery, *, now: datetime) -> int:
         "Flair-Delivery": str(delivery.pk),
         "Flair-Signature": sign(body, secret=hook.secret, at_s=int(now.timestamp())),
     }
-    delivery.last_status, delivery.last_error = None, ""
+    began_s = time.monotonic()
     try:
-        delivery.last_status = webhook_calls.post(hook.url, body=body, headers=headers)
-        is_done = 200 <= delivery.last_status < 300
-        if not is_done:
-            delivery.last_error = f"answered {delivery.last_status}"
-    except webhook_calls.CannotCall as error:
-        delivery.last_error, is_done = str(error)[:200], False
+        status, error = webhook_calls.post(hook.url, body=body, headers=headers), ""
+    except webhook_calls.CannotCall as found:
+        status, error = None, str(found)[:200]
+    return _Call(status, error, time.monotonic() - began_s)
+
+
+def _record(delivery: WebhookDelivery, call: _Call, *, now: datetime) -> int:
+    """Note how a call ended and when it is tried again; 1 where it was answered with 2xx."""
+    delivery.last_status, delivery.last_error = call.status, call.error
+    is_done = call.status is not None and 200 <= call.status < 300
+    if call.status is not None and not is_done:
+        delivery.last_error = f"answered {call.status}"
     if is_done:
         delivery.delivered_at, delivery.next_attempt_at = now, None
     elif delivery.attempts > len(PAUSES_S):
@@ -269,6 +319,9 @@ def _try(delivery: WebhookDelivery, *, now: datetime) -> int:
     delivery.save(
         update_fields=["last_status", "last_error", "delivered_at", "next_attempt_at"],
     )
+    if call.took_s > SLOW_S:
+        theirs = _due(now).filter(webhook__user=delivery.webhook.user_id)
+        theirs.update(next_attempt_at=now + timedelta(seconds=SLOW_PAUSE_S))
     return int(is_done)
 
 

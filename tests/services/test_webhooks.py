@@ -8,11 +8,13 @@ import http.server
 import ipaddress
 import json
 import threading
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from challenge.errors import Refusal
@@ -47,6 +49,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
+        time.sleep(float(self.path.partition("wait=")[2] or 0))
         self.server.calls.append((dict(self.headers), body))
         self.send_response(self.server.status)
         self.send_header("Location", "http://127.0.0.1:1/elsewhere")
@@ -160,6 +163,55 @@ def test_failures_are_tried_again_with_growing_pauses(phase: Phase, receiver: Re
     assert len(receiver.calls) == 7
     assert delivery.delivered_at is None
     assert now - start > timedelta(days=1)
+
+
+def test_a_slow_address_holds_up_its_owner_alone(phase: Phase, receiver: Receiver) -> None:
+    _team, slow = hook_of(phase, receiver)
+    _other, quick = hook_of(phase, receiver)
+    Webhook.objects.filter(pk=slow.pk).update(url=f"{receiver.url}&wait=4")
+    slow.refresh_from_db()
+    now = timezone.now()
+    waiting = [webhooks.ping(webhook=slow, now=now) for _ in range(10)]
+    told = [webhooks.ping(webhook=quick, now=now + timedelta(seconds=1)) for _ in range(5)]
+    began_s = time.monotonic()
+    webhooks.deliver(now=now + timedelta(seconds=2))
+    assert time.monotonic() - began_s < 8  # one slow call, not ten
+    for delivery in [*waiting, *told]:
+        delivery.refresh_from_db()
+    assert [one.delivered_at is not None for one in waiting] == [True] + 9 * [False]
+    assert {one.attempts for one in waiting[1:]} == {0}
+    assert all(one.delivered_at for one in told)
+    due = min(one.next_attempt_at for one in waiting[1:] if one.next_attempt_at)
+    assert (due - now).total_seconds() == 62
+
+
+def test_one_worker_at_a_time_delivers(phase: Phase, receiver: Receiver) -> None:
+    _team, hook = hook_of(phase, receiver)
+    webhooks.ping(webhook=hook)
+    begun, ended = threading.Event(), threading.Event()
+
+    def elsewhere() -> None:
+        with webhooks._alone() as is_mine:
+            assert is_mine
+            begun.set()
+            ended.wait(10)
+        connection.close()
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    assert begun.wait(10)
+    assert webhooks.deliver() == 0
+    ended.set()
+    thread.join()
+    assert webhooks.deliver() == 1
+
+
+def test_pings_are_limited(phase: Phase, receiver: Receiver) -> None:
+    _team, hook = hook_of(phase, receiver)
+    for _ in range(30):
+        webhooks.ping(webhook=hook)
+    with refused("too-many-requests"):
+        webhooks.ping(webhook=hook)
 
 
 def test_a_try_that_succeeds_ends_it(phase: Phase, receiver: Receiver) -> None:
