@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest
 from ninja.security import HttpBearer
 
@@ -37,7 +38,11 @@ class Scoped(HttpBearer):
 
 
 class Anyone(Scoped):
-    """Readers too; a token, where there is one, must be valid and have the scope to read."""
+    """Readers too; a token, where there is one, must be valid.
+
+    Without the scope to read it sees what readers see: not its person's teams, not what they
+    organise.
+    """
 
     def __init__(self) -> None:
         super().__init__("read")
@@ -45,9 +50,11 @@ class Anyone(Scoped):
     def __call__(self, request: HttpRequest) -> Identity | bool:  # type: ignore[override]
         throttles.check(request, kind="api")
         identity = identities.find(request)
-        if identity is not None:
-            request.user = identity.user
-        return identity or True
+        if identity is None or self.scope not in identity.scopes:
+            request.user = AnonymousUser()
+            return True
+        request.user = identity.user
+        return identity
 
 
 ANYONE = Anyone()

@@ -196,6 +196,7 @@ def _offset(api: Api, location: str) -> int | None:
     if response.status_code in {404, 410}:
         return None
     if response.status_code != 200:
+        api.get("uploads")  # an answer to HEAD has no words; the same refusal of a GET has
         raise api.refusal(response)
     return int(response.headers["Upload-Offset"])
 

@@ -18,7 +18,7 @@ from openapi_spec_validator import validate
 from challenge.api.phases import BoardOut, RowOut
 from challenge.api.root import api
 from challenge.errors import CATALOGUE
-from challenge.models import Phase, QuotaLine, Registration, Submission, Upload
+from challenge.models import Challenge, Phase, QuotaLine, Registration, Submission, Upload
 from challenge.services import receipts
 from tests import factories
 from tests.api.conftest import Caller, World, caller, token_of
@@ -100,6 +100,17 @@ def test_the_board_as_csv_is_safe_in_a_spreadsheet(reader: Caller) -> None:
     assert rows[0]["method"] == "'+cmd"
     assert rows[1]["miou"] == "0.1235"
     assert answer.headers["Content-Type"].startswith("text/csv")
+
+
+def test_a_token_that_may_not_read_sees_what_readers_see(world: World) -> None:
+    ada = caller(world.captain, ["submit"])
+    rows = ada.get("/challenges/abc/phases/test/leaderboard").json()["rows"]
+    assert rows
+    assert not any(row["is_mine"] for row in rows)
+    Challenge.objects.update(is_published=False)
+    assert caller(world.organiser, ["read"]).get("/challenges/abc").status_code == 200
+    for scopes in (["submit"], ["organise"]):
+        assert caller(world.organiser, scopes).get("/challenges/abc").status_code == 404
 
 
 def test_a_hidden_board_shows_no_row(world: World, reader: Caller, olga: Caller) -> None:

@@ -10,11 +10,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from django.core.files.storage import default_storage
 
 from challenge.models import Phase, Submission, Upload
+from scoring.client import tus
 from tests.api.conftest import token_of
 from tests.factories import captain_of, make_team
 from tests.lifecycle.real import Worker, make_real_phase, make_zip
@@ -158,7 +160,7 @@ def test_a_participants_day(served: LiveSite, worker: Worker, phase: Phase, tmp_
 
 
 def test_what_ends_a_submission_ends_it_before_the_first_byte(
-    served: LiveSite, worker: Worker, phase: Phase, tmp_path: Path
+    served: LiveSite, worker: Worker, phase: Phase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     worker.stop()  # what is handed in waits
     captain = captain_of(make_team(phase.challenge, "Alpha"))
@@ -188,6 +190,14 @@ def test_what_ends_a_submission_ends_it_before_the_first_byte(
     assert shown.stderr == ""
     shown = flair.run("pack", ".", "--phase", "abc/test", "-o", "file/x.zip", code=2, **nowhere)
     assert "cannot be read or written" in shown.stderr
+
+    # What an earlier run began, and a token that may not go on with it.
+    monkeypatch.setenv("FLAIR_CACHE_DIR", str(home / "cache"))
+    begun = tus.Memory(tus.File.of(home / "made.zip"), served.url)
+    begun.write(f"{served.url}/api/v1/uploads/{uuid4()}")
+    shown = flair.run(*submit, code=1, **server | {"FLAIR_TOKEN": token_of(captain, ["read"])})
+    assert "does not have the scope “submit”" in shown.stderr
+    begun.forget()
 
     Phase.objects.filter(pk=phase.pk).update(daily_limit=2)
     began_s = time.monotonic()
