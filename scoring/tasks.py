@@ -42,6 +42,10 @@ log = logging.getLogger(__name__)
 # does so after the evaluation at hand.
 DRAIN_S = 60.0
 PROGRESS_EVERY_S = 1.0
+# Of one drain: the second says that it is this worker or the storage, not that one archive.
+RETURNED_MAX = 2
+# What says nothing about the archive that was claimed.
+OUT_OF_REACH = frozenset({"archive-missing", "archive-unreachable"})
 
 
 @worker_ready.connect
@@ -67,10 +71,14 @@ def score() -> int:
     worker = f"{socket.gethostname()}:{os.getpid()}"
     started_s = time.monotonic()
     taken = 0
-    while claim := evaluations.claim(worker=worker):
+    returned: set[int] = set()
+    while claim := evaluations.claim(worker=worker, but_not=returned):
         taken += 1
-        _score(claim)
+        if not _score(claim):
+            returned.add(claim.evaluation_id)
         close_old_connections()
+        if len(returned) >= RETURNED_MAX:
+            break  # it is not the one archive; the sweep rings again
         if time.monotonic() - started_s > DRAIN_S and evaluations.ring_again():
             break
     return taken
@@ -125,8 +133,8 @@ def sweep_files() -> dict[str, int]:
     }
 
 
-def _score(claim: Claim) -> None:
-    """Take one evaluation from its claim to its verdict."""
+def _score(claim: Claim) -> bool:
+    """Take one evaluation from its claim to its verdict; False: given back without one."""
     log.info("scoring %s, attempt %s", claim.where, claim.attempt)
     evidence = _evidence_path(claim)
     beat = _Heartbeat(claim)
@@ -143,14 +151,22 @@ def _score(claim: Claim) -> None:
                 workers=settings.SCORER_WORKERS,
                 memory_bytes=settings.SCORER_MEMORY_BYTES,
             )
+            # Before a participant is told what is wrong: are these the bytes they sent?
+            is_theirs = not isinstance(verdict, Rejected) or archives.is_whole(
+                archive_path, sha256=claim.archive_sha256
+            )
         if beat.lost.is_set():
             log.warning("%s: attempt %s was given up meanwhile", claim.where, claim.attempt)
-            return
+            return True
+        if not is_theirs:
+            log.error("%s: the stored archive is not the one that was accepted", claim.where)
+            _broken(claim, "archive-damaged")
+            return True
         if isinstance(verdict, Scored):
             if verdict.card["truth_digest"] != claim.truth_digest:
                 log.error("%s: the labels installed here are another version", claim.where)
                 _broken(claim, "truth-mismatch")
-                return
+                return True
             evaluations.complete_scored(
                 claim.evaluation_id,
                 attempt=claim.attempt,
@@ -170,12 +186,28 @@ def _score(claim: Claim) -> None:
     except Refusal as refusal:
         if refusal.code == "late-worker":
             log.warning("%s: attempt %s was given up meanwhile", claim.where, claim.attempt)
-            return
+            return True
         log.error("%s: %s", claim.where, refusal.code)
+        if refusal.code in OUT_OF_REACH:
+            return _give_back(claim, refusal.code)
         _broken(claim, refusal.code)
-    except (FileNotFoundError, specs.SpecError) as error:
+    except OSError as error:
+        log.error("%s: given back, this worker cannot score it: %s", claim.where, error)
+        return _give_back(claim, "worker-misconfigured")
+    except specs.SpecError as error:
         log.error("%s: %s", claim.where, error)
         _broken(claim, "worker-misconfigured")
+    return True
+
+
+def _give_back(claim: Claim, code: str) -> bool:
+    """Whether it is over all the same."""
+    try:
+        return not evaluations.give_back(claim.evaluation_id, attempt=claim.attempt, code=code)
+    except Refusal as refusal:
+        if refusal.code != "late-worker":
+            raise
+    return True
 
 
 def _broken(claim: Claim, code: str) -> None:

@@ -146,24 +146,40 @@ def clean_name(name: str) -> str:
 def open_local(name: str) -> Iterator[Path]:
     """Give a local path of a stored archive; what was downloaded for it is removed after.
 
-    Raises Conflict ``archive-missing`` when storage does not have it.
+    Raises Conflict ``archive-missing`` when storage does not have it, Refusal
+    ``archive-unreachable`` when an object store does not answer, OSError of a folder.
     """
     try:
         local = Path(default_storage.path(name))
     except NotImplementedError:
         with tempfile.TemporaryDirectory(prefix="archive-") as folder:
             local = Path(folder) / "archive.zip"
-            try:
-                with default_storage.open(name, "rb") as stored, local.open("wb") as target:
-                    for chunk in stored.chunks(CHUNK_BYTES):
-                        target.write(chunk)
-            except FileNotFoundError:
-                raise refuse("archive-missing") from None
+            with local.open("wb") as target:
+                for chunk in _fetched(name):
+                    target.write(chunk)
             yield local
         return
     if not local.is_file():
         raise refuse("archive-missing")
     yield local
+
+
+def _fetched(name: str) -> Iterator[bytes]:
+    store = upload_shipping.store()
+    if store is None:
+        raise NotImplementedError("archives are kept in a folder or in an S3-compatible store")
+    try:
+        yield from store.read(name)
+    except upload_shipping.Lost:
+        raise refuse("archive-missing") from None
+    except upload_shipping.Unreachable as error:
+        raise refuse("archive-unreachable") from error
+
+
+def is_whole(path: Path, *, sha256: str) -> bool:
+    """Whether a local file holds the bytes that were accepted."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest() == sha256
 
 
 def read_range(submission: Submission, *, first: int, end: int) -> Iterator[bytes]:

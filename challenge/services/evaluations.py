@@ -11,7 +11,7 @@ Longer than other files on purpose: the whole state machine is read in one place
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,7 +19,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Case, Count, IntegerField, Max, Value, When
+from django.db.models import Case, Count, IntegerField, Max, Min, Value, When
 from django.utils import timezone
 
 from challenge.errors import refuse
@@ -42,6 +42,7 @@ log = logging.getLogger(__name__)
 
 CLAIM_LOCK = 0x666C6169_72  # serialises claims, so that fairness sees the claims before it
 WORKER_LOST = "worker-lost"
+GIVEN_BACK_FOR = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -100,8 +101,10 @@ def enqueue(
     return evaluation
 
 
-def claim(*, worker: str, now: datetime | None = None) -> Claim | None:
-    """Take the fairest queued evaluation, or None where nothing waits.
+def claim(
+    *, worker: str, but_not: Collection[int] = (), now: datetime | None = None
+) -> Claim | None:
+    """Take the fairest queued evaluation, or None where nothing waits (``but_not`` left out).
 
     Fair: the team with fewer running first, then live before re-scores, then age
     (:mod:`challenge.rules.fairness`). Claims follow one another under an advisory lock held for
@@ -120,6 +123,7 @@ def claim(*, worker: str, now: datetime | None = None) -> Claim | None:
         turns = [When(submission__entry__team=team, then=Value(count)) for team, count in running]
         fairest = (
             Evaluation.objects.filter(state=State.QUEUED.value)
+            .exclude(pk__in=but_not)
             .annotate(running=Case(*turns, default=Value(0), output_field=IntegerField()))
             .order_by("running", "priority", "queued_at", "pk")
             .select_for_update(skip_locked=True, of=("self",))
@@ -259,6 +263,32 @@ def release(evaluation_id: int, *, attempt: int, reason: str, now: datetime | No
         _move(evaluation, State.QUEUED, now=now, reason=reason, stage="")
         dispatch.ring(dispatch.Bell.SCORE)
     return True
+
+
+def give_back(evaluation_id: int, *, attempt: int, code: str, now: datetime | None = None) -> bool:
+    """Return a claim that this worker cannot serve: no labels here, no way to the archives.
+
+    That says nothing about the archive and costs no attempt. True: it waits again. After
+    ``GIVEN_BACK_FOR`` of such returns it fails with ``code`` instead. Raises Conflict
+    ``late-worker`` when the attempt is over.
+    """
+    now = now or timezone.now()
+    with transaction.atomic():
+        evaluation, entry = _lock_attempt(evaluation_id, attempt=attempt)
+        first = evaluation.events.filter(
+            to_state=State.QUEUED.value, reason=code, at__gte=evaluation.queued_at
+        ).aggregate(first=Min("at"))["first"]
+        if first is None or now - first < GIVEN_BACK_FOR:
+            uncounted = evaluation.attempts_before + 1
+            _move(
+                evaluation, State.QUEUED, now=now, reason=code, stage="", attempts_before=uncounted
+            )
+            return True
+        _move(
+            evaluation, State.FAILED, entry=entry, now=now, reason=code, stage="", error_code=code
+        )
+        _tell(evaluation, now=now)
+    return False
 
 
 def cancel(

@@ -114,6 +114,22 @@ def test_an_object_store_does_as_well(bucket: None) -> None:
         archives.store(io.BytesIO(content), original_name="p.zip", limit_bytes=10)
 
 
+def test_an_object_store_that_does_not_answer_is_no_missing_archive(bucket: None) -> None:
+    options = {
+        "bucket_name": "archives",
+        "region_name": "us-east-1",
+        "endpoint_url": "http://127.0.0.1:9",
+    }
+    storage = {"BACKEND": "storages.backends.s3.S3Storage", "OPTIONS": options}
+    with (
+        override_settings(STORAGES={"default": storage}),
+        pytest.raises(Refusal) as refused,
+        archives.open_local("archives/2026-01-01/a.zip"),
+    ):
+        raise AssertionError("opened what cannot be reached")
+    assert refused.value.code == "archive-unreachable"
+
+
 def names() -> set[str]:
     found: set[str] = set()
     if default_storage.exists("archives"):
