@@ -67,6 +67,7 @@ class Result:
     miou_range: tuple[float | None, float | None]
     matrix: list[tuple[ClassRow, list[Cell]]]
     has_counts: bool
+    withheld: bool
     frequency_full: float
     to_leader: float | None
     to_baseline: float | None
@@ -100,6 +101,7 @@ def result(
         miou_range=_range(shapes),
         matrix=matrix(card, rows),
         has_counts="confusion" in card,
+        withheld=any(row.predicted and row.figures.get("precision", 0.0) is None for row in rows),
         frequency_full=max(shares, default=1.0),
         to_leader=_difference(card.get("miou"), _miou(yardsticks.get("leader"))),
         to_baseline=_difference(card.get("miou"), _miou(yardsticks.get("baseline"))),

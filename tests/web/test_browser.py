@@ -137,7 +137,7 @@ def test_a_newcomer_gets_from_the_home_page_to_a_submission(world: World, browse
     page.fill("[name=password1]", seed.PASSWORD)
     page.fill("[name=password2]", seed.PASSWORD)
     page.locator("main form button").click()
-    expect(page.locator("h1")).to_have_text("Confirm your e-mail address")
+    expect(page.locator("h1")).to_have_text("Confirm your address")
     mail = next((world.folder / "mail").iterdir()).read_text(encoding="utf-8")
     link = re.search(r"http://\S+/accounts/confirm-email/\S+", mail)
     assert link is not None
@@ -337,7 +337,11 @@ def test_the_board_sorts_searches_and_weighs_in_the_page(world: World, browser: 
     assert rows.all_inner_texts() == by_rank
     page.get_by_role("searchbox").fill("bocage")
     expect(rows).to_have_count(1)
+    page.get_by_role("searchbox").fill("nobody of that name")
+    expect(page.locator("[data-board-none]")).to_be_visible()
+    expect(page.locator(".board")).to_be_hidden()
     page.get_by_role("searchbox").fill("")
+    expect(page.locator("[data-board-none]")).to_be_hidden()
     references = page.locator("tr.reference").first
     expect(references).to_be_visible()
     page.get_by_label("Masquer les références").check()
@@ -434,6 +438,51 @@ def test_a_team_mate_is_invited_and_a_token_made(world: World, browser: Browser)
         "/api/v1/submissions", headers={"Authorization": f"Bearer {token}", "Cookie": ""}
     )
     assert answer.status == 200
+    assert complaints == []
+    context.close()
+
+
+FOCUSED = """() => {
+    const at = document.activeElement;
+    const seen = getComputedStyle(at).outlineStyle !== "none";
+    const name = at.id || at.getAttribute("aria-label") || at.textContent.trim().slice(0, 60);
+    return [`${at.tagName.toLowerCase()} ${name}`, seen];
+}"""
+
+
+def walk_by_keyboard(page: Page, *, until: str, at_most: int = 80) -> list[str]:
+    """Press Tab until the wanted thing has the focus; each stop on the way must be visible."""
+    stops = []
+    for _ in range(at_most):
+        page.keyboard.press("Tab")
+        name, seen = page.evaluate(FOCUSED)
+        assert seen, f"{name} has the focus and does not show it"
+        stops.append(name)
+        if until in name:
+            return stops
+    raise AssertionError(f"{until} is not reached by keyboard; found {stops}")
+
+
+def test_everything_needed_works_by_keyboard(world: World, browser: Browser) -> None:
+    context, page, complaints = open_page(browser, world.url)
+    sign_in(page, "ada@example.org", seed.PASSWORD)
+    page.goto("/challenges/flair-1/test/leaderboard/")
+    assert "Skip" in walk_by_keyboard(page, until="Skip", at_most=1)[0]
+    page.keyboard.press("Enter")
+    walk_by_keyboard(page, until="a vineyard", at_most=40)
+    page.keyboard.press("Enter")
+    expect(page.locator("th[data-key=vineyard]")).to_have_attribute("aria-sort", "descending")
+
+    page.goto("/challenges/flair-1/practice/submit/")
+    walk_by_keyboard(page, until="Language and theme")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Français")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("button", name="Français")).to_be_hidden()
+    order = walk_by_keyboard(page, until="button Submit")
+    wanted = ["id_archive", "id_method_name", "id_mail_on_result", "More about the method"]
+    places = [next(at for at, stop in enumerate(order) if one in stop) for one in wanted]
+    assert places == sorted(places)
     assert complaints == []
     context.close()
 

@@ -229,9 +229,9 @@ def test_a_class_is_held_against_the_teams_best(team: Team, phase: Phase, visit:
     ranks.recompute(phase=phase)
     client = visit(factories.captain_of(team))
     html = client.get(page(worse) + "?with=none").content.decode()
-    assert "To our best" in html
+    assert "To your best" in html
     assert html.count("−10.00") == 3  # two scored classes and the mean
-    assert "To our best" not in client.get(page(best)).content.decode()
+    assert "To your best" not in client.get(page(best)).content.decode()
 
 
 def test_a_phase_that_shows_the_mean_alone_shows_no_class(

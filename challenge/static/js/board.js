@@ -69,7 +69,8 @@
       const wanted = search.value.trim().toLowerCase();
       for (const row of rows) row.hidden = !text(row).includes(wanted);
       const none = rows.every((row) => row.hidden);
-      for (const note of document.querySelectorAll("[data-board-none]")) note.hidden = !none;
+      document.querySelector("[data-board-none]").hidden = !none;
+      table.parentElement.hidden = none;
     });
     search.form.addEventListener("submit", (event) => event.preventDefault());
   }

@@ -1,0 +1,227 @@
+"""An upload whose connection breaks, in a real browser: it goes on, also after coming back.
+
+Between browser and server stands a cable of our own (a TCP relay) that is slow, can be cut with all
+that is under way on it, and mended.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from django.core.management import call_command
+from django.db import connection
+from playwright.sync_api import Browser, Dialog, Page, expect
+from pytest_django import DjangoDbBlocker
+
+from challenge.models import Submission
+from tests.live_site import LiveSite, free_port
+from tests.web import archives, seed
+from tests.web.browser import chromium, open_page, sign_in
+
+pytestmark = pytest.mark.django_db
+
+SUBMIT = "/challenges/flair-1/practice/submit/"
+PIECE_BYTES = 8192
+WAIT_MS = 30_000
+
+
+class Cable:
+    """A TCP relay to a port of this machine."""
+
+    def __init__(self, port: int, target: int) -> None:
+        self.port, self.target = port, target
+        self.bytes_per_s = 1e9
+        self.open: set[socket.socket] = set()
+        self.whole = threading.Event()
+        self.whole.set()
+        self.server = socket.socket()
+        self.server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # a narrow one: what the browser has sent must not wait in buffers by the megabyte
+        self.server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, PIECE_BYTES)
+        self.server.bind(("127.0.0.1", port))
+        self.server.listen()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def cut(self) -> None:
+        """End every connection; new ones end as soon as they are made."""
+        self.whole.clear()
+        for one in list(self.open):
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+
+    def mend(self) -> None:
+        self.whole.set()
+
+    def close(self) -> None:
+        self.cut()
+        self.server.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _address = self.server.accept()
+            except OSError:
+                return
+            if not self.whole.is_set():
+                near.close()
+                continue
+            far = socket.create_connection(("127.0.0.1", self.target))
+            self.open |= {near, far}
+            for ends in ((near, far, True), (far, near, False)):
+                threading.Thread(target=self._relay, args=ends, daemon=True).start()
+
+    def _relay(self, source: socket.socket, sink: socket.socket, up: bool) -> None:
+        with suppress(OSError):
+            while piece := source.recv(PIECE_BYTES):
+                if up:
+                    time.sleep(len(piece) / self.bytes_per_s)
+                sink.sendall(piece)
+        for one in (source, sink):
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
+            self.open.discard(one)
+
+
+@pytest.fixture(scope="module")
+def cable() -> Iterator[Cable]:
+    made = Cable(free_port(), free_port())
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def archive(
+    tmp_path_factory: pytest.TempPathFactory,
+    django_db_setup: None,
+    django_db_blocker: DjangoDbBlocker,
+    cable: Cable,
+) -> Iterator[Path]:
+    """A valid archive for the practice phase of a served site that Ada takes part in."""
+    folder = tmp_path_factory.mktemp("cable")
+    site = LiveSite(
+        folder,
+        environment={"SITE_URL": f"http://127.0.0.1:{cable.port}"},
+        port=cable.target,
+    )
+    with django_db_blocker.unblock():
+        try:
+            phase = seed.populate(teams=5)
+            practice = phase.challenge.phases.get(slug="practice")
+            site.start()
+            # large beside what the machine's own buffers take up
+            yield archives.make_huge_zip(
+                folder / "predictions.zip", [row[0] for row in practice.public_patches]
+            )
+        finally:
+            site.stop()
+            call_command("flush", interactive=False, verbosity=0)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as found:
+        yield found
+        connection.close()  # Django keeps another one while Playwright's loop runs
+
+
+@pytest.fixture
+def page(archive: Path, cable: Cable, browser: Browser) -> Iterator[Page]:
+    """Ada on the upload page, her archive chosen and found good."""
+    cable.mend()
+    cable.bytes_per_s = 1e9
+    context, page, _complaints = open_page(browser, f"http://127.0.0.1:{cable.port}")
+    sign_in(page, "ada@example.org", seed.PASSWORD)
+    page.goto(SUBMIT)
+    choose(page, archive)
+    yield page
+    context.close()
+
+
+def choose(page: Page, archive: Path) -> None:
+    page.set_input_files("input[type=file]", archive)
+    expect(page.locator("[data-report-body]")).to_contain_text("Nothing wrong", timeout=WAIT_MS)
+
+
+def send_slowly(page: Page, cable: Cable, archive: Path, *, method: str) -> None:
+    """Press Submit and wait until a part of the archive is under way."""
+    cable.bytes_per_s = archive.stat().st_size / 8
+    page.get_by_label("Method", exact=True).fill(method)
+    page.locator("[data-send]").click()
+    expect(page.locator("[data-progress-text]")).to_contain_text("a second", timeout=WAIT_MS)
+    page.wait_for_timeout(2500)
+
+
+def test_it_goes_on_when_the_connection_is_back(page: Page, cable: Cable, archive: Path) -> None:
+    send_slowly(page, cable, archive, method="Through the tunnel")
+    cable.cut()
+    text = page.locator("[data-progress-text]")
+    expect(text).to_have_text("The connection is lost; trying again.", timeout=WAIT_MS)
+    page.get_by_role("button", name="Pause").click()
+    expect(text).to_have_text("Paused")
+    cable.mend()
+    cable.bytes_per_s = 1e9
+    page.get_by_role("button", name="Resume").click()
+    page.wait_for_url("**/submissions/**", timeout=WAIT_MS)
+    expect(page.locator("h1")).to_contain_text("Through the tunnel")
+    assert Submission.objects.get(method_name="Through the tunnel").archive_bytes == (
+        archive.stat().st_size
+    )
+
+
+def test_who_comes_back_is_told_and_sends_the_rest_alone(
+    page: Page, cable: Cable, archive: Path
+) -> None:
+    send_slowly(page, cable, archive, method="Twice")
+    cable.cut()
+    asked: list[str] = []
+
+    def leave(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        dialog.accept()
+
+    page.on("dialog", leave)
+    page.wait_for_timeout(300)
+    cable.mend()
+    page.goto("/challenges/flair-1/")
+    assert asked == ["beforeunload"]
+    page.goto(SUBMIT)
+    stopped = page.locator("p[data-stopped]")
+    expect(stopped).to_contain_text("predictions.zip was not sent to its end", timeout=WAIT_MS)
+    begun = page.evaluate("Object.values(localStorage).map(JSON.parse)[0].uploadUrl")
+    head = page.request.fetch(begun, method="HEAD", headers={"Tus-Resumable": "1.0.0"})
+    assert 0 < int(head.headers["upload-offset"]) < archive.stat().st_size
+    # another phase does not take up what was begun for this one
+    page.goto(SUBMIT.replace("practice", "test"))
+    page.wait_for_load_state("networkidle")
+    expect(stopped).to_be_hidden()
+
+    page.goto(SUBMIT)
+    cable.bytes_per_s = 1e9
+    choose(page, archive)
+    page.get_by_label("Method", exact=True).fill("Twice")
+    sent: list[str] = []
+    page.on("request", lambda one: sent.append(f"{one.method} {one.url}"))
+    page.locator("[data-send]").click()
+    page.wait_for_url("**/submissions/**", timeout=WAIT_MS)
+    assert f"PATCH {begun}" in sent
+    assert not [one for one in sent if one.startswith("POST") and one.endswith("/uploads")]
+
+
+def test_the_page_warns_when_it_would_arrive_too_late(
+    page: Page, cable: Cable, archive: Path
+) -> None:
+    late = page.locator("p[data-late]")
+    page.locator("[data-submit]").evaluate(
+        "form => { form.dataset.closes = new Date(Date.now() + 3000).toISOString(); }"
+    )
+    send_slowly(page, cable, archive, method="Too late")
+    expect(late).to_be_visible()
+    cable.bytes_per_s = 1e9
+    page.wait_for_url("**/submissions/**", timeout=WAIT_MS)
