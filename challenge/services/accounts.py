@@ -130,7 +130,7 @@ def _orphan(team: Team, *, actor: User, now: datetime) -> None:
     waiting = submissions.filter(evaluations__state=State.QUEUED.value).distinct()
     for submission in waiting:
         try:
-            evaluations.cancel(submission=submission, actor=actor, now=now)
+            evaluations.cancel(submission=submission, actor=actor, live_only=True, now=now)
         except Refusal as refusal:
             # A worker took it between the two queries: then it is scored like any other.
             if refusal.code != "illegal-move":

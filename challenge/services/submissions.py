@@ -130,11 +130,11 @@ def submit(
     if archive.bytes == 0:
         raise refuse("archive-empty")
     with transaction.atomic():
-        team = teams.competing_team(user=user, phase=phase)
+        entry = _lock_own_entry(user, phase)
+        team = entry.team
         as_baseline = is_baseline and team.is_platform
         if is_baseline and not team.is_platform:
             raise refuse("baseline-not-allowed")
-        entry = teams.lock_entry(team=team, phase=phase)
         # Read under the lock: an organiser may have moved the window since the page was shown.
         phase = entry.phase
         if phase.ground_truth is None or phase.task_spec is None:
@@ -303,6 +303,16 @@ def choose_final(
                 raise refuse("finals-limit", limit=limit)
         Submission.objects.filter(pk=submission.pk).update(is_final=chosen)
     submission.is_final = chosen
+
+
+def _lock_own_entry(user: User, phase: Phase) -> Entry:
+    """The entry with which a person submits, locked; refused as by ``teams.competing_team``."""
+    while True:
+        team = teams.competing_team(user=user, phase=phase)
+        entry = teams.lock_entry(team=team, phase=phase)
+        if entry.team.memberships.filter(user=user).exists():
+            return entry
+        # While we waited the team merged, its quota with it: look again where the person is now.
 
 
 def _check_window(phase: Phase, *, now: datetime) -> None:

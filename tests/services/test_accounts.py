@@ -11,7 +11,7 @@ from django.conf import settings
 from challenge.errors import Refusal
 from challenge.models import ApiToken, Submission, Team, User
 from challenge.rules.disclosure import Viewer
-from challenge.services import accounts, receipts, teams, tokens
+from challenge.services import accounts, evaluations, receipts, teams, tokens
 from tests.factories import (
     NOON,
     captain_of,
@@ -117,7 +117,10 @@ def test_deletion_leaves_the_score_without_the_person() -> None:
     user = captain_of(team)
     give_score(submit(team, phase), 0.5)
     waiting = submit(team, phase)
+    [again] = evaluations.enqueue_rescore(phase=phase, actor=None, force=True)
     accounts.delete(user=user, now=NOON)
+    again.refresh_from_db()
+    assert again.state == "queued"  # what an organiser asked for is not the team's to call off
     assert not User.objects.filter(pk=user.pk).exists()
     team.refresh_from_db()
     assert "Ada" not in team.name

@@ -9,7 +9,7 @@ from threading import Barrier, Thread
 
 import pytest
 from django.core.files.storage import default_storage
-from django.db import connection
+from django.db import connection, transaction
 
 from challenge.errors import Refusal
 from challenge.models import (
@@ -21,7 +21,7 @@ from challenge.models import (
     Team,
     Upload,
 )
-from challenge.services import quota, submissions, teams
+from challenge.services import quota, submissions, team_merges, teams
 from challenge.services.submissions import MethodFacts
 from tests.factories import (
     NOON,
@@ -359,6 +359,41 @@ def stored() -> set[str]:
         for day in default_storage.listdir("archives")[0]:
             found |= set(default_storage.listdir(f"archives/{day}")[1])
     return found
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_submits_while_their_team_merges_submits_for_both() -> None:
+    phase = make_phase(make_challenge(), daily_limit=None, total_limit=2)
+    source, target = make_team(phase.challenge), make_team(phase.challenge)
+    for team in (source, target):
+        submit(team, phase)
+    captain = captain_of(source)
+    asked = team_merges.ask(from_team=source, to_team=target, actor=captain, now=NOON)
+    refusals: list[str] = []
+
+    def late() -> None:
+        try:
+            submissions.submit(
+                user=captain,
+                phase=phase,
+                archive=make_archive(),
+                method=MethodFacts(method_name="m"),
+                now=NOON,
+            )
+        except Refusal as refusal:
+            refusals.append(refusal.code)
+        finally:
+            connection.close()
+
+    thread = Thread(target=late)
+    with transaction.atomic():
+        team_merges.answer(request=asked, actor=captain_of(target), accepted=True, now=NOON)
+        thread.start()  # it sees the old team and waits for its entry
+        thread.join(1)
+        assert thread.is_alive()
+    thread.join(20)
+    assert refusals == ["quota-total-used"]
+    assert Submission.objects.filter(entry__team=target).count() == Submission.objects.count() == 2
 
 
 def test_withdrawing_gives_the_place_back_but_not_for_ever(team: Team, phase: Phase) -> None:
