@@ -94,7 +94,7 @@ def test_is_told_in_both_languages_without_secrets(attack: Attack, results: Resu
         for text in (problem.message, problem.text("fr")):
             assert "/tmp" not in text or "/tmp" in (problem.file or "")
             assert "Traceback" not in text
-            assert text.isprintable()
+            assert text.replace("\u00a0", " ").isprintable()  # French puts it before ; : ! ?
 
 
 @pytest.mark.parametrize("case", ACCEPTED, ids=lambda a: a.name)
