@@ -23,6 +23,12 @@ CONNECT_TIMEOUT_S = 5.0
 TOTAL_TIMEOUT_S = 15.0
 ANSWER_BYTES = 4096
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
+# Neither private nor reserved to every Python, and inwards all the same: what a cloud's machines
+# find metadata and credentials at (Oracle's, Azure's), a local NAT64, IPv4 in an old disguise.
+INWARD = tuple(
+    ipaddress.ip_network(one)
+    for one in ("192.0.0.0/24", "168.63.129.16/32", "64:ff9b:1::/48", "::/96")
+)
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -79,6 +85,8 @@ def is_public(address: Address) -> bool:
             return is_public(inner)
         if address.teredo is not None:
             return False
+    if any(address in network for network in INWARD):
+        return False
     return address.is_global and not address.is_multicast and not address.is_reserved
 
 
