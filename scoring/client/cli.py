@@ -12,6 +12,7 @@ from scoring.client import commands, downloads
 from scoring.client.errors import CommandError, Exit
 from scoring.client.output import Output
 from scoring.client.texts import LANGUAGES, language, say
+from scoring.engine import terminal
 from scoring.engine.version import ENGINE_VERSION
 
 Command = Callable[[argparse.Namespace, Output], Exit]
@@ -106,6 +107,7 @@ def _add_phase(action: argparse.ArgumentParser) -> None:
 
 def run(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    terminal.prepare()
     args = parser().parse_args(argv)
     output = Output(lang=args.lang or language(), as_json=args.json, quiet=args.quiet)
     command: Command = args.run

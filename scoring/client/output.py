@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from rich.progress import (
 from rich.table import Table
 
 from scoring.client.texts import say
+from scoring.engine import terminal
 
 # A line of a table that goes into a file is never broken; on a terminal what identifies is not.
 FILE_COLUMNS = 10_000
@@ -79,7 +79,7 @@ class Output:
     def result(self, value: Any) -> None:
         """The JSON object of ``--json``."""
         if self.as_json:
-            sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+            sys.stdout.write(terminal.to_json(value) + "\n")
 
     def table(
         self,

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from scoring.engine import commands
+from scoring.engine import commands, terminal
 from scoring.engine.version import ENGINE_VERSION
 
 SPEC_HELP = "shipped challenge (flair-1, flair-2, flair-hub) or a challenge.toml [default: flair-1]"
@@ -18,6 +18,7 @@ SPEC_HELP = "shipped challenge (flair-1, flair-2, flair-hub) or a challenge.toml
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse and run one command; the exit status."""
+    terminal.prepare()
     arguments = vars(_parser().parse_args(argv))
     command = arguments.pop("command")
     try:

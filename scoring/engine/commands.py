@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
 import time
@@ -11,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from scoring.engine import child, report, store
+from scoring.engine import child, report, store, terminal
 from scoring.engine import compare as comparing
 from scoring.engine import evidence as evidences
 from scoring.engine import spec as specs
@@ -56,7 +55,7 @@ def score(
     if isinstance(result, Rejected):
         return _refuse(result, as_json=as_json)
     card = {**result.card, "seconds": round(time.monotonic() - started_s, 3)}
-    print(json.dumps(card, ensure_ascii=False) if as_json else report.score(card))
+    print(terminal.to_json(card) if as_json else report.score(card))
     return DONE
 
 
@@ -90,7 +89,7 @@ def validate(
     if isinstance(result, Rejected):
         return _refuse(result, as_json=as_json)
     print(
-        json.dumps({"errors": [], **result.report}, ensure_ascii=False)
+        terminal.to_json({"errors": [], **result.report})
         if as_json
         else report.valid(result.report)
     )
@@ -114,7 +113,7 @@ def pack(*, labels: Path, out: Path, ids: Path | None, spec: str, as_json: bool)
         "file_bytes": info.file_bytes,
         "raw_bytes": info.raw_bytes,
     }
-    print(json.dumps(facts) if as_json else report.packed(facts, out=out))
+    print(terminal.to_json(facts) if as_json else report.packed(facts, out=out))
     return DONE
 
 
@@ -127,9 +126,7 @@ def compare(*, a: Path, b: Path, spec: str | None, as_json: bool) -> int:
         result = comparing.compare(zones_a, zones_b)
     document = comparing.to_json(result, spec=zones_a.spec)
     print(
-        json.dumps(document, ensure_ascii=False)
-        if as_json
-        else report.comparison(document, a=a.name, b=b.name)
+        terminal.to_json(document) if as_json else report.comparison(document, a=a.name, b=b.name)
     )
     return DONE
 
@@ -141,7 +138,7 @@ def rescore(*, evidence: Path, ids: Path | None, spec: str | None, as_json: bool
         task = None if spec is None else _spec(spec)
         chosen = None if ids is None else read_ids(ids, spec=task or evidences.load(evidence).spec)
         card = evidences.rescore(evidence, spec=task, ids=chosen)
-    print(json.dumps(card, ensure_ascii=False) if as_json else report.score(card))
+    print(terminal.to_json(card) if as_json else report.score(card))
     return DONE
 
 
@@ -153,7 +150,7 @@ def bench(*, patches: int, uncompressed: bool, as_json: bool) -> int:
         raise Failed(f"--patches is {patches}; at least {benchmark.FEW_PATCHES + 1} are needed")
     with _errors_told():
         figures = benchmark.run(patches=patches, uncompressed=uncompressed)
-    print(json.dumps(figures) if as_json else benchmark.table(figures))
+    print(terminal.to_json(figures) if as_json else benchmark.table(figures))
     return DONE
 
 
@@ -243,7 +240,7 @@ def _broken(result: Broken) -> str:
 def _refuse(result: Rejected, *, as_json: bool) -> int:
     if as_json:
         errors = [{"code": p.code, "message": p.message, "file": p.file} for p in result.problems]
-        print(json.dumps({"errors": errors, "more": result.more}, ensure_ascii=False))
+        print(terminal.to_json({"errors": errors, "more": result.more}))
     else:
         print(report.refused([p.message for p in result.problems], more=result.more))
     return REFUSED

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -276,3 +278,27 @@ def test_the_official_sample(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["validate", "--predictions", sample, "--json"]) == 1
     messages = [e["message"] for e in json.loads(capsys.readouterr().out)["errors"]]
     assert any("15650 of 15700" in message for message in messages)
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii", "utf-8"])
+def test_names_that_a_terminal_cannot_show_are_escaped(world: Path, encoding: str) -> None:
+    with zipfile.ZipFile(world / "good.zip", "a") as archive:
+        archive.writestr("PRED_予é.tif", b"who knows")
+
+    def run(*more: str) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(
+            [sys.executable, "-m", "scoring", "score", "--labels", "labels", "--spec", "tiny.toml",
+             "--predictions", "good.zip", *more],
+            cwd=world, capture_output=True, check=False,
+            env={**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"},
+        )  # fmt: skip
+
+    told = run()
+    assert (told.returncode, told.stderr) == (1, b"")
+    assert ("PRED_予é.tif" if encoding == "utf-8" else "PRED_\\u4e88") in told.stdout.decode(
+        encoding
+    )
+    listed = run("--json")
+    assert listed.returncode == 1
+    (error,) = json.loads(listed.stdout.decode(encoding))["errors"]
+    assert error["file"] == "PRED_予é.tif"
