@@ -224,6 +224,8 @@ def _finish_quietly(upload_id: UUID) -> None:
         upload = Upload.objects.filter(id=upload_id).first()
         if upload is not None:
             finish(upload)
+    except Refusal as refusal:
+        log.info("upload %s not finished: %s", upload_id, refusal.code)
     except Exception:
         # Not lost: the row says complete, so the submission or the sweep finishes it.
         log.exception("could not finish upload %s", upload_id)

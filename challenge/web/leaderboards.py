@@ -30,6 +30,12 @@ TABLE_KEPT_S = 600
 KEPT_PAGES = 9
 
 
+def _say_who_may_keep(response: HttpResponse, user: Any) -> None:
+    patch_cache_control(response, no_cache=True)
+    if user.is_authenticated:
+        patch_cache_control(response, private=True)  # False would be sent, as private=False
+
+
 @gzip_page
 @require_GET
 @refusals_as_pages
@@ -51,7 +57,7 @@ def board(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
         },
     )
     response["ETag"] = tag
-    patch_cache_control(response, no_cache=True, private=user.is_authenticated)
+    _say_who_may_keep(response, user)
     return response
 
 
@@ -123,7 +129,7 @@ def as_json(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
     )
     response = HttpResponse(text, content_type="application/json")
     response["ETag"] = tag
-    patch_cache_control(response, no_cache=True, private=user.is_authenticated)
+    _say_who_may_keep(response, user)
     return response
 
 

@@ -98,6 +98,9 @@ def test_creation_with_upload(tus: Tus) -> None:
         ({"Upload_Length": "100000001"}, 413, "upload-too-large"),
         ({"Upload_Length": "1", "Upload_Metadata": "a !!"}, 400, "upload-header-invalid"),
         ({"Upload_Length": "1", "Upload_Metadata": "a YQ==,a YQ=="}, 400, "upload-header-invalid"),
+        ({"Upload_Length": "1", "Upload_Metadata": "a \xff\xfe"}, 400, "upload-header-invalid"),
+        ({"Upload_Length": "1", "Upload_Metadata": "a //4="}, 400, "upload-header-invalid"),
+        ({"Upload_Length": "1", "Upload_Checksum": "md5 \xff"}, 400, "upload-header-invalid"),
         (
             {"Upload_Length": "1", "Upload_Metadata": "a " + "YQ==" * 1500},
             413,

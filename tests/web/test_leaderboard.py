@@ -293,6 +293,17 @@ def test_an_unchanged_board_answers_304_and_a_changed_one_does_not(
     assert client.get(url(phase), headers={"If-None-Match": tag}).status_code == 200
 
 
+def test_what_a_person_sees_is_kept_by_their_browser_alone(phase: Phase, client: Client) -> None:
+    [team] = board(phase, {"Larch": 0.5})
+    for name in ("leaderboard", "leaderboard-json"):
+        assert client.get(url(phase, name))["Cache-Control"] == "no-cache"
+    client.force_login(factories.captain_of(team))
+    for name in ("leaderboard", "leaderboard-json"):
+        kept = client.get(url(phase, name))
+        assert set(kept["Cache-Control"].split(", ")) == {"no-cache", "private"}
+        assert "Cookie" in kept["Vary"]
+
+
 def many_teams(phase: Phase, count: int) -> None:
     """A board of ``count`` teams made in bulk: what matters is its length."""
     teams = Team.objects.bulk_create(
