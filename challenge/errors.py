@@ -8,9 +8,11 @@ which makes this file long: one place to read, to translate and to document them
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
+from django.utils import formats, timezone
 from django.utils.functional import Promise, lazy
 from django.utils.translation import gettext_lazy as _
 
@@ -130,17 +132,20 @@ CATALOGUE: dict[str, Kind] = {
     ),
     "quota-day-used": Kind(
         QuotaExceeded,
-        _("Your team used its %(limit)s submissions of today (UTC days); next at %(refills_at)s."),
+        _(
+            "Your team has used up today's submissions (%(limit)s a UTC day); "
+            "next at %(refills_at)s."
+        ),
     ),
     "quota-total-used": Kind(
         QuotaExceeded,
-        _("Your team used all its %(limit)s submissions of this phase."),
+        _("Your team has used up its submissions of this phase (%(limit)s in all)."),
     ),
     "quota-invalid-used": Kind(
         QuotaExceeded,
         _(
-            "Your team sent %(limit)s invalid or withdrawn archives today; check the next one "
-            "before sending, from %(refills_at)s on."
+            "Your team has used up today's invalid or withdrawn archives (%(limit)s a UTC day); "
+            "check the next one before sending, from %(refills_at)s on."
         ),
     ),
     "archive-too-large": Kind(
@@ -394,7 +399,21 @@ CATALOGUE: dict[str, Kind] = {
 
 
 def _fill(message: str | Promise, params: dict[str, Any]) -> str:
-    return str(message) % params
+    return str(message) % {name: _said(value) for name, value in params.items()}
+
+
+def _said(value: object) -> object:
+    """A moment (ISO, with its offset) as people read it, in the viewer's zone and language."""
+    if not isinstance(value, str):
+        return value
+    try:
+        at = datetime.fromisoformat(value)
+    except ValueError:
+        return value
+    if at.tzinfo is None:
+        return value
+    local = timezone.localtime(at)
+    return f"{formats.date_format(local, 'j F Y H:i')} {local.tzname() or 'UTC'}"
 
 
 _fill_lazily = lazy(_fill, str)

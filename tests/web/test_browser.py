@@ -128,6 +128,12 @@ def committed(act: Callable[[], T]) -> T:
         return pool.submit(whole).result()
 
 
+def mail_to(world: World, address: str) -> str:
+    """The message that the site sent to an address."""
+    mails = [one.read_text(encoding="utf-8") for one in (world.folder / "mail").iterdir()]
+    return next(text for text in mails if f"To: {address}" in text)
+
+
 def test_a_newcomer_gets_from_the_home_page_to_a_submission(world: World, browser: Browser) -> None:
     context, page, complaints = open_page(browser, world.url)
     page.goto("/")
@@ -138,8 +144,7 @@ def test_a_newcomer_gets_from_the_home_page_to_a_submission(world: World, browse
     page.fill("[name=password2]", seed.PASSWORD)
     page.locator("main form button").click()
     expect(page.locator("h1")).to_have_text("Confirm your address")
-    mail = next((world.folder / "mail").iterdir()).read_text(encoding="utf-8")
-    link = re.search(r"http://\S+/accounts/confirm-email/\S+", mail)
+    link = re.search(r"http://\S+/accounts/confirm-email/\S+", mail_to(world, "new@example.org"))
     assert link is not None
     page.goto(link[0])
     page.locator("main form button").click()
@@ -179,6 +184,60 @@ def test_a_newcomer_gets_from_the_home_page_to_a_submission(world: World, browse
     expect(page.locator(".matrix")).to_be_visible()
     page.get_by_role("button", name="Draw twelve patches").click()
     expect(page.locator(".mosaic canvas")).to_have_count(12, timeout=WAIT_MS)
+    assert complaints == []
+    context.close()
+
+
+def test_the_whole_way_in_french_up_to_a_comparison(world: World, browser: Browser) -> None:
+    """A French browser and no cookie: every page, the mail and the messages stay French."""
+    context = browser.new_context(locale="fr-FR", base_url=world.url)
+    context.set_default_timeout(WAIT_MS)
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto("/")
+    page.get_by_role("link", name="Participer").click()
+    page.fill("[name=email]", "lea@example.org")
+    page.fill("[name=username]", "lea")
+    page.fill("[name=password1]", seed.PASSWORD)
+    page.fill("[name=password2]", seed.PASSWORD)
+    page.get_by_role("button", name="S’inscrire").click()
+    expect(page.locator("h1")).to_have_text("Confirmez votre adresse")
+    mail = mail_to(world, "lea@example.org")
+    assert "Bonjour," in mail
+    link = re.search(r"http://\S+/accounts/confirm-email/\S+", mail)
+    assert link is not None
+    page.goto(link[0])
+    page.get_by_role("button", name="Confirmer").click()
+    expect(page.locator("html")).to_have_attribute("lang", "fr")
+
+    page.goto("/challenges/flair-1/")
+    page.get_by_role("link", name="Participer").click()
+    page.get_by_label("J’ai lu le règlement et je l’accepte.").check()
+    page.get_by_role("button", name="Participer").click()
+    page.goto("/challenges/flair-1/practice/submit/")
+    short = archives.make_zip(world.folder / "court.zip", world.practice_ids[:-1])
+    page.set_input_files("input[type=file]", short)
+    expect(page.locator("[data-report-body]")).to_contain_text(
+        f"Il manque 1 patch sur 48\u00a0: {world.practice_ids[-1]}. Ajoutez son raster."
+    )
+    phase = Phase.objects.get(challenge__slug="flair-1", slug="practice")
+    archive = archives.make_zip(world.folder / "complet.zip", world.practice_ids)
+    for number, skill in ((1, 0.5), (2, 0.7)):
+        page.goto("/challenges/flair-1/practice/submit/")
+        page.set_input_files("input[type=file]", archive)
+        expect(page.locator("[data-report-body]")).to_contain_text("Rien à redire")
+        page.fill("[name=method_name]", f"Essai {number}")
+        page.locator("[data-send]").click()
+        page.wait_for_url("**/submissions/**")
+        made = Submission.objects.get(method_name=f"Essai {number}")
+        card = seed.make_card(skill, seed=number, phase=phase, brief=True)
+        committed(lambda made=made, card=card: seed.score(made, card))  # type: ignore[misc]
+        expect(page.locator("#classes")).to_have_text("Classe par classe")
+    expect(page.get_by_label("Ce qui a changé par rapport à")).to_contain_text("#1 Essai 1")
+    won = page.locator("svg.map .c3, svg.map .c4")
+    assert won.count() > 0
+    assert re.match(r".+: [+−±]\d+,\d\d$", won.first.locator("title").text_content() or "")
     assert complaints == []
     context.close()
 

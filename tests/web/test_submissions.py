@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from challenge.models import Evaluation, Phase, Submission, Team
 from challenge.services import evaluations, ranks
@@ -85,10 +88,29 @@ def test_a_used_quota_is_told_before_and_after(team: Team, phase: Phase, visit: 
     client = visit(factories.captain_of(team))
     client.post(submit_url(phase), {"method_name": "U-Net", "archive": archive()})
     html = client.get(submit_url(phase)).content.decode()
-    assert "Your team used all its 1 submissions of this phase." in html
+    assert "Your team has used up its submissions of this phase (1 in all)." in html
     answer = client.post(submit_url(phase), {"method_name": "U-Net", "archive": archive()})
     assert answer.status_code == 422
     assert Submission.objects.count() == 1
+
+
+def test_when_the_quota_refills_is_told_as_people_read_it(
+    team: Team, phase: Phase, visit: Visit
+) -> None:
+    Phase.objects.filter(pk=phase.pk).update(daily_limit=1)
+    client = visit(factories.captain_of(team))
+    client.post(submit_url(phase), {"method_name": "U-Net", "archive": archive()})
+    html = client.get(submit_url(phase)).content.decode()
+    assert re.search(
+        r"today&#x27;s submissions \(1 a UTC day\); next at \d+ \w+ \d{4} 00:00 UTC", html
+    )
+
+
+def test_hours_left_are_told_without_scripts(team: Team, phase: Phase, visit: Visit) -> None:
+    soon = timezone.now() + timedelta(minutes=130)
+    Phase.objects.filter(pk=phase.pk).update(closes_at=soon)
+    html = visit(factories.captain_of(team)).get(submit_url(phase)).content.decode()
+    assert f'datetime="{soon.isoformat()}">in 2\u00a0hours, 9\u00a0minutes</time>' in html
 
 
 def test_who_does_not_take_part_is_sent_to_the_rules(phase: Phase, visit: Visit) -> None:

@@ -79,6 +79,13 @@ def test_the_compiled_file_is_that_of_the_source(language: str, tmp_path: Path) 
         )
 
 
+def test_french_breaks_no_line_before_high_punctuation() -> None:
+    """A space before ; : ! ? » or after « is one that does not break."""
+    texts = re.findall(r'^msgstr(?:\[\d\])? "(.*)"$', PO.read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(texts) > 500
+    assert [text for text in texts if re.search(r" [;:!?»]|« ", text)] == []
+
+
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
 def test_templates_hold_no_text_outside_the_translations(template: Path) -> None:
     if template in ALONE:
