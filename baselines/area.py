@@ -72,7 +72,8 @@ def run(
     regions into their neighbours first. Events: "note" and "mapped" with `done` and `total`.
 
     Gives `state`, `width_px`, `height_px`, `windows` and `polygons`.
-    Raises ValueError when the network needs more than an image, or the image lacks bands.
+    Raises ValueError when the network needs more than an image, or the image lacks bands, OSError
+    when it cannot be read or the map not be written.
     """
     predictor = Predictor(run_dir, device=device)
     extra = sorted(set(predictor.recipe.inputs) - {"aerial"})
@@ -169,11 +170,9 @@ def vectorise(raster: Path, *, out: Path, spec: specs.TaskSpec, sieve_px: int = 
     out.unlink(missing_ok=True)
     with rasterio.open(raster) as source:
         band: Any = rasterio.band(source, 1)
-        if sieve_px > 1:
-            band = features.sieve(source.read(1), sieve_px)
-            mask = band != NO_CLASS
-        else:
-            mask = source.dataset_mask() > 0
+        mask = source.dataset_mask() > 0
+        if sieve_px > 1:  # never across the edge of the data
+            band = features.sieve(source.read(1), sieve_px, mask=mask)
         crs = source.crs.to_wkt() if source.crs else None
         found = features.shapes(band, mask=mask, connectivity=4, transform=source.transform)
         for some in _batched(found, POLYGONS_PER_WRITE):

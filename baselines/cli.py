@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run: Callable[[argparse.Namespace], dict[str, Any]] = given.run
     try:
         result = run(given)
-    except (ValueError, FileNotFoundError, ModuleNotFoundError) as refusal:
+    except (ValueError, OSError, ModuleNotFoundError) as refusal:
         print(f"{parser.prog} {given.command}: {refusal}", file=sys.stderr)
         return 1
     if given.command != "train" or _is_first():  # one of several processes speaks
@@ -34,6 +34,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for claim in missed:
         print(f"{parser.prog} {given.command}: {claim} does not hold", file=sys.stderr)
     return 1 if missed else 0
+
+
+def _positive(text: str) -> int:
+    return _whole(text, least=1)
+
+
+def _count(text: str) -> int:
+    return _whole(text, least=0)
+
+
+def _devices(text: str) -> int | str:
+    return text if text == "auto" else _whole(text, least=1)
+
+
+def _whole(text: str, *, least: int) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = least - 1
+    if value < least:
+        raise argparse.ArgumentTypeError(
+            f"found {text!r}; a whole number from {least} on is needed"
+        )
+    return value
 
 
 def _is_first() -> bool:
@@ -65,11 +89,15 @@ def _add_synth(commands: Any) -> None:
     synth.add_argument("out", type=Path, metavar="OUT", help="an empty folder")
     synth.add_argument("--seed", type=int, default=0)
     synth.add_argument("--layout", choices=("flair-1", "flair-2"), default="flair-2")
-    synth.add_argument("--patch-px", type=int, default=512, help="a patch's side (default 512)")
-    synth.add_argument("--train", type=int, default=16, help="train patches (default 16)")
-    synth.add_argument("--val", type=int, default=8, help="validation patches (default 8)")
-    synth.add_argument("--test", type=int, default=16, help="test patches (default 16)")
-    synth.add_argument("--per-zone", type=int, default=4, help="patches of a zone (default 4)")
+    synth.add_argument(
+        "--patch-px", type=_positive, default=512, help="a patch's side (default 512)"
+    )
+    synth.add_argument("--train", type=_count, default=16, help="train patches (default 16)")
+    synth.add_argument("--val", type=_count, default=8, help="validation patches (default 8)")
+    synth.add_argument("--test", type=_count, default=16, help="test patches (default 16)")
+    synth.add_argument(
+        "--per-zone", type=_positive, default=4, help="patches of a zone (default 4)"
+    )
     synth.add_argument(
         "--dates", type=int, nargs=2, default=(20, 114), metavar=("LOW", "HIGH"),
         help="satellite dates of a zone (default 20 114)",
@@ -86,7 +114,7 @@ def _add_synth(commands: Any) -> None:
         default=0.0,
         help="0..1: colour cue in the look-alike classes",
     )
-    synth.add_argument("--workers", type=int, default=2)
+    synth.add_argument("--workers", type=_positive, default=2)
     synth.set_defaults(run=_synth)
 
 
@@ -153,8 +181,10 @@ def _add_train(commands: Any) -> None:
     train.add_argument("--cache", type=Path, help="where decoded patches are kept (default: --out)")
     train.add_argument("--no-resume", action="store_true", help="refuse a folder with a run in it")
     train.add_argument("--accelerator", default="auto", help="auto, cpu or gpu")
-    train.add_argument("--devices", default="auto", help="number of GPUs (default: all there are)")
-    train.add_argument("--threads", type=int, help="threads of the CPU (default: all cores)")
+    train.add_argument(
+        "--devices", type=_devices, default="auto", help="number of GPUs (default: all there are)"
+    )
+    train.add_argument("--threads", type=_positive, help="threads of the CPU (default: all cores)")
     train.add_argument("--events", action="store_true", help="one JSON line an event on stderr")
     train.set_defaults(run=_train)
 
@@ -174,7 +204,7 @@ def _train(given: argparse.Namespace) -> dict[str, Any]:
         resume=not given.no_resume,
         cache_dir=given.cache,
         accelerator=given.accelerator,
-        devices=given.devices if given.devices == "auto" else int(given.devices),
+        devices=given.devices,
         progress_bar=not given.events and sys.stderr.isatty(),
     )
 
@@ -196,12 +226,19 @@ def _add_predict(commands: Any) -> None:
     predict.add_argument("--data", type=Path, required=True, help="root of the data set")
     predict.add_argument("--out", type=Path, required=True, help="folder of PRED_*.tif")
     predict.add_argument("--part", choices=("train", "test"), default="test")
-    predict.add_argument("--batch-size", type=int)
+    predict.add_argument(
+        "--ids",
+        metavar="CSV|TASK",
+        help="patches of a CSV or of flair-2 … (default: all there are)",
+    )
+    predict.add_argument("--batch-size", type=_positive)
     predict.add_argument("--flips", action="store_true", help="mean over the square's symmetries")
     predict.add_argument("--probabilities", action="store_true", help="PROB_*.tif as well")
     predict.add_argument("--georeferenced", action="store_true", help="copy the images' place")
     predict.add_argument("--device", default="auto")
-    predict.add_argument("--threads", type=int, help="threads of the CPU (default: all cores)")
+    predict.add_argument(
+        "--threads", type=_positive, help="threads of the CPU (default: all cores)"
+    )
     predict.set_defaults(run=_predict)
 
 
@@ -214,6 +251,7 @@ def _predict(given: argparse.Namespace) -> dict[str, Any]:
         data_root=given.data,
         out_dir=given.out,
         part=given.part,
+        ids=_wanted(given.ids) if given.ids else None,
         batch_size=given.batch_size,
         flips=given.flips,
         probabilities=given.probabilities,
@@ -222,16 +260,25 @@ def _predict(given: argparse.Namespace) -> dict[str, Any]:
     )
 
 
+def _wanted(source: str) -> list[str]:
+    from baselines import package
+    from scoring.engine import spec as specs
+
+    if source.endswith(".csv"):
+        return package.read_ids(Path(source))
+    return [patch.id for patch in specs.load(source).expected]
+
+
 def _add_map(commands: Any) -> None:
     area = commands.add_parser("map", help="map a large GeoTIFF with a run")
     area.add_argument("run_dir", type=Path, metavar="RUN", help="a trained run's folder")
     area.add_argument("image", type=Path, metavar="IMAGE", help="a GeoTIFF of the recipe's bands")
     area.add_argument("--out", type=Path, required=True, help="the map to write")
-    area.add_argument("--overlap-px", type=int, help="overlap of windows (default: a quarter)")
-    area.add_argument("--batch-size", type=int, default=4)
+    area.add_argument("--overlap-px", type=_count, help="overlap of windows (default: a quarter)")
+    area.add_argument("--batch-size", type=_positive, default=4)
     area.add_argument("--flips", action="store_true", help="mean over the square's symmetries")
     area.add_argument("--polygons", type=Path, metavar="GPKG", help="a GeoPackage as well")
-    area.add_argument("--sieve-px", type=int, default=0, help="merge smaller regions first")
+    area.add_argument("--sieve-px", type=_count, default=0, help="merge smaller regions first")
     area.add_argument("--device", default="auto")
     area.set_defaults(run=_map)
 
@@ -295,14 +342,19 @@ def _submit(given: argparse.Namespace) -> dict[str, Any]:
         phase=given.phase,
         method_name=given.method_name,
         wait_s=given.wait_s,
+        on_cut=_tell_cut,
     )
+
+
+def _tell_cut(reason: str, pause_s: float) -> None:
+    print(f"{reason}; next try in {pause_s:.0f} s", file=sys.stderr, flush=True)
 
 
 def _add_bench(commands: Any) -> None:
     bench = commands.add_parser("bench", help="measure loading, training steps or learning")
     bench.add_argument("what", nargs="?", choices=("all", *_BENCHES), default="all")
     bench.add_argument("--quick", action="store_true", help="smaller and noisier")
-    bench.add_argument("--threads", type=int, help="threads of the CPU (default: all cores)")
+    bench.add_argument("--threads", type=_positive, help="threads of the CPU (default: all cores)")
     bench.set_defaults(run=_bench, missed=_missed)
 
 

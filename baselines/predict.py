@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from baselines.data import batches, layout, rasters
+from baselines.data.layout import Patch
 from baselines.data.samples import Files
 from baselines.networks import operators
 from baselines.train import Event, state
@@ -29,17 +30,23 @@ class Predictor:
     def __init__(self, run_dir: Path, *, device: str = "auto") -> None:
         """Load a run's best epoch.
 
-        Raises FileNotFoundError when there is none.
+        Raises FileNotFoundError when there is none, ValueError when it is damaged or of another
+        network, or the device isn't there.
         """
         from baselines.train import task
 
         self.recipe: Recipe
         self.recipe, saved = state.load_best(run_dir)
         self.patch_px: int = saved["patch_px"]
-        self.device = torch.device(_choose(device))
+        self.device = _choose(device)
         self.memory_format = task.memory_format(self.recipe)
         network = task.build_network(_without_downloads(self.recipe), patch_px=self.patch_px)
-        network.load_state_dict(saved["network"])
+        try:
+            network.load_state_dict(saved["network"])
+        except RuntimeError as wrong:
+            raise ValueError(
+                f"{run_dir}: weights of another network than its recipe {self.recipe.name!r} says"
+            ) from wrong
         self.network: nn.Module = network.to(self.device).eval()
         self._is_mixed = self.recipe.training.precision == "bf16" and operators.has_bfloat16(
             self.device
@@ -101,16 +108,7 @@ def run(
     Raises FileNotFoundError without a trained epoch or data, ValueError when patches lack an input.
     """
     predictor = Predictor(run_dir, device=device)
-    patches = layout.index(data_root, part=part).patches
-    if not patches:
-        raise FileNotFoundError(f"{data_root} holds no {part} patch")
-    if ids is not None:
-        missing = sorted(set(ids) - {patch.id for patch in patches})
-        if missing:
-            raise FileNotFoundError(
-                f"{data_root} lacks {len(missing)} of the {len(ids)} patches (first: {missing[0]})"
-            )
-        patches = tuple(patch for patch in patches if patch.id in set(ids))
+    patches = find(data_root, part=part, ids=ids)
     source = Files(patches, options=predictor.recipe.options(masks=False))
     size = batch_size or predictor.recipe.training.batch_size
     out_dir.mkdir(parents=True, exist_ok=True)
@@ -149,6 +147,26 @@ def run(
     }
 
 
+def find(data_root: Path, *, part: str, ids: Collection[str] | None) -> tuple[Patch, ...]:
+    """Give a part's patches, or those of them that are wanted.
+
+    Raises FileNotFoundError when there is none, or one of the wanted is missing.
+    """
+    patches = layout.index(data_root, part=part).patches
+    if not patches:
+        raise FileNotFoundError(f"{data_root} holds no {part} patch")
+    if ids is None:
+        return patches
+    wanted = set(ids)
+    missing = sorted(wanted - {patch.id for patch in patches})
+    if missing:
+        raise FileNotFoundError(
+            f"{data_root} lacks {len(missing)} of the {len(wanted)} {part} patches "
+            f"(first: {missing[0]})"
+        )
+    return tuple(patch for patch in patches if patch.id in wanted)
+
+
 def classes_of(shares: Tensor) -> NDArray[np.uint8]:
     """Give the likeliest classes uint8[B, H, W] of probabilities [B, classes, H, W]."""
     classes: NDArray[np.uint8] = shares.argmax(dim=1).to(torch.uint8).cpu().numpy()
@@ -162,10 +180,18 @@ def _raise_or_wait(written: list[Future[None]], *, limit: int) -> list[Future[No
     return written
 
 
-def _choose(device: str) -> str:
-    if device != "auto":
-        return device
-    return "cuda" if torch.cuda.is_available() else "cpu"
+def _choose(device: str) -> torch.device:
+    """Find a device by name. Raises ValueError saying which there are."""
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device == "auto":
+        return torch.device("cuda" if count else "cpu")
+    try:
+        chosen = torch.device("cuda" if device == "gpu" else device)
+    except RuntimeError as wrong:
+        raise ValueError(f"device {device!r}; allowed are auto, cpu, gpu, cuda:0 …") from wrong
+    if chosen.type == "cuda" and (chosen.index or 0) >= count:
+        raise ValueError(f"device {device!r}: torch sees {count} GPUs here")
+    return chosen
 
 
 def _without_downloads(recipe: Recipe) -> Recipe:

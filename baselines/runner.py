@@ -180,6 +180,10 @@ class _Runner:
         self._tell({"event": "stage", "stage": "preparing"})
         for row in _earlier_epochs(self.folder):
             self._tell({"event": "epoch", "again": True, **row})
+        if job.spec is not None:  # before days of training, not after
+            from baselines import predict
+
+            predict.find(Path(job.data_root), part="test", ids=job.ids)
         os.environ[JOB] = replace(job, spec=None, ids=None).to_json()
         title, trained = _train(job, on_event=self._note, should_stop=lambda: self._stop)
         result: dict[str, Any] = {**trained, "title": title, "archive": None}
@@ -203,17 +207,12 @@ class _Runner:
             self.folder,
             data_root=Path(job.data_root),
             out_dir=folder,
+            ids=job.ids,
             on_event=self._tell,
             should_stop=lambda: self._stop,
         )
         if predicted["state"] != "finished":
             return {}
-        if job.ids is not None:
-            # A data set may hold more test patches than the phase asks for.
-            wanted = {f"PRED_{patch}.tif" for patch in job.ids}
-            for path in folder.iterdir():
-                if path.name not in wanted:
-                    path.unlink()
         self._tell({"event": "stage", "stage": "packaging"})
         packed = package.run(
             folder,

@@ -29,19 +29,19 @@ def run(
     facts: dict[str, Any] | None = None,
     wait_s: float = 0.0,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_cut: Callable[[str, float], None] = lambda reason, pause_s: None,
 ) -> dict[str, Any]:
     """Upload resumably and submit to a phase ("flair-2/test"); give the submission as the API does.
 
     `facts` are further fields of the method's fact sheet. With `wait_s` it is followed until it
-    has ended or the time has passed.
+    has ended or the time has passed. `on_cut` gets why sending failed and the seconds until the
+    next try.
     Raises SubmitError with the server's words.
     """
     try:
         account = Account(credentials.clean_server(server), token)
         with Api(account) as api:
-            upload = tus.upload(
-                archive, api=api, on_progress=on_progress, on_cut=lambda reason, pause_s: None
-            )
+            upload = tus.upload(archive, api=api, on_progress=on_progress, on_cut=on_cut)
             body = {
                 "phase": phase, "upload": upload, "method_name": method_name, **(facts or {}),
             }  # fmt: skip

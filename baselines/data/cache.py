@@ -2,12 +2,15 @@
 
 A cache is a folder named after the digest of what it holds (files, their sizes and times, and the
 options), so a changed tree or another option makes another one. It appears under its name only
-when it is complete. Disk per patch of 512 px: 1.3 MB aerial, 0.26 MB mask, 32 kB a date.
+when it is complete. Disk per patch of 512 px: 1.3 MB aerial, 0.26 MB mask, 32 kB a date. What is
+written through a map is reserved before: on a full disk the system kills whoever writes there.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -19,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.lib.format import open_memmap
+from numpy.lib.format import open_memmap, write_array_header_1_0
 from numpy.typing import NDArray
 
 from baselines.data import samples
@@ -27,6 +30,8 @@ from baselines.data.layout import Patch
 from baselines.data.samples import Batch, Options
 
 FORMAT = 1
+_Mapped = np.memmap[Any, np.dtype[Any]]
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class Cache:
@@ -74,7 +79,8 @@ class Cache:
 def build(root: Path, patches: Sequence[Patch], *, options: Options, workers: int = 0) -> Cache:
     """Give the cache of these patches below `root`, made now if it isn't there.
 
-    Raises ValueError naming the first patch that lacks what the options want.
+    Raises ValueError naming the first patch that lacks what the options want, or saying that there
+    is no room for the cache.
     """
     if not patches:
         raise ValueError("no patch to cache")
@@ -90,6 +96,13 @@ def build(root: Path, patches: Sequence[Patch], *, options: Options, workers: in
         except OSError:
             if not folder.exists():  # else another process was quicker
                 raise
+    except OSError as wrong:
+        if wrong.errno not in _NO_ROOM:
+            raise
+        raise ValueError(
+            f"no room for {len(patches)} decoded patches in {root} ({wrong.strerror}); "
+            "make room or keep the cache elsewhere"
+        ) from wrong
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return Cache(folder)
@@ -112,9 +125,7 @@ def _write(folder: Path, patches: Sequence[Patch], *, options: Options, workers:
     """Decode with several threads (GDAL and numpy let go of the interpreter) into mapped files."""
     first = samples.read(patches[0], options=options)
     flat = {
-        name: open_memmap(
-            folder / f"{name}.npy", mode="w+", dtype=value.dtype, shape=(len(patches), *value.shape)
-        )
+        name: _reserved(folder / f"{name}.npy", value.dtype, shape=(len(patches), *value.shape))
         for name in ("aerial", "mask", "metadata")
         if (value := getattr(first, name)) is not None
     }
@@ -134,32 +145,47 @@ def _write(folder: Path, patches: Sequence[Patch], *, options: Options, workers:
         return sample.series, sample.days
 
     all_days: list[NDArray[np.float32]] = []
-    with (
-        ThreadPoolExecutor(workers) as pool,
-        (folder / "series.raw").open("wb") as raw,
-    ):
+    frame = None if first.series is None else first.series.shape[1:]
+    with ThreadPoolExecutor(workers) as pool, (folder / "series.npy").open("wb") as frames:
+        if frame is not None:
+            frames.write(_header((0, *frame)))
         # A bounded run ahead: series of a whole data set don't fit into memory.
         for start in range(0, len(patches), 64):
             for made in pool.map(put, range(start, min(start + 64, len(patches)))):
                 if made is not None:
-                    raw.write(made[0].tobytes())
+                    frames.write(made[0].tobytes())
                     all_days.append(made[1])
+        starts = np.concatenate([[0], np.cumsum([len(days) for days in all_days])]).astype(np.int64)
+        if frame is not None:  # how many there are is known only now
+            frames.seek(0)
+            frames.write(_header((int(starts[-1]), *frame)))
     for array in flat.values():
         array.flush()
-    if first.series is not None:
-        starts = np.concatenate([[0], np.cumsum([len(days) for days in all_days])])
+    if frame is None:
+        (folder / "series.npy").unlink()
+    else:
         np.save(folder / "starts.npy", starts)
         np.save(folder / "days.npy", np.concatenate(all_days))
-        _adopt_raw(folder, shape=(int(starts[-1]), *first.series.shape[1:]))
-    (folder / "series.raw").unlink(missing_ok=True)
     about = {"format": FORMAT, "ids": [patch.id for patch in patches], "options": asdict(options)}
     (folder / "about.json").write_text(json.dumps(about))
 
 
-def _adopt_raw(folder: Path, *, shape: tuple[int, ...]) -> None:
-    """Give the raw frames a header: their number is known only at the end."""
-    frames = np.memmap(folder / "series.raw", dtype=np.int16, mode="r", shape=shape)
-    target = open_memmap(folder / "series.npy", mode="w+", dtype=np.int16, shape=shape)
-    for start in range(0, shape[0], 1024):
-        target[start : start + 1024] = frames[start : start + 1024]
-    target.flush()
+def _reserved(path: Path, dtype: np.dtype[Any], *, shape: tuple[int, ...]) -> _Mapped:
+    """Make a mapped array for whose every byte there is room. Raises OSError where there isn't."""
+    array: _Mapped = open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+    if hasattr(os, "posix_fallocate"):  # not on every system
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return array
+
+
+def _header(shape: tuple[int, ...]) -> bytes:
+    """Give the head of a file of int16 frames; numpy makes it equally long for any number of them.
+
+    Source: numpy's `lib.format`, which leaves room for the first axis to grow.
+    """
+    head = io.BytesIO()
+    write_array_header_1_0(
+        head, {"descr": np.dtype(np.int16).str, "fortran_order": False, "shape": shape}
+    )
+    return head.getvalue()

@@ -73,7 +73,8 @@ def index(root: Path, *, part: str | None = None) -> Index:
     """Index the tree below `root`; `part` keeps only "train" or "test".
 
     Raises FileNotFoundError when the folder does not exist or holds no image, ValueError when
-    two images have one id within a part or an image lies in no domain's folder.
+    two images have one id within a part, an image lies in no domain's folder or a JSON file is
+    damaged.
     """
     if not root.is_dir():
         raise FileNotFoundError(f"{root} is no folder; give the root of the data set")
@@ -94,9 +95,9 @@ def index(root: Path, *, part: str | None = None) -> Index:
             files = series.setdefault((_part(path, root), found["domain"], found["zone"]), {})
             files[found["kind"].split(".")[0]] = path
         elif path.suffix == ".json" and "metadata" in path.name:
-            metadata |= json.loads(path.read_text())
+            metadata |= _read_json(path)
         elif path.suffix == ".json" and "centroids" in path.name:
-            centroids |= json.loads(path.read_text())
+            centroids |= _read_json(path)
         elif path.suffix == ".zip" and _DOMAIN.fullmatch(path.stem):
             zips += 1
     if not images:
@@ -129,6 +130,16 @@ def _files(root: Path) -> Iterator[Path]:
     for folder, folders, names in os.walk(root):
         folders.sort()
         yield from (Path(folder) / name for name in sorted(names) if not name.startswith("."))
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_text())
+    except ValueError as wrong:
+        raise ValueError(f"{path}: no JSON ({wrong})") from wrong
+    if not isinstance(document, dict):
+        raise ValueError(f"{path}: found a {type(document).__name__}; an object is needed")
+    return document
 
 
 def _part(path: Path, root: Path) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 import rasterio
 from affine import Affine
 from numpy.typing import NDArray
-from rasterio.errors import NotGeoreferencedWarning
+from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
 from rasterio.io import MemoryFile
 
 LAMBERT_93 = "EPSG:2154"
@@ -34,16 +34,22 @@ _opening = threading.Lock()
 
 
 def open_quietly(path: Path) -> rasterio.DatasetReader:
-    """Open a GeoTIFF whether or not it has a place on the ground; close it as usual."""
-    with _opening, warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        return rasterio.open(path, driver="GTiff")
+    """Open a GeoTIFF whether or not it has a place on the ground; close it as usual.
+
+    Raises ValueError when it is none.
+    """
+    try:
+        with _opening, warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            return rasterio.open(path, driver="GTiff")
+    except RasterioIOError as wrong:
+        raise ValueError(f"{path}: no GeoTIFF that can be read") from wrong
 
 
 def read(path: Path, *, bands: Sequence[int] | None = None) -> NDArray[np.uint8]:
     """Read a uint8 raster as uint8[bands, H, W]; `bands` are 1-based, all by default.
 
-    Raises ValueError when the raster isn't uint8 or lacks a band.
+    Raises ValueError when the raster isn't uint8, lacks a band or is cut short.
     """
     with open_quietly(path) as source:
         wanted = list(bands) if bands is not None else list(source.indexes)
@@ -52,7 +58,10 @@ def read(path: Path, *, bands: Sequence[int] | None = None) -> NDArray[np.uint8]
             raise ValueError(f"{path.name}: bands {missing} wanted, file has {source.count}")
         if set(source.dtypes) != {"uint8"}:
             raise ValueError(f"{path.name}: type {source.dtypes[0]}; uint8 is needed")
-        pixels: NDArray[np.uint8] = source.read(wanted)
+        try:
+            pixels: NDArray[np.uint8] = source.read(wanted)
+        except RasterioIOError as wrong:
+            raise ValueError(f"{path}: damaged or cut short") from wrong
         return pixels
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from baselines.data import metadata, rasters, sentinel
 from baselines.data.layout import Patch
 from baselines.data.nomenclature import reduce_labels
 
+READERS = 16
 BANDS = (1, 2, 3, 4, 5)
 
 
@@ -88,7 +91,10 @@ def _series(
 @lru_cache(maxsize=32)
 def _mapped(path: Path) -> NDArray[np.integer]:
     """Map an array; only the cells of a crop are read from the disk."""
-    array: NDArray[np.integer] = np.load(path, mmap_mode="r")
+    try:
+        array: NDArray[np.integer] = np.load(path, mmap_mode="r")
+    except (ValueError, EOFError) as wrong:
+        raise ValueError(f"{path}: damaged or cut short") from wrong
     return array
 
 
@@ -144,18 +150,23 @@ def pad_series(
 
 
 class Files:
-    """Patches read from the tree each time: for prediction, where each is needed once."""
+    """Patches read from the tree each time: for prediction, where each is needed once.
+
+    Several threads read a batch (decoding lets go of the interpreter): one would not keep a GPU
+    busy.
+    """
 
     def __init__(self, patches: Sequence[Patch], *, options: Options) -> None:
         """Hold the patches; nothing is read yet."""
         self.patches = tuple(patches)
         self.options = options
+        self._readers = ThreadPoolExecutor(min(READERS, os.cpu_count() or 1))
 
     def __len__(self) -> int:
         return len(self.patches)
 
     def gather(self, index: Sequence[int]) -> Batch:
         """Read the patches of some positions."""
-        return stack(
-            [read(self.patches[position], options=self.options) for position in index], index=index
-        )
+        read_one = partial(read, options=self.options)
+        samples = self._readers.map(read_one, [self.patches[position] for position in index])
+        return stack(list(samples), index=index)

@@ -16,6 +16,8 @@ from baselines.networks.utae import required
 _log = logging.getLogger(__name__)
 
 ARCHITECTURES = {"unet": "Unet", "fpn": "FPN", "deeplabv3": "DeepLabV3"}
+_HALVING = frozenset({"unet", "fpn"})  # and joining maps of each size on the way back
+SIDE_PX = 32
 # Which of the encoder's levels (0 is the image) the decoder reads: fusing at others has no effect.
 USED_LEVELS = {"unet": (1, 2, 3, 4, 5), "fpn": (2, 3, 4, 5), "deeplabv3": (5,)}
 
@@ -66,7 +68,15 @@ class Aerial(nn.Module):
         self.metadata = MetadataEncoder(spread=metadata_spread) if metadata else None
 
     def encode(self, aerial: Tensor, *, metadata: Tensor | None = None) -> list[Tensor]:
-        """Give the encoder's maps from the image inwards, the metadata added to the innermost."""
+        """Give the encoder's maps from the image inwards, the metadata added to the innermost.
+
+        Raises ValueError for an image whose halves don't fit each other on the way back.
+        """
+        height, width = aerial.shape[-2:]
+        if self.architecture in _HALVING and (height % SIDE_PX or width % SIDE_PX):
+            raise ValueError(
+                f"images of {height} × {width} px; {self.architecture} needs multiples of {SIDE_PX}"
+            )
         maps: list[Tensor] = list(self.encoder(aerial))
         if self.metadata is not None:
             channels, rows = maps[-1].shape[1:3]

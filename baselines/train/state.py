@@ -52,7 +52,10 @@ def look_into(folder: Path, *, recipe: Recipe, seed: int) -> dict[str, Any] | No
     about, last = folder / RUN, folder / LAST
     if not about.exists():  # the first process is about to make it
         return None
-    frozen = json.loads(about.read_text())
+    try:
+        frozen = json.loads(about.read_text())
+    except ValueError as wrong:
+        raise ValueError(f"{about} is damaged ({wrong}); train anew into another folder") from wrong
     if (frozen["recipe_digest"], frozen["seed"]) != (recipe.digest, seed):
         raise ValueError(
             f"{folder} holds a run of recipe {frozen['recipe']['name']!r} with seed "
@@ -72,20 +75,34 @@ def save(path: Path, state: dict[str, Any]) -> None:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """Load a checkpoint onto the CPU; tensors and plain values only, never code."""
-    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    """Load a checkpoint onto the CPU; tensors and plain values only, never code.
+
+    Raises ValueError when it is none of ours, or not whole.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as wrong:  # its readers raise all kinds, by what they stumble over
+        raise ValueError(
+            f"{path} is no whole checkpoint; train anew into another folder"
+        ) from wrong
+    if not isinstance(state, dict):
+        raise ValueError(f"{path} is no checkpoint of `python -m baselines train`")
     return state
 
 
 def load_best(folder: Path) -> tuple[Recipe, dict[str, Any]]:
     """Give the recipe and the best epoch's state of a run's folder.
 
-    Raises FileNotFoundError when the run has not finished an epoch.
+    Raises FileNotFoundError when the run has not finished an epoch, ValueError as `load`.
     """
     best = folder / BEST
     if not best.is_file():
         raise FileNotFoundError(f"{folder} holds no {BEST}; train at least one epoch")
     state = load(best)
+    if not {"recipe", "network", "patch_px"} <= set(state):
+        raise ValueError(f"{best} is no checkpoint of `python -m baselines train`")
     return recipes.parse(state["recipe"]), state
 
 

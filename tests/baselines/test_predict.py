@@ -144,7 +144,7 @@ def test_only_the_wanted_patches_are_predicted(
     wanted = ["077416", "077414"]
     predict.run(runs["unet"], data_root=tree, out_dir=tmp_path, ids=wanted)
     assert sorted(path.stem for path in tmp_path.iterdir()) == ["PRED_077414", "PRED_077416"]
-    with pytest.raises(FileNotFoundError, match=r"lacks 1 of the 2 patches \(first: 099999\)"):
+    with pytest.raises(FileNotFoundError, match=r"lacks 1 of the 2 test patches \(first: 099999\)"):
         predict.run(runs["unet"], data_root=tree, out_dir=tmp_path, ids=["077414", "099999"])
 
 
