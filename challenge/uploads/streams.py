@@ -24,7 +24,10 @@ DRAIN_CHUNK_BYTES = 256 * 1024
 # In all, however slowly they come: a thread must not belong to who was refused.
 DRAIN_S = 30.0
 
+DRAINS = 4  # at once in one process
+
 _lock = threading.Lock()
+_drains = threading.BoundedSemaphore(DRAINS)
 _streaming: Counter[int] = Counter()
 
 
@@ -64,16 +67,30 @@ class Body:
         try:
             return self._request.read(size)
         except OSError:
-            if self._socket is not None:
-                with suppress(OSError):  # it is closed already
-                    self._socket.shutdown(socket.SHUT_RD)
+            self._stop_reading()
             raise
 
+    def _stop_reading(self) -> None:
+        if self._socket is not None:
+            with suppress(OSError):  # it is closed already
+                self._socket.shutdown(socket.SHUT_RD)
+
     def drain(self) -> None:
-        """Read what the client still sends, so that it sees our answer and not a broken pipe."""
-        left, end_s = DRAIN_BYTES, time.monotonic() + DRAIN_S
+        """Read what the client still sends, so that it sees our answer and not a broken pipe.
+
+        A courtesy, also to strangers: only so many threads are ever busy with it. What is left
+        nobody reads: the server would wait for it before the next request of this connection.
+        """
+        if not _drains.acquire(blocking=False):
+            self._stop_reading()
+            return
+        left, end_s, data = DRAIN_BYTES, time.monotonic() + DRAIN_S, b""
         try:
             while left > 0 and time.monotonic() < end_s and (data := self.read(DRAIN_CHUNK_BYTES)):
                 left -= len(data)
+            if data:
+                self._stop_reading()
         except OSError:
             return
+        finally:
+            _drains.release()

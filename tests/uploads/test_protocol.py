@@ -7,9 +7,12 @@ import hashlib
 import http.client
 import json
 import os
+import socket
 import threading
 import time
+import urllib.request
 import zlib
+from contextlib import ExitStack, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,7 @@ from django.utils import timezone
 
 from challenge.models import Upload, User
 from challenge.services import tokens
+from challenge.uploads import streams
 from tests import factories
 from tests.live_site import LiveSite
 from tests.uploads.conftest import Tus, reset
@@ -378,6 +382,32 @@ def test_a_silent_client_gives_its_thread_back(tus: Tus) -> None:
         # UPLOAD_IDLE_S is 2 here: after that the writer gives up and the next one may go on.
         wait_for(lambda: tus.patch(path, BODY[70_001:], offset=70_001) == 204, seconds=8)
     wait_for(lambda: stored(path).sha256 == SHA256)
+
+
+def test_strangers_who_drip_hold_few_threads(site: LiveSite) -> None:
+    head = "POST /api/v1/uploads HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100000\r\n\r\nx"
+    with ExitStack() as stack:
+        connections = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", site.port)))
+            for _ in range(60)
+        ]
+        answered = 0
+        for connection in connections:
+            connection.sendall(head.encode())
+        for connection in connections:
+            connection.settimeout(0.5)
+            with suppress(TimeoutError):
+                answered += connection.recv(100).startswith(b"HTTP/1.1 412")
+        # Those that the two processes listen to for a while get theirs later.
+        assert answered >= 60 - 2 * streams.DRAINS
+        for connection in connections:
+            with suppress(OSError):  # closed by the server
+                connection.sendall(b"x")
+        started_s = time.monotonic()
+        for _ in range(8):
+            with urllib.request.urlopen(f"{site.url}/healthz", timeout=5) as answer:
+                assert answer.status == 200
+        assert time.monotonic() - started_s < 4
 
 
 def test_sigkill_in_the_middle_resumes_after_restart(tus: Tus, site: LiveSite) -> None:
