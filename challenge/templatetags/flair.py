@@ -16,7 +16,7 @@ from django import template
 from django.utils import formats, timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
-from django.utils.translation import get_language, gettext
+from django.utils.translation import get_language, gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from challenge.templatetags import markdown_html
@@ -167,6 +167,24 @@ def clock(value: datetime | None, style: str = "long") -> str:
         time = local.strftime("%H:%M ") + (local.tzname() or "UTC")
         shown = gettext("%(day)s %(time)s") % {"day": day, "time": time}
     return format_html('<time datetime="{}">{}</time>', value.isoformat(), shown)
+
+
+@register.filter
+def countdown(value: datetime) -> str:
+    """Return how long it is until a moment, in the words with which the script then counts on."""
+    left = (value - timezone.now()).total_seconds()
+    if abs(left) < 90:
+        n, words = int(left), ngettext("in %(n)s second", "in %(n)s seconds", int(left))
+    elif abs(left) < 5400:
+        n = int(left / 60)
+        words = ngettext("in %(n)s minute", "in %(n)s minutes", n)
+    elif abs(left) < 129_600:
+        n = int(left / 3600)
+        words = ngettext("in %(n)s hour", "in %(n)s hours", n)
+    else:
+        n = int(left / 86_400)
+        words = ngettext("in %(n)s day", "in %(n)s days", n)
+    return words % {"n": number(n)}
 
 
 @register.filter

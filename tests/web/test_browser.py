@@ -410,6 +410,7 @@ def test_the_board_sorts_searches_and_weighs_in_the_page(world: World, browser: 
     context.close()
 
 
+SHIFT_AT_MOST = 0.02
 WATCH_SHIFTS = """() => {
     window.shifted = 0;
     new PerformanceObserver((list) => {
@@ -613,10 +614,11 @@ LOOKS = [
 def test_no_page_hinders_anyone(
     world: World, browser: Browser, width_px: int, language: str, theme: str
 ) -> None:
-    """axe-core finds nothing, nothing overflows the window, the console is silent."""
+    """axe-core finds nothing, nothing overflows or moves, the console is silent."""
     context, page, complaints = open_page(
         browser, world.url, width_px=width_px, language=language, theme=theme
     )
+    context.add_init_script(f"({WATCH_SHIFTS})()")
     axe = Axe()
     faults: list[str] = []
     for address in [*PUBLIC, None, *PRIVATE]:
@@ -629,6 +631,8 @@ def test_no_page_hinders_anyone(
         assert page.locator("html").get_attribute("lang") == language
         if page.evaluate("document.documentElement.scrollWidth") > width_px:
             faults.append(f"{address}: wider than {width_px} px")
+        if page.evaluate("window.shifted") > SHIFT_AT_MOST:
+            faults.append(f"{address}: shifts by {page.evaluate('window.shifted')} as it loads")
         found = axe.run(page)
         for violation in found.response["violations"]:
             nodes = "; ".join(node["html"][:160] for node in violation["nodes"][:3])
