@@ -160,7 +160,7 @@ def _score(claim: Claim) -> bool:
             return True
         if not is_theirs:
             log.error("%s: the stored archive is not the one that was accepted", claim.where)
-            _broken(claim, "archive-damaged")
+            _broken(claim, "archive-altered")
             return True
         if isinstance(verdict, Scored):
             if verdict.card["truth_digest"] != claim.truth_digest:

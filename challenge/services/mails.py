@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from datetime import datetime
-from smtplib import SMTPException
+from datetime import datetime, timedelta
+from smtplib import SMTPException, SMTPRecipientsRefused
+from typing import Any
 
 from django.conf import settings
 from django.core.mail import send_mail
@@ -18,9 +19,11 @@ from challenge.rules import disclosure
 from challenge.rules.disclosure import Viewer
 from challenge.rules.lifecycle import State
 from challenge.selectors import leaderboard
+from scoring.engine.problems import Problem
 
 log = logging.getLogger(__name__)
 
+REFUSED_FOR = timedelta(days=3)
 TOLD = (State.SCORED.value, State.REJECTED.value, State.FAILED.value)
 
 
@@ -33,7 +36,8 @@ def send_due(*, now: datetime | None = None, limit: int = 100) -> int:
     """Send the results that people asked to be told; returns how many mails left.
 
     Each is marked in the transaction that sends it, so two tasks never send the same; a mail
-    server that is down is logged and tried again at the next sweep.
+    server that is down is logged and tried again at the next sweep, an address that it refuses
+    for three days.
     """
     sent = 0
     for pk in list(_due().values_list("pk", flat=True)[:limit]):
@@ -48,12 +52,18 @@ def send_due(*, now: datetime | None = None, limit: int = 100) -> int:
                 continue
             try:
                 _send(submission, now=now or timezone.now())
+            except SMTPRecipientsRefused as error:
+                # One address must not keep the mails of others waiting behind it.
+                log.warning("the mail about %s is refused: %s", pk, error)
+                if (now or timezone.now()) - submission.created_at < REFUSED_FOR:
+                    continue
             except (OSError, SMTPException) as error:
                 log.warning("mail server unreachable, result mail waits: %s", error)
                 return sent
+            else:
+                sent += 1
             submission.mailed_at = now or timezone.now()
             submission.save(update_fields=["mailed_at"])
-            sent += 1
     return sent
 
 
@@ -97,7 +107,8 @@ def _send(submission: Submission, *, now: datetime) -> None:
             lines.append(_("scored, mIoU %(miou)s") % {"miou": miou} if visible else _("scored"))
         elif evaluation.state == State.REJECTED:
             lines.append(_("rejected; its place is given back. What was found:"))
-            lines += [str(problem["message"]) for problem in evaluation.problems[:20]]
+            lang = "fr" if (translation.get_language() or "").startswith("fr") else "en"
+            lines += [_said(problem, lang) for problem in evaluation.problems[:20]]
         else:
             lines.append(_("scoring failed on our side; its place is given back."))
         send_mail(
@@ -106,3 +117,10 @@ def _send(submission: Submission, *, now: datetime) -> None:
             from_email=None,
             recipient_list=[person.email],
         )
+
+
+def _said(problem: dict[str, Any], lang: str) -> str:
+    try:
+        return Problem.from_json(problem).text(lang)
+    except (KeyError, TypeError):  # written under an older catalogue
+        return str(problem["message"])

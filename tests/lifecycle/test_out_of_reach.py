@@ -75,7 +75,7 @@ def test_bytes_that_storage_changed_are_not_the_participants_fault(phase: Phase)
     path.write_bytes(path.read_bytes()[:-1000])
     assert tasks.score() == 1
     evaluation = submission.evaluations.get()
-    assert (evaluation.state, evaluation.error_code) == ("failed", "archive-damaged")
+    assert (evaluation.state, evaluation.error_code) == ("failed", "archive-altered")
     entry = submission.entry
     assert quota.view(team=entry.team, phase=phase, now=submission.created_at).invalid_today == 0
 

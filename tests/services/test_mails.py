@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from smtplib import SMTPRecipientsRefused
+from typing import Any
 
 import pytest
 from django.core import mail
+from django.core.mail import send_mail
 
 from challenge.models import Phase, Submission
 from challenge.services import evaluations, mails
+from scoring.engine.problems import Problem
 from tests.factories import NOON, captain_of, give_score, make_phase, make_team, submit
 
 pytestmark = pytest.mark.django_db
@@ -76,6 +80,42 @@ def test_in_french_for_who_reads_french(phase: Phase) -> None:
     give_score(submission, 0.5)
     mails.send_due(now=NOON)
     assert mail.outbox[0].subject != "Your submission to ABC"
+
+
+def test_a_rejection_is_told_in_the_persons_language(phase: Phase) -> None:
+    person = captain_of(asked(phase).entry.team)
+    person.language = "fr"
+    person.save()
+    claim = evaluations.claim(worker="w", now=NOON)
+    assert claim is not None
+    problem = Problem.of("archive-empty-file")
+    evaluations.complete_rejected(
+        claim.evaluation_id, attempt=1, problems=[problem.to_json()], now=NOON
+    )
+    mails.send_due(now=NOON)
+    assert problem.text("fr") in mail.outbox[0].body
+    assert problem.text("fr") != problem.text("en")
+
+
+def test_a_refused_address_keeps_nobody_waiting_and_is_given_up(
+    phase: Phase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = asked(phase)
+    give_score(bad, 0.5)
+    give_score(asked(phase), 0.6)
+    address = captain_of(bad.entry.team).email
+
+    def refusing(**what: Any) -> None:
+        if what["recipient_list"] == [address]:
+            raise SMTPRecipientsRefused({address: (550, b"no such user")})
+        send_mail(**what)
+
+    monkeypatch.setattr(mails, "send_mail", refusing)
+    assert mails.send_due(now=NOON) == 1
+    assert mails.is_due()
+    assert mails.send_due(now=NOON + timedelta(days=4)) == 0
+    assert not mails.is_due()
+    assert len(mail.outbox) == 1
 
 
 def test_a_mail_server_that_is_down_costs_nothing(
