@@ -390,7 +390,7 @@ def _tell(event: dict[str, Any]) -> None:
 def _tell_epochs(event: dict[str, Any]) -> None:
     if event["event"] == "epoch":
         line = (
-            f"epoch {event['epoch']}: loss {event['train_loss']:.4f}, validation "
+            f"epoch {event['epoch'] + 1}: loss {event['train_loss']:.4f}, validation "
             f"{event['val_loss']:.4f}, mIoU {event['val_miou']:.4f}, {event['seconds']:.0f} s"
         )
         print(line + (" (best)" if event["is_best"] else ""), file=sys.stderr, flush=True)

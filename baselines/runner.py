@@ -240,7 +240,7 @@ class _Runner:
             _log(event["message"])
         elif event["event"] == "epoch":
             _log(
-                f"epoch {event['epoch']}: loss {event['train_loss']:.4f}, validation "
+                f"epoch {event['epoch'] + 1}: loss {event['train_loss']:.4f}, validation "
                 f"{event['val_loss']:.4f}, mIoU {event['val_miou']:.4f}, "
                 f"{event['seconds']:.0f} s" + (" (best)" if event["is_best"] else "")
             )

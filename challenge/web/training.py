@@ -39,6 +39,7 @@ STAGES = {
     "predicting": _("Predicting the test patches"),
     "packaging": _("Packing and checking the archive"),
 }
+AFTER_TRAINING = frozenset({"predicting", "packaging"})
 PAGE_RUNS = 200
 COMPARED_RUNS = 20
 
@@ -180,7 +181,8 @@ def _challenge(request: HttpRequest, slug: str) -> Challenge:
 
 def _live(found: TrainingRun) -> dict[str, Any]:
     progress = found.progress
-    epochs, epoch = progress.get("epochs"), progress.get("epoch")
+    # After the last epoch patches are what is counted.
+    epochs = None if found.stage in AFTER_TRAINING else progress.get("epochs")
     hue = curves.color(0)
     losses = [
         curves.of_run(found, name="val_loss", label=gettext("validation"), hue=hue),
@@ -197,8 +199,8 @@ def _live(found: TrainingRun) -> dict[str, Any]:
         "state_tone": STATES[found.state][1],
         "moving": selector.is_moving(found),
         "stage": STAGES.get(found.stage, found.stage),
-        "share": _share(progress) if epochs else None,
-        "epoch": epoch,
+        "share": _share(progress, epochs=epochs),
+        "epoch": progress.get("epoch"),
         "epochs": epochs,
         "loss_chart": curves.draw(losses),
         "miou_chart": curves.draw(mious, as_percent=True),
@@ -207,12 +209,15 @@ def _live(found: TrainingRun) -> dict[str, Any]:
     }
 
 
-def _share(progress: dict[str, Any]) -> float:
-    """Return how much of the training is done, 0 to 100."""
+def _share(progress: dict[str, Any], *, epochs: int | None) -> float:
+    """Return how much of the training, or else of the prediction, is done, 0 to 100."""
+    if not epochs:
+        predicted: float = progress.get("done", 0) / max(progress.get("total", 0), 1)
+        return round(100 * predicted, 1)
     steps = progress.get("steps")
     within = progress["step"] / steps if steps and progress.get("step") else 1.0
     done: float = max(0.0, progress.get("epoch", 0) - 1 + within)
-    share: float = min(1.0, done / progress["epochs"])
+    share: float = min(1.0, done / epochs)
     return round(100 * share, 1)
 
 

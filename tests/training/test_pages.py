@@ -197,6 +197,14 @@ def test_a_run_is_followed_while_it_trains(phase: Phase, organiser: Client) -> N
     live = organiser.get(address(phase, "training-live", run.pk)).content.decode()
     assert "Epoch 3 of 12" in live
     assert "<html" not in live
+    training_runs.heartbeat(
+        run.pk, attempt=1, stage="predicting", device={}, log_tail="",
+        progress={"epoch": 12, "epochs": 12, "done": 30, "total": 120},
+    )  # fmt: skip
+    live = organiser.get(address(phase, "training-live", run.pk)).content.decode()
+    assert "30 of 120 patches" in live
+    assert 'value="25.0"' in live
+    assert "Epoch" not in live
     training_runs.complete(run.pk, attempt=1, result={"best_miou": 0.2})
     assert organiser.get(address(phase, "training-live", run.pk)).headers["HX-Refresh"] == "true"
     page = organiser.get(address(phase, "training-run", run.pk)).content.decode()
