@@ -1,7 +1,7 @@
 """The pages in a real browser: a newcomer's whole way, the check before sending, accessibility.
 
 One world is made for the whole file, in the test database that a real server process reads; it
-is flushed at the end.
+is flushed at the end. That is why the file is long: a second one would make the world twice.
 """
 
 from __future__ import annotations
