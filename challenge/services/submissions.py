@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from challenge.errors import refuse
 from challenge.models import Entry, Phase, Submission, Team, Upload, User
+from challenge.rules import plain_text
 from challenge.rules.disclosure import Viewer
 from challenge.rules.lifecycle import State
 from challenge.rules.quota import Reason
@@ -35,6 +36,7 @@ FINALS_LIMIT = 2
 NAME_CHARACTERS = 120
 TEXT_CHARACTERS = 10_000
 URL_CHARACTERS = 200
+LONG = frozenset({"method_description", "external_data"})
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class MethodFacts:
     hardware: str = ""
 
     def checked(self) -> MethodFacts:
-        """Return the facts with texts trimmed.
+        """Return the facts with texts trimmed, without control and direction characters.
 
         Raises Refusal ``method-name-missing``, ``field-too-long``, ``url-invalid`` or
         ``seconds-invalid``, whose ``field`` names the field.
@@ -63,7 +65,9 @@ class MethodFacts:
         values: dict[str, Any] = {}
         for one in fields(self):
             value = getattr(self, one.name)
-            values[one.name] = value.strip() if isinstance(value, str) else value
+            if isinstance(value, str):
+                value = plain_text.lines(value) if one.name in LONG else plain_text.one_line(value)
+            values[one.name] = value
         if not values["method_name"] or len(values["method_name"]) > NAME_CHARACTERS:
             raise refuse("method-name-missing", limit=NAME_CHARACTERS, field="method_name")
         limits = {

@@ -24,6 +24,7 @@ from challenge.models import (
     Team,
     User,
 )
+from challenge.rules import plain_text
 from challenge.selectors import people
 from challenge.services import audit, ranks
 
@@ -161,7 +162,7 @@ def rename(*, team: Team, actor: User, name: str, affiliation: str | None = None
     check_captain(team, actor)
     team.name = clean_name(name)
     if affiliation is not None:
-        team.affiliation = affiliation.strip()[:200]
+        team.affiliation = plain_text.one_line(affiliation)[:200]
     with transaction.atomic():
         _save_name(team)
         ranks.mark_renamed(team=team)
@@ -277,7 +278,7 @@ def _check_takes_part(user: User, challenge: Challenge) -> None:
 
 
 def _found(user: User, challenge: Challenge, name: str, *, affiliation: str = "") -> Team:
-    team = Team(challenge=challenge, name=name, affiliation=affiliation.strip()[:200])
+    team = Team(challenge=challenge, name=name, affiliation=plain_text.one_line(affiliation)[:200])
     _save_name(team)
     Membership.objects.create(
         team=team, user=user, challenge=challenge, role=Membership.Role.CAPTAIN

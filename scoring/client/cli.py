@@ -10,7 +10,7 @@ from typing import Any
 
 from scoring.client import commands, downloads
 from scoring.client.errors import CommandError, Exit
-from scoring.client.output import Output
+from scoring.client.output import Output, plain
 from scoring.client.texts import LANGUAGES, language, say
 from scoring.engine import terminal
 from scoring.engine.version import ENGINE_VERSION
@@ -137,4 +137,4 @@ def _complain(problem: dict[str, Any], text: str, output: Output) -> None:
     if output.as_json:
         output.result({"errors": [problem]})
     else:
-        sys.stderr.write(f"flair: {text}\n")
+        sys.stderr.write(f"flair: {plain(text)}\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -53,6 +54,18 @@ def figure(value: float | None) -> str:
     return "–" if value is None else f"{value:.4f}"
 
 
+def plain(text: str) -> str:
+    """What others wrote, without what would steer this terminal or turn its lines around.
+
+    >>> plain("U-Net\\x1b[2J\\u202e")
+    'U-Net�[2J�'
+    """
+    return "".join(
+        c if c in "\n\t" or unicodedata.category(c) not in {"Cc", "Cf", "Cs"} else "\ufffd"
+        for c in text
+    )
+
+
 class Output:
     """Where a command writes. With ``as_json`` people's words go nowhere, and one object comes."""
 
@@ -65,16 +78,16 @@ class Output:
 
     def say(self, code: str, **params: object) -> None:
         """A remark of our own catalogue, on stderr."""
-        self._err.print(escape(say(code, self.lang, **params)))
+        self._err.print(escape(plain(say(code, self.lang, **params))))
 
     def remark(self, text: str) -> None:
         """A line on stderr."""
-        self._err.print(escape(text))
+        self._err.print(escape(plain(text)))
 
     def line(self, text: str = "") -> None:
         """A line of the result, on stdout."""
         if not self.as_json:
-            self._out.print(escape(text))
+            self._out.print(escape(plain(text)))
 
     def result(self, value: Any) -> None:
         """The JSON object of ``--json``."""
@@ -103,7 +116,7 @@ class Output:
                 no_wrap=place in whole,
             )
         for row in rows:
-            table.add_row(*(escape("" if cell is None else str(cell)) for cell in row))
+            table.add_row(*(escape("" if cell is None else plain(str(cell))) for cell in row))
         width = max(self._out.width, TABLE_COLUMNS_MIN if whole else 0)
         Console(highlight=False, width=width if self._out.is_terminal else FILE_COLUMNS).print(
             table

@@ -149,6 +149,17 @@ def test_lines_of_a_table_in_a_file_are_whole(capsys: pytest.CaptureFixture[str]
     assert "  ".join(names) in capsys.readouterr().out.splitlines()[1]
 
 
+def test_others_words_steer_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    output = Output(lang="en", as_json=False)
+    name = "evil\x1b]0;title\x07\u202e\x9b2J"
+    output.table([("a", False)], [[name]])
+    output.line(name)
+    output.remark(name)
+    shown = "".join(capsys.readouterr())
+    assert shown.count("evil") == 3
+    assert not {"\x1b", "\x07", "\u202e", "\x9b"} & set(shown)
+
+
 @pytest.mark.parametrize(
     ("status", "code", "creation", "elsewhere"),
     [

@@ -193,6 +193,18 @@ def test_a_bad_fact_names_its_field(facts: dict[str, object], code: str, field: 
     assert (found.value.code, found.value.params["field"]) == (code, field)
 
 
+def test_facts_steer_nobodys_screen() -> None:
+    facts = MethodFacts(
+        method_name=" U-Net\x1b[2J \u202e\n flips ",
+        method_description="a\r\n\x07b",
+        hardware="\x00A100",
+    ).checked()
+    assert facts.method_name == "U-Net[2J flips"
+    assert (facts.method_description, facts.hardware) == ("a\nb", "A100")
+    with pytest.raises(Refusal):
+        MethodFacts(method_name="\u202e\x1b").checked()
+
+
 def test_facts_are_kept(phase: Phase, team: Team) -> None:
     facts = MethodFacts(
         " U-Net ",
