@@ -11,12 +11,13 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.utils.translation import gettext
+from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from challenge.errors import Refusal
 from challenge.models import Challenge, TrainingRun
+from challenge.rules.lifecycle import RunState
 from challenge.selectors import pages
 from challenge.selectors import training as selector
 from challenge.services import training_groups, training_runs
@@ -24,12 +25,13 @@ from challenge.web import curves
 from challenge.web.training_forms import StartForm, started
 from challenge.web.views import frame, refusals_as_pages
 
+# A submission's states are named in another gender in French.
 STATES = {
     "queued": (_("waiting"), ""),
     "running": (_("running"), "info"),
     "succeeded": (_("done"), "good"),
-    "failed": (_("failed"), "bad"),
-    "cancelled": (_("cancelled"), ""),
+    "failed": (pgettext_lazy("training run", "failed"), "bad"),
+    "cancelled": (pgettext_lazy("training run", "cancelled"), ""),
 }
 STAGES = {
     "": _("Starting"),
@@ -151,7 +153,10 @@ def cancel(request: HttpRequest, slug: str, run_id: UUID) -> HttpResponse:
     found = selector.run(run_id, challenge=_challenge(request, slug))
     try:
         training_runs.cancel(run=found, actor=user)
-        messages.success(request, gettext("It stops after the step at hand."))
+        if found.state == RunState.RUNNING:
+            messages.success(request, gettext("It stops after the step at hand."))
+        else:
+            messages.success(request, gettext("It is cancelled; no worker will take it."))
     except Refusal as refusal:
         messages.error(request, str(refusal))
     return redirect("web:training-run", slug, run_id)

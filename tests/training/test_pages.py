@@ -213,7 +213,8 @@ def test_a_run_is_followed_while_it_trains(phase: Phase, organiser: Client) -> N
 
 def test_cancel_and_queue_again(phase: Phase, organiser: Client) -> None:
     waiting, running = make_run(phase), make_run(phase, seed=2)
-    organiser.post(address(phase, "cancel-training", waiting.pk))
+    answer = organiser.post(address(phase, "cancel-training", waiting.pk), follow=True)
+    assert "It is cancelled; no worker will take it." in answer.content.decode()
     waiting.refresh_from_db()
     assert waiting.state == "cancelled"
     assert training_runs.claim(worker="w")
