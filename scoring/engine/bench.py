@@ -34,6 +34,7 @@ DISTINCT_PATCHES = 150
 REFERENCE_PATCHES = 60
 FEW_PATCHES = 8  # at least; of many patches, enough to touch every slot of every decoder
 MOST_FEW_PATCHES = 64
+GAIN_EVERY = 4
 STRIP_ROWS = 128
 _HEAD = f"{'method':<44}  total, s  fixed, s  ms/patch  CPU, ms  / floor"
 TARGETS = {
@@ -54,7 +55,8 @@ def run(
 ) -> dict[str, Any]:
     """Make the data, measure, and return all figures as a JSON document.
 
-    Of ``repeats`` runs the best counts; by default fifteen, three for thousands of patches.
+    Of ``repeats`` runs the best counts; by default forty, fewer where each takes long: on a shared
+    machine both cores are seldom left alone at once.
     """
     if patches <= FEW_PATCHES:
         raise ValueError(f"{patches} patches; at least {FEW_PATCHES + 1} are needed")
@@ -70,7 +72,7 @@ def run(
         figures = _measure(
             _job(folder, listed, task),
             _job(folder / "few", few, task),
-            repeats=repeats or max(3, min(15, 12_000 // patches)),
+            repeats=repeats or max(3, min(40, 24_000 // patches)),
         )
         return figures | {"data": sizes}
 
@@ -134,27 +136,37 @@ def _measure(whole: dict[str, Any], few: dict[str, Any], *, repeats: int) -> dic
             "cpu_ms_per_patch": 1000 * found["cpu_s"] / found["patches"],
         }
 
-    def engines() -> list[dict[str, float]]:
-        """On one core and on all, in turn, so that a busy moment does not hit only one of them."""
+    def engines() -> tuple[list[dict[str, float]], float | None]:
+        """On one core and on all, in turn, so that a busy moment does not hit only one of them.
+
+        In between, what the cores do that share nothing: the same moments for both.
+        """
         settings = [cores[:1], cores] if len(cores) > 1 else [cores]
         wholes: list[list[dict[str, float]]] = [[] for _ in settings]
         smalls: list[list[dict[str, float]]] = [[] for _ in settings]
-        for _ in range(repeats):
+        alone: list[dict[str, float]] = []
+        beside: list[list[dict[str, float]]] = []
+        for turn in range(repeats):
             for i, on in enumerate(settings):
-                _say(f"engine on {len(on)} cores")
+                if not turn:
+                    _say(f"engine on {len(on)} cores, {repeats} times")
                 for job, runs in ((whole, wholes[i]), (few, smalls[i])):
                     runs.append(bench_runs.start({**job, "method": "ours", "workers": len(on)}, on))
+            if len(settings) > 1 and turn % GAIN_EVERY == 0:
+                job = {**whole, "method": "floor-own", "workers": 1}
+                alone.append(bench_runs.start(job, cores[:1]))
+                beside.append(bench_runs.start_together([(job, [core]) for core in cores]))
         beyond = n - len(few["ids"])
-        return [
+        slopes = [
             _slope(*runs, patches=n, beyond=beyond) for runs in zip(wholes, smalls, strict=True)
         ]
+        return slopes, _gain(alone, beside) if beside else None
 
     sample = {**whole, "ids": whole["ids"][:REFERENCE_PATCHES]}
     gdal, pillow = plain("floor-gdal", whole), plain("floor-pillow", whole)
     own = plain("floor-own", whole)
-    one, *more = engines()
+    (one, *more), gain = engines()
     both = more[0] if more else None
-    gain = _gain(whole, cores, alone_s=own["seconds"], repeats=repeats) if more else None
     reference = plain("reference", sample)
     _say("where the time goes, memory, start")
     profile = bench_runs.start({**whole, "method": "profile", "workers": 1}, cores[:1])
@@ -210,15 +222,10 @@ def _slope(
     }
 
 
-def _gain(whole: dict[str, Any], cores: Sequence[int], *, alone_s: float, repeats: int) -> float:
+def _gain(alone: Sequence[Mapping[str, float]], beside: Sequence[list[dict[str, float]]]) -> float:
     """How many times the work of one core all cores do, at the best, with nothing in common."""
-    _say("one process a core")
-    job = {**whole, "method": "floor-own", "workers": 1}
-    found = 0.0
-    for _ in range(min(repeats, 5)):
-        runs = bench_runs.start_together([(job, [core]) for core in cores])
-        found = max(found, sum(alone_s / run["seconds"] for run in runs))
-    return found
+    best_s = min(run["seconds"] for run in alone)
+    return max(sum(best_s / run["seconds"] for run in runs) for runs in beside)
 
 
 def _make(
