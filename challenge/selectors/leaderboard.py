@@ -12,8 +12,8 @@ from uuid import UUID
 
 from django.contrib.postgres.expressions import ArraySubquery
 from django.core.cache import cache
-from django.db.models import Case, OuterRef, When
-from django.db.models.functions import JSONObject
+from django.db.models import Case, OuterRef, TextField, When
+from django.db.models.functions import Cast, Coalesce, JSONObject
 from django.utils import timezone
 
 from challenge.models import Phase, PublishedResult, RankLine, Score
@@ -255,7 +255,8 @@ def _made_rows(phase: Phase, *, terms: Terms, classes: list[BoardClass]) -> list
 
 def seeds(**columns: str) -> Case:
     """Return such columns of the scores of a baseline's submissions of one method, for baselines
-    alone."""
+    alone; of a seed that was trained again, the last submission's."""
+    seed = Cast("evaluation__submission__training_runs__seed", TextField())
     same = (
         Score.objects.filter(
             evaluation__state=State.SCORED.value,
@@ -267,8 +268,9 @@ def seeds(**columns: str) -> Case:
             evaluation__submission__method_name=OuterRef("submission__method_name"),
             miou__isnull=False,
         )
-        .order_by("evaluation__submission_id", "-evaluation__revision")
-        .distinct("evaluation__submission_id")
+        .annotate(of=Coalesce(seed, Cast("evaluation__submission_id", TextField())))
+        .order_by("of", "-evaluation__submission__number", "-evaluation__revision")
+        .distinct("of")
         .values(seed=JSONObject(**columns))
     )
     return Case(When(submission__is_baseline=True, then=ArraySubquery(same)))

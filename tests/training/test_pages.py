@@ -271,6 +271,12 @@ def test_seeds_of_one_name_are_one_line_with_mean_and_deviation(
     page = organiser.get(address(phase, "training-compare") + "?" + chosen).content.decode()
     assert f"{mean * 100:.2f} ±{std * 100:.2f}" in page
     assert page.count('class="curve') == 9
+    finish(make_run(phase, group="U-Net", epochs=1, seed=2), tmp_path, miou=0.58)
+    ranks.recompute(phase=phase)
+    again = reverse("web:leaderboard-json", args=[phase.challenge.slug, phase.slug])
+    (line,) = Client().get(again).json()["lines"]
+    assert line["method"] == "U-Net · mean of 3 seeds"  # the same one twice is still one
+    assert line["miou"] == round(statistics.fmean([0.51, 0.53, 0.58]), 4)
 
 
 def test_a_baseline_is_submitted_whatever_the_window_and_before_the_phase_is_shown(
