@@ -5,16 +5,18 @@ the first real ids of FLAIR #1. Each method runs in a process of its own, pinned
 imports and compilation done before its clock starts; the best of several runs counts, those of
 the engine on one core and on all taken in turn. What a score costs whatever its size (forks,
 lock-down, first touch of memory, card, bootstrap, evidence) is measured on a few patches and told
-apart from the cost of a patch. The floor is the quicker of the two usual ways to unzip and decode.
-Ratios on one core are ratios of processor time, which on an idle core is the time on the clock and
-on a busy machine still means something; the speed-up by more cores is by the clock. Memory is
-sampled over the scorer and its decoders together. What the machine itself gains by its other cores
-is measured on processes that share nothing, one a core: no scorer can gain more.
+apart from the cost of a patch; on the clock, of each stretch of 250 patches the best of all repeats
+counts, on one core and on all alike. The floor is the quicker of the two usual ways to unzip and
+decode. Ratios on one core are ratios of processor time, which on an idle core is the time on the
+clock and on a busy machine still means something; the speed-up by more cores is by the clock.
+Memory is sampled over the scorer and its decoders together. What the machine itself gains by its
+other cores is measured on processes that share nothing, one a core: no scorer can gain more.
 """
 
 from __future__ import annotations
 
 import os
+import statistics
 import sys
 import tempfile
 import warnings
@@ -200,20 +202,28 @@ def _measure(whole: dict[str, Any], few: dict[str, Any], *, repeats: int) -> dic
 
 
 def _slope(
-    wholes: Sequence[Mapping[str, float]],
-    smalls: Sequence[Mapping[str, float]],
+    wholes: Sequence[Mapping[str, Any]],
+    smalls: Sequence[Mapping[str, Any]],
     *,
     patches: int,
     beyond: int,
-) -> dict[str, float]:
-    """The best run; what each of the `beyond` patches costs that the best of the few had not."""
+) -> dict[str, Any]:
+    """The best run, and what a patch costs.
 
-    def each(figure: str) -> tuple[float, float]:
+    On the clock: of each stretch of the run the best of all repeats, for a neighbour on a shared
+    machine spoils a stretch, and always some stretch of a long run. In processor time, and on the
+    clock where there are too few patches for stretches: what each of the `beyond` patches costs
+    that the best run of the few had not.
+    """
+
+    def least(figure: str) -> tuple[float, float]:
         whole, small = (min(run[figure] for run in runs) for runs in (wholes, smalls))
         return whole, (whole - small) / beyond
 
-    seconds, each_s = each("seconds")
-    _, each_cpu_s = each("cpu_s")
+    seconds, each_s = least("seconds")
+    _, each_cpu_s = least("cpu_s")
+    stretches = zip(*(run["stretches_s"] for run in wholes), strict=True)
+    each_s = statistics.fmean([min(found) for found in stretches] or [each_s])
     return dict(wholes[0]) | {
         "seconds": seconds,
         "fixed_s": seconds - each_s * patches,

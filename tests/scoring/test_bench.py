@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from scoring.engine import bench, synthetic
+from scoring.engine import bench, bench_methods, synthetic
 from scoring.engine import spec as specs
 from tests.scoring import made
 
@@ -25,6 +25,23 @@ def test_it_measures_every_method() -> None:
     text = bench.table(figures)
     for words in ("engine, one core, isolated", "peak memory", "where one patch's time goes"):
         assert words in text
+
+
+def test_a_stretch_is_as_long_whenever_its_answers_come() -> None:
+    """1 ms a patch, answered eight at a time; the machine was busy during the second stretch."""
+    entered_s = [0.5 + (n - n % 8) / 1000 + (0.2 if n > 400 else 0) for n in range(900)]
+    quiet, busy, *more = bench_methods._stretches(entered_s)
+    assert quiet == pytest.approx(0.001, rel=0.01)
+    assert busy > 0.0017
+    assert more == [pytest.approx(0.001, rel=0.01)]
+    assert bench_methods._stretches(entered_s[:200]) == []
+    runs = [{"seconds": s, "cpu_s": s, "stretches_s": t} for s, t in
+            ((1.0, [0.001, 0.002]), (0.9, [0.003, 0.001]))]  # fmt: skip
+    few = [{"seconds": 0.1, "cpu_s": 0.1, "stretches_s": []}]
+    found = bench._slope(runs, few, patches=500, beyond=400)
+    assert found["ms_per_patch"] == pytest.approx(1.0)
+    assert found["cpu_ms_per_patch"] == pytest.approx(2.0)
+    assert (found["seconds"], found["fixed_s"]) == (0.9, pytest.approx(0.4))
 
 
 def test_too_few_patches_are_refused() -> None:
