@@ -74,7 +74,8 @@ def of_board(board: Board) -> BoardDomains:
 
 
 def _scores(score: int, seeds: list[dict[str, Any]] | None) -> list[int]:
-    return [seed["score"] for seed in seeds] if seeds and len(seeds) > 1 else [score]
+    runs = leaderboard.runs_of(seeds)
+    return [run["score"] for run in runs] if len(runs) > 1 else [score]
 
 
 def _mious(wanted: dict[int, str]) -> dict[int, dict[str, float | None]]:

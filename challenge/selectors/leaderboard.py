@@ -12,8 +12,8 @@ from uuid import UUID
 
 from django.contrib.postgres.expressions import ArraySubquery
 from django.core.cache import cache
-from django.db.models import Case, OuterRef, TextField, When
-from django.db.models.functions import Cast, Coalesce, JSONObject
+from django.db.models import Case, OuterRef, When
+from django.db.models.functions import JSONObject
 from django.utils import timezone
 
 from challenge.models import Phase, PublishedResult, RankLine, Score
@@ -255,8 +255,8 @@ def _made_rows(phase: Phase, *, terms: Terms, classes: list[BoardClass]) -> list
 
 def seeds(**columns: str) -> Case:
     """Return such columns of the scores of a baseline's submissions of one method, for baselines
-    alone; of a seed that was trained again, the last submission's."""
-    seed = Cast("evaluation__submission__training_runs__seed", TextField())
+    alone, to be read by :func:`runs_of`."""
+    seed = "evaluation__submission__training_runs__seed"
     same = (
         Score.objects.filter(
             evaluation__state=State.SCORED.value,
@@ -268,18 +268,32 @@ def seeds(**columns: str) -> Case:
             evaluation__submission__method_name=OuterRef("submission__method_name"),
             miou__isnull=False,
         )
-        .annotate(of=Coalesce(seed, Cast("evaluation__submission_id", TextField())))
-        .order_by("of", "-evaluation__submission__number", "-evaluation__revision")
-        .distinct("of")
-        .values(seed=JSONObject(**columns))
+        .order_by("evaluation__submission_id", "-evaluation__revision")
+        .distinct("evaluation__submission_id")
+        .values(
+            seed=JSONObject(
+                of=seed,
+                submission="evaluation__submission_id",
+                number="evaluation__submission__number",
+                **columns,
+            )
+        )
     )
     return Case(When(submission__is_baseline=True, then=ArraySubquery(same)))
+
+
+def runs_of(seeds: list[dict[str, Any]] | None) -> list[dict[str, Any]]:
+    """Return one of :func:`seeds` for each seed: of one that was trained again, the last."""
+    last: dict[object, dict[str, Any]] = {}
+    for one in sorted(seeds or [], key=lambda one: one["number"]):
+        last[one["submission"] if one["of"] is None else one["of"]] = one
+    return list(last.values())
 
 
 def _row(line: dict[str, Any], *, phase: Phase, terms: Terms, keys: list[str]) -> Row:
     low, high = line["score__miou_low"], line["score__miou_high"]
     ious, miou, std = line["score__class_ious"], line["miou"], None
-    runs = line["seeds"] or []
+    runs = runs_of(line["seeds"])
     if len(runs) > 1:
         miou = statistics.fmean(run["miou"] for run in runs)
         std = statistics.stdev(run["miou"] for run in runs)
