@@ -202,6 +202,6 @@ def test_what_ends_a_submission_ends_it_before_the_first_byte(
     Phase.objects.filter(pk=phase.pk).update(daily_limit=2)
     began_s = time.monotonic()
     shown = flair.run(*submit, code=1, **server)
-    assert "2 submissions of today" in shown.stderr
+    assert "2 a UTC day" in shown.stderr
     assert time.monotonic() - began_s < 20  # it is not asked again and again
     assert Upload.objects.filter(submission=None).count() == 0
