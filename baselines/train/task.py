@@ -304,9 +304,10 @@ class Task(_lightning.LightningModule):  # type: ignore[name-defined, misc]
             "seconds": self._clock.seconds, "is_best": is_best, "ious": list(quality.ious),
         }  # fmt: skip
         if self.trainer.is_global_zero:
-            self._keep(is_best=is_best)
+            # The checkpoint last: a kill in between repeats the epoch and its row, and loses none.
             state.log_epoch(self.folder, row)
             _log_tensorboard(self.folder, row)
+            self._keep(is_best=is_best)
         self.on_event({"event": "epoch", **row, "gpu_memory_bytes": _gpu_memory_bytes(self.device)})
         if self.progress.epochs_without_gain >= self.recipe.training.patience:
             self.trainer.should_stop = True

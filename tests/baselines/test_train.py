@@ -303,6 +303,29 @@ def test_a_killed_run_resumes_to_the_same_result(tree: Path, tmp_path: Path, sch
         assert [int(row["epoch"]) for row in csv.DictReader(source)] == [0, 1, 2]
 
 
+@pytest.mark.parametrize("last", ["log_epoch", "save"])
+def test_an_end_between_two_writes_loses_no_epoch(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: str
+) -> None:
+    recipe = _small({"training.epochs": 3, "training.batch_size": 2})
+    write, done = getattr(state, last), []
+
+    def cut(*arguments: Any) -> None:
+        done.append(arguments)
+        if (tmp_path / "run" / state.LAST).exists() and len(done) > 1:
+            raise InterruptedError("the worker is killed")
+        write(*arguments)
+
+    with monkeypatch.context() as until_killed:
+        until_killed.setattr(state, last, cut)
+        with pytest.raises(InterruptedError):
+            _run(tree, tmp_path / "run", recipe)
+    assert state.load(tmp_path / "run" / state.LAST)["progress"]["epochs_done"] == 1
+    _run(tree, tmp_path / "run", recipe)
+    with (tmp_path / "run" / "metrics.csv").open() as source:
+        assert [int(row["epoch"]) for row in csv.DictReader(source)] == [0, 1, 2]
+
+
 def test_a_checkpoint_is_whole_or_absent(tmp_path: Path) -> None:
     path = tmp_path / "x.ckpt"
     state.save(path, {"a": torch.ones(2)})

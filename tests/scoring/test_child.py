@@ -359,7 +359,7 @@ def test_no_credentials_are_handed_on(
         )
 
     child.run(
-        spec=world.spec, truth_path=truth, archive_path=upload, evidence_path=None,
+        spec=world.spec, truth_path=truth, archive_path=slow(upload, world), evidence_path=None,
         timeout_s=PLENTY_S, on_progress=look,
     )  # fmt: skip
     assert any(b"LANG=C.UTF-8" in environment for environment in seen)
