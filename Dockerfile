@@ -1,26 +1,28 @@
-# syntax=docker/dockerfile:1
 # One image for web, worker and beat (target site), one with torch for GPU workers (target gpu).
 #   docker build --target site -t flair-site .
-ARG PYTHON=3.11
+# By digest for builds that can be repeated: docs/operating.md tells how to find it.
+ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 
-FROM python:${PYTHON}-slim-bookworm AS build
+FROM ${PYTHON_IMAGE} AS build
 ENV UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1 UV_PYTHON_DOWNLOADS=never
-RUN pip install --no-cache-dir uv==0.13.9 && python -m venv /opt/flair
 WORKDIR /src
-COPY pyproject.toml requirements.lock README.md ./
+COPY pyproject.toml requirements.lock requirements-build.lock README.md ./
+RUN pip install --no-cache-dir --require-hashes --requirement requirements-build.lock \
+    && python -m venv /opt/flair
 COPY challenge ./challenge
 COPY scoring ./scoring
 COPY baselines ./baselines
+COPY challenges ./challenges
 RUN uv pip install --no-cache --python /opt/flair/bin/python \
-      --constraint requirements.lock '.[site,s3,client]' \
+      --constraint requirements.lock --build-constraints requirements-build.lock '.[site,s3,client]' \
     && uv pip uninstall --python /opt/flair/bin/python flair-challenge-platform
 
 FROM build AS build-gpu
 RUN uv pip install --no-cache --python /opt/flair/bin/python \
-      --constraint requirements.lock '.[site,s3,client,baselines]' \
+      --constraint requirements.lock --build-constraints requirements-build.lock '.[site,s3,client,baselines]' \
     && uv pip uninstall --python /opt/flair/bin/python flair-challenge-platform
 
-FROM python:${PYTHON}-slim-bookworm AS base
+FROM ${PYTHON_IMAGE} AS base
 ENV PATH=/opt/flair/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \

@@ -18,8 +18,8 @@ from rasterio.windows import Window
 
 from baselines.data.world import PATCH_M
 from baselines.predict import Predictor, classes_of
-from baselines.train import Event
-from scoring.engine import spec as specs
+from baselines.train.events import Event
+from scoring.engine.task import specification as specs
 
 NO_CLASS = 255  # where the image has no data
 POLYGONS_PER_WRITE = 20_000
@@ -62,6 +62,7 @@ def run(
     polygons: Path | None = None,
     sieve_px: int = 0,
     device: str = "auto",
+    allow_unfinished: bool = False,
     on_event: Callable[[Event], None] = lambda event: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any]:
@@ -75,7 +76,7 @@ def run(
     Raises ValueError when the network needs more than an image, or the image lacks bands, OSError
     when it cannot be read or the map not be written.
     """
-    predictor = Predictor(run_dir, device=device)
+    predictor = Predictor(run_dir, device=device, allow_unfinished=allow_unfinished)
     extra = sorted(set(predictor.recipe.inputs) - {"aerial"})
     if extra:
         raise ValueError(
@@ -148,14 +149,16 @@ def _map(
         "index": torch.arange(len(images)),
     }
     classes = classes_of(predictor.probabilities(batch, flips=flips))
-    for (row, column), found, seen in zip(tiles, classes, valid, strict=True):
-        cut = np.where(seen, found[: seen.shape[0], : seen.shape[1]], NO_CLASS).astype(np.uint8)
+    for (row, column), predicted, has_data in zip(tiles, classes, valid, strict=True):
+        cut = np.where(
+            has_data, predicted[: has_data.shape[0], : has_data.shape[1]], NO_CLASS
+        ).astype(np.uint8)
         core = cut[
             row.core_start - row.start : row.core_stop - row.start,
             column.core_start - column.start : column.core_stop - column.start,
         ]
-        place = Window(column.core_start, row.core_start, core.shape[1], core.shape[0])
-        target.write(core, 1, window=place)
+        window = Window(column.core_start, row.core_start, core.shape[1], core.shape[0])
+        target.write(core, 1, window=window)
 
 
 def vectorise(raster: Path, *, out: Path, spec: specs.TaskSpec, sieve_px: int = 0) -> int:
@@ -174,8 +177,8 @@ def vectorise(raster: Path, *, out: Path, spec: specs.TaskSpec, sieve_px: int = 
         if sieve_px > 1:  # never across the edge of the data
             band = features.sieve(source.read(1), sieve_px, mask=mask)
         crs = source.crs.to_wkt() if source.crs else None
-        found = features.shapes(band, mask=mask, connectivity=4, transform=source.transform)
-        for some in _batched(found, POLYGONS_PER_WRITE):
+        shapes = features.shapes(band, mask=mask, connectivity=4, transform=source.transform)
+        for some in _batched(shapes, POLYGONS_PER_WRITE):
             shapes = shapely.from_geojson([json.dumps(geometry) for geometry, _ in some])
             ids = np.array([int(value) for _, value in some], dtype=np.int32)
             classes = [spec.classes[value] for value in ids]

@@ -1,7 +1,9 @@
 """The command line: parsing only; every command imports what it needs when it runs.
 
 Exit 0: done, one JSON object on stdout. Exit 1: refused, or a benchmark's claim does not hold, with
-the reason on stderr. Exit 2: wrong usage.
+the reason on stderr. Exit 2: wrong usage. Exit 75: `train` was stopped before its end (a signal,
+the time limit); the same command goes on. Longer than 400 lines: the parser of each command stands
+beside the function that runs it.
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from baselines.train.stopping import EXIT_STOPPED, requested, seconds
+
 _BENCHES = ("loader", "step", "learning")
 
 
@@ -27,9 +31,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         result = run(given)
     except (ValueError, OSError, ModuleNotFoundError) as refusal:
         print(f"{parser.prog} {given.command}: {refusal}", file=sys.stderr)
-        return 1
-    if given.command != "train" or _is_first():  # one of several processes speaks
+        return int(getattr(refusal, "exit_code", 1))
+    if given.command != "train" or _is_first_process():  # one of several processes speaks
         print(json.dumps(result))
+    if given.command == "train" and result["state"] == "stopped":
+        # Lightning takes any other code of a process beside the first for a crash.
+        return EXIT_STOPPED if _is_first_process() else 0
     missed = given.missed(result) if hasattr(given, "missed") else []
     for claim in missed:
         print(f"{parser.prog} {given.command}: {claim} does not hold", file=sys.stderr)
@@ -38,6 +45,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _positive(text: str) -> int:
     return _whole(text, least=1)
+
+
+def _seconds(text: str) -> float:
+    try:
+        return seconds(text)
+    except ValueError as wrong:
+        raise argparse.ArgumentTypeError(str(wrong)) from wrong
 
 
 def _count(text: str) -> int:
@@ -60,7 +74,7 @@ def _whole(text: str, *, least: int) -> int:
     return value
 
 
-def _is_first() -> bool:
+def _is_first_process() -> bool:
     from baselines.train import processes
 
     return processes.is_first()
@@ -158,13 +172,13 @@ def _add_recipes(commands: Any) -> None:
     recipes.set_defaults(run=_recipes)
 
 
-def _recipes(given: argparse.Namespace) -> dict[str, Any]:
+def _recipes(_given: argparse.Namespace) -> dict[str, Any]:
     from baselines.train import recipe
 
     loaded = [recipe.load(name) for name in recipe.names()]
     return {
-        one.name: {"title": one.title, "task": one.task, "miou": one.published.miou}
-        for one in loaded
+        recipe.name: {"title": recipe.title, "task": recipe.task, "miou": recipe.published.miou}
+        for recipe in loaded
     }
 
 
@@ -185,28 +199,45 @@ def _add_train(commands: Any) -> None:
         "--devices", type=_devices, default="auto", help="number of GPUs (default: all there are)"
     )
     train.add_argument("--threads", type=_positive, help="threads of the CPU (default: all cores)")
+    train.add_argument(
+        "--time-limit", type=_seconds, metavar="TIME",
+        help="stop then with exit code 75, as after a signal: 90m, 3.5h, 1-12:00:00",
+    )  # fmt: skip
     train.add_argument("--events", action="store_true", help="one JSON line an event on stderr")
     train.set_defaults(run=_train)
 
 
 def _train(given: argparse.Namespace) -> dict[str, Any]:
-    from baselines import train
-    from baselines.train import recipe as recipes
+    with requested(time_limit_s=given.time_limit) as stop:
+        from baselines import train
+        from baselines.train import recipe as recipes
 
-    _set_threads(given.threads)
-    recipe = recipes.changed(recipes.load(given.recipe), dict(map(_change, given.changes)))
-    return train.run(
-        recipe,
-        data_root=given.data,
-        out_dir=given.out,
-        seed=given.seed,
-        on_event=_tell if given.events else _tell_epochs,
-        resume=not given.no_resume,
-        cache_dir=given.cache,
-        accelerator=given.accelerator,
-        devices=given.devices,
-        progress_bar=not given.events and sys.stderr.isatty(),
-    )
+        _set_threads(given.threads)
+        recipe = recipes.changed(recipes.load(given.recipe), dict(map(_change, given.changes)))
+        result = train.run(
+            recipe,
+            data_root=given.data,
+            out_dir=given.out,
+            seed=given.seed,
+            on_event=_print_event if given.events else _print_epochs,
+            should_stop=stop,
+            resume=not given.no_resume,
+            cache_dir=given.cache,
+            accelerator=given.accelerator,
+            devices=given.devices,
+            progress_bar=not given.events and sys.stderr.isatty(),
+        )
+    if result["state"] == "stopped":
+        reason = stop.reason or "another process of the training"
+        result["reason"] = reason
+        if _is_first_process():
+            print(
+                f"stopped by {reason} after {result['epochs']} of {recipe.training.epochs} epochs; "
+                "the same command goes on from here",
+                file=sys.stderr,
+                flush=True,
+            )
+    return result
 
 
 def _change(text: str) -> tuple[str, Any]:
@@ -234,8 +265,13 @@ def _add_predict(commands: Any) -> None:
     predict.add_argument("--batch-size", type=_positive)
     predict.add_argument("--flips", action="store_true", help="mean over the square's symmetries")
     predict.add_argument("--probabilities", action="store_true", help="PROB_*.tif as well")
-    predict.add_argument("--georeferenced", action="store_true", help="copy the images' place")
+    predict.add_argument(
+        "--georeferenced", action="store_true", help="copy the images' georeference"
+    )
     predict.add_argument("--device", default="auto")
+    predict.add_argument(
+        "--allow-unfinished", action="store_true", help="also of a training that did not end"
+    )
     predict.add_argument(
         "--threads", type=_positive, help="threads of the CPU (default: all cores)"
     )
@@ -257,12 +293,13 @@ def _predict(given: argparse.Namespace) -> dict[str, Any]:
         probabilities=given.probabilities,
         georeferenced=given.georeferenced,
         device=given.device,
+        allow_unfinished=given.allow_unfinished,
     )
 
 
 def _wanted(source: str) -> list[str]:
     from baselines import package
-    from scoring.engine import spec as specs
+    from scoring.engine.task import specification as specs
 
     if source.endswith(".csv"):
         return package.read_ids(Path(source))
@@ -280,6 +317,9 @@ def _add_map(commands: Any) -> None:
     area.add_argument("--polygons", type=Path, metavar="GPKG", help="a GeoPackage as well")
     area.add_argument("--sieve-px", type=_count, default=0, help="merge smaller regions first")
     area.add_argument("--device", default="auto")
+    area.add_argument(
+        "--allow-unfinished", action="store_true", help="also of a training that did not end"
+    )
     area.set_defaults(run=_map)
 
 
@@ -296,7 +336,8 @@ def _map(given: argparse.Namespace) -> dict[str, Any]:
         polygons=given.polygons,
         sieve_px=given.sieve_px,
         device=given.device,
-        on_event=_tell_notes,
+        allow_unfinished=given.allow_unfinished,
+        on_event=_print_notes,
     )
 
 
@@ -342,11 +383,11 @@ def _submit(given: argparse.Namespace) -> dict[str, Any]:
         phase=given.phase,
         method_name=given.method_name,
         wait_s=given.wait_s,
-        on_cut=_tell_cut,
+        on_cut=_print_dropped,
     )
 
 
-def _tell_cut(reason: str, pause_s: float) -> None:
+def _print_dropped(reason: str, pause_s: float) -> None:
     print(f"{reason}; next try in {pause_s:.0f} s", file=sys.stderr, flush=True)
 
 
@@ -355,7 +396,7 @@ def _add_bench(commands: Any) -> None:
     bench.add_argument("what", nargs="?", choices=("all", *_BENCHES), default="all")
     bench.add_argument("--quick", action="store_true", help="smaller and noisier")
     bench.add_argument("--threads", type=_positive, help="threads of the CPU (default: all cores)")
-    bench.set_defaults(run=_bench, missed=_missed)
+    bench.set_defaults(run=_bench, missed=_failed_claims)
 
 
 def _bench(given: argparse.Namespace) -> dict[str, Any]:
@@ -370,9 +411,9 @@ def _bench(given: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _missed(figures: dict[str, Any]) -> list[str]:
-    """Name the claims of the benchmarks that their figures don't support."""
-    claims = [one.get("claims", {}).items() for one in figures.values()]
+def _failed_claims(results: dict[str, Any]) -> list[str]:
+    """Name the claims of the benchmarks that their results don't support."""
+    claims = [measured.get("claims", {}).items() for measured in results.values()]
     return [name for some in claims for name, holds in some if not holds]
 
 
@@ -383,20 +424,23 @@ def _set_threads(threads: int | None) -> None:
         torch.set_num_threads(threads)
 
 
-def _tell(event: dict[str, Any]) -> None:
+def _print_event(event: dict[str, Any]) -> None:
     print(json.dumps(event), file=sys.stderr, flush=True)
 
 
-def _tell_epochs(event: dict[str, Any]) -> None:
+def _print_epochs(event: dict[str, Any]) -> None:
+    if event["event"] == "caching":
+        line = f"decoded {event['done']} of {event['total']} {event['part']} patches"
+        print(line, file=sys.stderr, flush=True)
     if event["event"] == "epoch":
         line = (
             f"epoch {event['epoch'] + 1}: loss {event['train_loss']:.4f}, validation "
             f"{event['val_loss']:.4f}, mIoU {event['val_miou']:.4f}, {event['seconds']:.0f} s"
         )
         print(line + (" (best)" if event["is_best"] else ""), file=sys.stderr, flush=True)
-    _tell_notes(event)
+    _print_notes(event)
 
 
-def _tell_notes(event: dict[str, Any]) -> None:
+def _print_notes(event: dict[str, Any]) -> None:
     if event["event"] == "note":
         print(event["message"], file=sys.stderr, flush=True)

@@ -8,9 +8,9 @@ from typing import Any
 
 from scoring.client import packing
 from scoring.client.errors import CommandError
-from scoring.engine import pipeline
-from scoring.engine import spec as specs
-from scoring.engine.verdicts import Valid
+from scoring.engine.scorer import pipeline
+from scoring.engine.scorer.verdicts import Valid
+from scoring.engine.task import specification as specs
 
 
 class PackageError(ValueError):

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from baselines.data import batches, layout, rasters
 from baselines.data.layout import Patch
 from baselines.data.samples import Files
-from baselines.networks import operators
-from baselines.train import Event, state
+from baselines.train import loop, state
+from baselines.train.events import Event
 from baselines.train.recipe import Recipe
 
 PROBABILITY_SCALE = 255
@@ -27,20 +27,24 @@ PROBABILITY_SCALE = 255
 class Predictor:
     """A trained network on a device: inputs in, class probabilities out."""
 
-    def __init__(self, run_dir: Path, *, device: str = "auto") -> None:
+    def __init__(
+        self, run_dir: Path, *, device: str = "auto", allow_unfinished: bool = False
+    ) -> None:
         """Load a run's best epoch.
 
         Raises FileNotFoundError when there is none, ValueError when it is damaged or of another
-        network, or the device isn't there.
+        network, the training is not finished and that isn't allowed, or the device isn't there.
         """
-        from baselines.train import task
+        from baselines.train import module
 
         self.recipe: Recipe
         self.recipe, saved = state.load_best(run_dir)
+        if not allow_unfinished:
+            state.require_finished(run_dir)
         self.patch_px: int = saved["patch_px"]
         self.device = _choose(device)
-        self.memory_format = task.memory_format(self.recipe)
-        network = task.build_network(_without_downloads(self.recipe), patch_px=self.patch_px)
+        self.memory_format = module.memory_format(self.recipe)
+        network = module.build_network(_without_downloads(self.recipe), patch_px=self.patch_px)
         try:
             network.load_state_dict(saved["network"])
         except RuntimeError as wrong:
@@ -48,9 +52,7 @@ class Predictor:
                 f"{run_dir}: weights of another network than its recipe {self.recipe.name!r} says"
             ) from wrong
         self.network: nn.Module = network.to(self.device).eval()
-        self._is_mixed = self.recipe.training.precision == "bf16" and operators.has_bfloat16(
-            self.device
-        )
+        self._is_mixed = self.recipe.training.precision == "bf16" and loop.has_bfloat16(self.device)
 
     def probabilities(self, batch: batches.Tensors, *, flips: bool = False) -> Tensor:
         """Give float32[B, classes, H, W], the mean over the square's symmetries with `flips`."""
@@ -67,8 +69,8 @@ class Predictor:
                 )
                 inputs.pop("target", None)
                 logits = self.network(**inputs).logits.float()
-                one = batches.turn_back(logits.softmax(dim=1), turn.to(self.device))
-                summed = one if summed is None else summed + one
+                scores = batches.turn_back(logits.softmax(dim=1), turn.to(self.device))
+                summed = scores if summed is None else summed + scores
         assert summed is not None
         return summed / len(codes)
 
@@ -94,20 +96,23 @@ def run(
     probabilities: bool = False,
     georeferenced: bool = False,
     device: str = "auto",
+    allow_unfinished: bool = False,
     on_event: Callable[[Event], None] = lambda event: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any]:
     """Write `PRED_<id>.tif` (uint8 class ids, LZW) for every patch of a part into `out_dir`.
 
-    `ids` keeps only these patches, all of which must be there.
+    `ids` keeps only these patches, all of which must be there, in this part or in the other.
     `flips` averages over the eight symmetries of the square; `probabilities` also writes
-    `PROB_<id>.tif`, one band a class, probability × 255; `georeferenced` copies the image's place.
+    `PROB_<id>.tif`, one band a class, probability × 255; `georeferenced` copies the
+    image's georeference.
     Files that are there already are written anew. Events: "predicted" with `done` and `total`.
 
     Gives `state` ("finished" or "stopped"), `patches`, `seconds`, `patches_per_s`.
-    Raises FileNotFoundError without a trained epoch or data, ValueError when patches lack an input.
+    Raises FileNotFoundError without a trained epoch or data, ValueError when patches lack an input
+    or the training is not finished (unless `allow_unfinished`).
     """
-    predictor = Predictor(run_dir, device=device)
+    predictor = Predictor(run_dir, device=device, allow_unfinished=allow_unfinished)
     patches = find(data_root, part=part, ids=ids)
     source = Files(patches, options=predictor.recipe.options(masks=False))
     size = batch_size or predictor.recipe.training.batch_size
@@ -128,12 +133,16 @@ def run(
             )
             for row, position in enumerate(batch["index"].tolist()):
                 patch = patches[position]
-                place = rasters.georeference(patch.image) if georeferenced else None
+                georeference = rasters.georeference(patch.image) if georeferenced else None
                 target = out_dir / f"PRED_{patch.id}.tif"
-                written.append(pool.submit(rasters.write, target, classes[row], place=place))
+                written.append(
+                    pool.submit(rasters.write, target, classes[row], georeference=georeference)
+                )
                 if scaled is not None:
                     target = out_dir / f"PROB_{patch.id}.tif"
-                    written.append(pool.submit(rasters.write, target, scaled[row], place=place))
+                    written.append(
+                        pool.submit(rasters.write, target, scaled[row], georeference=georeference)
+                    )
             done += len(batch["index"])
             on_event({"event": "predicted", "done": done, "total": len(patches)})
             written = _raise_or_wait(written, limit=4 * size)
@@ -148,23 +157,28 @@ def run(
 
 
 def find(data_root: Path, *, part: str, ids: Collection[str] | None) -> tuple[Patch, ...]:
-    """Give a part's patches, or those of them that are wanted.
+    """Give a part's patches, or the wanted ones, of the other part where this one lacks them.
 
+    A phase may ask for validation patches, which lie in the train part.
     Raises FileNotFoundError when there is none, or one of the wanted is missing.
     """
-    patches = layout.index(data_root, part=part).patches
-    if not patches:
-        raise FileNotFoundError(f"{data_root} holds no {part} patch")
     if ids is None:
+        patches = layout.index(data_root, part=part).patches
+        if not patches:
+            raise FileNotFoundError(f"{data_root} holds no {part} patch")
         return patches
     wanted = set(ids)
-    missing = sorted(wanted - {patch.id for patch in patches})
+    found: dict[str, Patch] = {}
+    for patch in layout.index(data_root).patches:
+        if patch.id in wanted and (patch.part == part or patch.id not in found):
+            found[patch.id] = patch
+    missing = sorted(wanted - found.keys())
     if missing:
         raise FileNotFoundError(
-            f"{data_root} lacks {len(missing)} of the {len(wanted)} {part} patches "
+            f"{data_root} lacks {len(missing)} of the {len(wanted)} patches to predict "
             f"(first: {missing[0]})"
         )
-    return tuple(patch for patch in patches if patch.id in wanted)
+    return tuple(found[patch_id] for patch_id in sorted(wanted))
 
 
 def classes_of(shares: Tensor) -> NDArray[np.uint8]:

@@ -2,10 +2,10 @@
 
 `about` prints one JSON object: the device and the recipes of this installation. `run` reads a job
 (JSON) from stdin, writes its log to stderr and one JSON event a line to stdout; the last one is
-"done", "stopped" or "failed". SIGUSR2 asks it to stop after the step at hand (SIGTERM is taken by
-Lightning). It dies with its parent and holds a lock on its folder, so that two never train in one.
-For several devices Lightning starts this very command for each of the others: they find the job in
-the environment, say nothing and end with the training.
+"done", "stopped" or "failed". SIGUSR2 or SIGTERM asks it to stop after the step at hand. It
+dies with its parent and holds a lock on its folder, so that two never train in one. For several
+devices Lightning starts this very command for each of the others: they find the job in the
+environment, say nothing and end with the training.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
-from scoring.engine import sandbox
+from scoring.engine.decode import sandbox
 
 LOCK_WAIT_S = 60.0
 JOB = "BASELINES_JOB"
@@ -63,13 +63,13 @@ def main(arguments: list[str]) -> int:
         print("usage: python -m baselines.runner about|run", file=sys.stderr)
         return 2
     if arguments == ["run"] and os.environ.get("LOCAL_RANK", "0") != "0":
-        _follow(Job(**json.loads(os.environ[JOB])))
+        _train_as_copy(Job(**json.loads(os.environ[JOB])))
         return 0
     # Whatever libraries print goes to the log: stdout is for events alone.
     with os.fdopen(os.dup(1), "w") as out:
         os.dup2(2, 1)
         if arguments == ["about"]:
-            print(json.dumps(about()), file=out, flush=True)
+            print(json.dumps(capabilities()), file=out, flush=True)
             return 0
         job = Job(**json.loads(sys.stdin.readline()))
         sandbox.die_with_parent(job.parent_pid)
@@ -77,7 +77,7 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def about() -> dict[str, Any]:
+def capabilities() -> dict[str, Any]:
     """Tell the device and the shipped recipes."""
     from baselines.train import recipe as recipes
 
@@ -86,11 +86,11 @@ def about() -> dict[str, Any]:
         "device": device(),
         "recipes": [
             {
-                "name": one.name, "title": one.title, "task": one.task,
-                "network": one.network.name, "epochs": one.training.epochs,
-                "published_miou": one.published.miou, "published_std": one.published.std,
+                "name": recipe.name, "title": recipe.title, "task": recipe.task,
+                "network": recipe.network.name, "epochs": recipe.training.epochs,
+                "published_miou": recipe.published.miou, "published_std": recipe.published.std,
             }
-            for one in shipped
+            for recipe in shipped
         ],
     }  # fmt: skip
 
@@ -112,7 +112,7 @@ def device(*, used: int = 1) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _follow(job: Job) -> None:
+def _train_as_copy(job: Job) -> None:
     """Train beside the first process, on another device; what is to be said, the first says."""
     sandbox.die_with_parent(os.getppid())
     signal.signal(STOP_SIGNAL, signal.SIG_IGN)  # the first process tells us to stop
@@ -156,7 +156,8 @@ class _Runner:
         from baselines.package import PackageError
         from baselines.train.recipe import RecipeError
 
-        signal.signal(STOP_SIGNAL, self._ask_to_stop)
+        for number in (STOP_SIGNAL, signal.SIGTERM):
+            signal.signal(number, self._request_stop)
         self.folder.mkdir(parents=True, exist_ok=True)
         try:
             with _locked(self.folder / "lock"):
@@ -176,31 +177,31 @@ class _Runner:
 
     def _stages(self) -> None:
         job = self.job
-        self._tell({"event": "device", **device(used=job.devices)})
-        self._tell({"event": "stage", "stage": "preparing"})
+        self._send_event({"event": "device", **device(used=job.devices)})
+        self._send_event({"event": "stage", "stage": "preparing"})
         for row in _earlier_epochs(self.folder):
-            self._tell({"event": "epoch", "again": True, **row})
+            self._send_event({"event": "epoch", "again": True, **row})
         if job.spec is not None:  # before days of training, not after
             from baselines import predict
 
             predict.find(Path(job.data_root), part="test", ids=job.ids)
         os.environ[JOB] = replace(job, spec=None, ids=None).to_json()
-        title, trained = _train(job, on_event=self._note, should_stop=lambda: self._stop)
+        title, trained = _train(job, on_event=self._record, should_stop=lambda: self._stop)
         result: dict[str, Any] = {**trained, "title": title, "archive": None}
         if trained["state"] == "finished" and job.spec is not None and not self._stop:
             result |= self._predict(result)
         if self._stop:
-            self._tell({"event": "stopped"})
+            self._send_event({"event": "stopped"})
         else:
-            self._tell({"event": "done", "result": result})
+            self._send_event({"event": "done", "result": result})
 
     def _predict(self, result: dict[str, Any]) -> dict[str, Any]:
         from baselines import package, predict
-        from scoring.engine import spec as specs
+        from scoring.engine.task import specification as specs
 
         job = self.job
         assert job.spec is not None
-        self._tell({"event": "stage", "stage": "predicting"})
+        self._send_event({"event": "stage", "stage": "predicting"})
         folder = self.folder / "predictions"
         shutil.rmtree(folder, ignore_errors=True)
         predicted = predict.run(
@@ -208,12 +209,12 @@ class _Runner:
             data_root=Path(job.data_root),
             out_dir=folder,
             ids=job.ids,
-            on_event=self._tell,
+            on_event=self._send_event,
             should_stop=lambda: self._stop,
         )
         if predicted["state"] != "finished":
             return {}
-        self._tell({"event": "stage", "stage": "packaging"})
+        self._send_event({"event": "stage", "stage": "packaging"})
         packed = package.run(
             folder,
             out=self.folder / "predictions.zip",
@@ -227,10 +228,10 @@ class _Runner:
             "predict_seconds": predicted["seconds"],
         }
 
-    def _note(self, event: Event) -> None:
+    def _record(self, event: Event) -> None:
         """Pass an event of the training on and write the log that people read."""
         if event["event"] == "start":
-            self._tell({"event": "stage", "stage": "training"})
+            self._send_event({"event": "stage", "stage": "training"})
             _log(
                 f"{event['recipe']}, seed {event['seed']}, on {event['device']}: "
                 f"{event['train_patches']} patches to train on, {event['val_patches']} to "
@@ -244,16 +245,16 @@ class _Runner:
                 f"{event['val_loss']:.4f}, mIoU {event['val_miou']:.4f}, "
                 f"{event['seconds']:.0f} s" + (" (best)" if event["is_best"] else "")
             )
-        self._tell(event)
+        self._send_event(event)
 
-    def _ask_to_stop(self, number: int, frame: object) -> None:
+    def _request_stop(self, number: int, frame: object) -> None:
         self._stop = True
 
     def _fail(self, code: str, message: str) -> None:
         _log(f"{code}: {message}")
-        self._tell({"event": "failed", "code": code, "message": message})
+        self._send_event({"event": "failed", "code": code, "message": message})
 
-    def _tell(self, event: Event) -> None:
+    def _send_event(self, event: Event) -> None:
         print(json.dumps(_finite(event), allow_nan=False), file=self._out, flush=True)
 
 

@@ -16,7 +16,14 @@ ENDED = frozenset({"scored", "rejected", "failed", "cancelled"})
 
 
 class SubmitError(ValueError):
-    """The server declined, or could not be reached; the message is its own."""
+    """The server declined, or could not be reached; the message is its own.
+
+    `exit_code` is that of `flair`: 1 declined, 2 wrong configuration, 3 unreachable, 4 no token.
+    """
+
+    def __init__(self, declined: CommandError) -> None:
+        super().__init__(f"{declined.code}: {declined.text('en')}")
+        self.exit_code = int(declined.exit_code)
 
 
 def run(
@@ -39,7 +46,7 @@ def run(
     Raises SubmitError with the server's words.
     """
     try:
-        account = Account(credentials.clean_server(server), token)
+        account = Account(credentials.clean_server(server), credentials.clean_token(token))
         with Api(account) as api:
             upload = tus.upload(archive, api=api, on_progress=on_progress, on_cut=on_cut)
             body = {
@@ -52,7 +59,7 @@ def run(
                 submission = api.get(f"submissions/{submission['id']}")
             return submission
     except CommandError as declined:
-        raise SubmitError(f"{declined.code}: {declined.text('en')}") from declined
+        raise SubmitError(declined) from declined
 
 
 def _state(submission: dict[str, Any]) -> str:

@@ -8,4 +8,9 @@ class ChallengeApp(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from allauth.account.signals import email_confirmed
+
         from challenge import checks  # noqa: F401  (registers the system checks)
+        from challenge.services.teams import mailboxes
+
+        email_confirmed.connect(mailboxes.bind_after_confirmation)

@@ -12,6 +12,7 @@ from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
+from django.http import JsonResponse
 from django.utils import formats, timezone
 from django.utils.functional import Promise, lazy
 from django.utils.translation import gettext_lazy as _
@@ -199,6 +200,10 @@ CATALOGUE: dict[str, Kind] = {
             "%(allowed_bytes)s: submit or delete one."
         ),
     ),
+    "upload-not-registered": Kind(
+        NotAllowed,
+        _("You take part in no challenge yet: accept the rules of one on its page, then upload."),
+    ),
     "upload-count": Kind(
         QuotaExceeded,
         _("You have %(limit)s uploads that were not submitted: submit or delete one."),
@@ -231,6 +236,19 @@ CATALOGUE: dict[str, Kind] = {
     "upload-streams-busy": Kind(
         Refusal,
         _("Too many uploads are running at the moment: resume in a few seconds."),
+        503,
+    ),
+    "download-streams-busy": Kind(
+        Refusal,
+        _("Too many downloads are running at the moment: try again in a few seconds."),
+        503,
+    ),
+    "passwords-busy": Kind(
+        Refusal, _("Too many passwords are being checked: try again in a few seconds."), 503
+    ),
+    "site-unavailable": Kind(
+        Refusal,
+        _("The site cannot answer at the moment: try again in a few seconds."),
         503,
     ),
     "upload-header-invalid": Kind(
@@ -273,6 +291,17 @@ CATALOGUE: dict[str, Kind] = {
     "score-not-ready": Kind(Conflict, _("There is no score; the submission is %(state)s.")),
     "score-hidden": Kind(NotAllowed, _("The organisers show the scores of this phase later.")),
     "body-unreadable": Kind(Refusal, _("The request's body is no valid JSON."), 400),
+    "body-too-large": Kind(
+        TooLarge, _("The request's body is too large; allowed are %(allowed_bytes)s bytes.")
+    ),
+    "body-too-complex": Kind(
+        Refusal,
+        _(
+            "The JSON body has too many values; allowed are %(values)s values on %(depth)s levels, "
+            "far more than any operation takes."
+        ),
+        400,
+    ),
     "request-refused": Kind(Refusal, _("The request was refused as it stands."), 400),
     "server-error": Kind(
         Refusal, _("Something broke on our side and was logged; please try again later."), 500
@@ -302,6 +331,10 @@ CATALOGUE: dict[str, Kind] = {
     "reason-missing": Kind(Refusal, _("Say why: the team reads this reason.")),
     "already-disqualified": Kind(Conflict, _("This submission is already disqualified.")),
     "not-disqualified": Kind(Conflict, _("This submission is not disqualified.")),
+    "finals-not-used": Kind(
+        Conflict,
+        _("In this phase each team's best submission counts: none is chosen for the ranking."),
+    ),
     "finals-limit": Kind(
         Conflict,
         _("A team may choose %(limit)s submissions for the final ranking: drop one first."),
@@ -315,12 +348,45 @@ CATALOGUE: dict[str, Kind] = {
         _("The phase is closed: the choice for the final ranking stands."),
     ),
     "nothing-to-rescore": Kind(Conflict, _("There is no submission to score again.")),
+    "too-many-signups": Kind(
+        QuotaExceeded,
+        _(
+            "Too many sign-ups with addresses of this mailbox (capitals and +tags make no other "
+            "mailbox): try again in %(minutes)s minutes."
+        ),
+    ),
+    "mailbox-registered": Kind(
+        Conflict,
+        _(
+            "Another account with an address of the same mailbox takes part in this challenge "
+            "already (capitals and +tags make no other mailbox). Log in with that account."
+        ),
+    ),
     "wrong-challenge": Kind(Refusal, _("This belongs to another challenge.")),
     "not-captain": Kind(NotAllowed, _("Only the captain of the team may do this.")),
     "not-a-member": Kind(NotAllowed, _("You are not in this team.")),
     "team-name-taken": Kind(
         Conflict,
         _("Another team of this challenge is called “%(name)s”: choose another name."),
+    ),
+    "team-name-alike": Kind(
+        Conflict,
+        _("“%(name)s” looks like the name of another team of this challenge: choose another name."),
+    ),
+    "username-alike": Kind(
+        Conflict,
+        _("“%(name)s” is, or looks like, the name of another person: choose another name."),
+    ),
+    "name-reserved": Kind(
+        Refusal,
+        _(
+            "“%(name)s” sounds like those who run this site or a challenge, or is kept for them: "
+            "choose another name."
+        ),
+    ),
+    "name-invisible": Kind(
+        Refusal,
+        _("The name holds characters that cannot be seen, or no letter or digit: type it anew."),
     ),
     "team-name-invalid": Kind(
         Refusal,
@@ -340,6 +406,20 @@ CATALOGUE: dict[str, Kind] = {
         _("Hand the captain's role to a team mate before you leave."),
     ),
     "teams-frozen": Kind(Conflict, _("Teams could change until %(until)s (UTC).")),
+    "invitation-open": Kind(
+        Conflict,
+        _(
+            "%(email)s has an open invitation to this team, until %(expires_at)s: withdraw it to "
+            "send another one."
+        ),
+    ),
+    "invited-often": Kind(
+        QuotaExceeded,
+        _(
+            "%(email)s was invited several times today, by whomever: try again tomorrow, or make a "
+            "link and pass it on yourself."
+        ),
+    ),
     "invitation-over": Kind(
         Gone,
         _("This invitation is used, withdrawn or expired: ask the captain for a new one."),
@@ -379,9 +459,23 @@ CATALOGUE: dict[str, Kind] = {
         _("You are the only organiser of %(challenges)s: name another one first."),
     ),
     "phase-window-invalid": Kind(Refusal, _("The phase would close before it opens.")),
+    "phase-disclosed": Kind(
+        Conflict,
+        _(
+            "Values of this phase could be seen in full precision from %(since)s (UTC): it cannot "
+            "take submissions again on the same labels. Add a phase with other labels."
+        ),
+    ),
     "phase-limit-invalid": Kind(
         Refusal,
         _("%(field)s must be a whole number above 0, or empty for no limit."),
+    ),
+    "phase-labels-shared": Kind(
+        Refusal,
+        _(
+            "Public and hidden labels must have no patch in common: a phase with public labels "
+            "shows every value at once."
+        ),
     ),
     "phase-field-unknown": Kind(
         Refusal,
@@ -428,6 +522,30 @@ def refuse(code: str, **params: Any) -> Refusal:
     kind = CATALOGUE[code]
     message = _fill_lazily(kind.message, params)
     return kind.family(code, message, status=kind.own_status, **params)
+
+
+PROBLEM_CONTENT_TYPE = "application/problem+json"
+
+
+def problem_response(
+    refusal: Refusal, *, errors: list[dict[str, Any]] | None = None
+) -> JsonResponse:
+    """A refusal as an answer of the API or of the uploads, with the headers its status asks for.
+
+    ``errors`` lists what is wrong with the request's fields.
+    """
+    body = as_problem(refusal)
+    if errors is not None:
+        body["errors"] = errors
+    response = JsonResponse(body, status=refusal.status, content_type=PROBLEM_CONTENT_TYPE)
+    if refusal.status == 401:
+        response["WWW-Authenticate"] = 'Bearer realm="flair"'
+    if (wait_s := refusal.params.get("retry_after_s")) is not None:
+        response["Retry-After"] = str(wait_s)
+    if (allow := refusal.params.get("allow")) is not None:
+        response["Allow"] = str(allow)
+    response["Cache-Control"] = "no-store"
+    return response
 
 
 def as_problem(refusal: Refusal) -> dict[str, Any]:

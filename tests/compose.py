@@ -15,6 +15,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 FILE = ROOT / "docker-compose.yml"
+VARIABLES = {"SITE_URL": "https://challenges.example"}
 PROFILES = ("--profile", "gpu", "--profile", "organiser")
 
 
@@ -29,7 +30,7 @@ def ask(*words: str) -> subprocess.CompletedProcess[str]:
     """Run ``docker compose config`` with every profile; needs no engine."""
     return subprocess.run(
         [str(program()), "--file", str(FILE), *PROFILES, "config", *words],
-        env={"PATH": os.environ["PATH"], "SITE_URL": "https://challenges.example"},
+        env={"PATH": os.environ["PATH"], **VARIABLES},
         capture_output=True,
         text=True,
         check=False,

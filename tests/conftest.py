@@ -1,4 +1,4 @@
-"""What every room of the tests shares: engines on first need, a clean cache, quick passwords."""
+"""What all tests share: servers on first need, an empty cache, quick passwords."""
 
 from __future__ import annotations
 
@@ -10,30 +10,32 @@ from django.conf import settings as django_settings
 from django.core.cache import cache
 from django.utils import timezone, translation
 
-from challenge.config import engines
+from challenge import embedded
+from challenge.models import Phase, Team
+from tests import factories
 
 
 @pytest.fixture(scope="session")
-def running_engines() -> None:
+def running_servers() -> None:
     """The database and the broker, started for this run unless the environment names both.
 
     Tests with a database have it already; ask for it where the cache or the broker is used alone.
     """
-    engines.hold_if_unset(quick=True)
+    embedded.connect_if_unset(quick=True)
 
 
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(
-    running_engines: None, django_db_modify_db_settings_parallel_suffix: None
+    running_servers: None, django_db_modify_db_settings_parallel_suffix: None
 ) -> None:
-    """pytest-django asks for this before it makes the test database: time to start the engines."""
+    """pytest-django asks for this before it makes the test database: time to start the servers."""
 
 
 @pytest.fixture(autouse=True)
 def _nothing_left_over(request: pytest.FixtureRequest) -> None:
-    """A test that reaches the engines begins with an empty cache."""
-    if {"running_engines", "db", "transactional_db"} & set(request.fixturenames):
-        request.getfixturevalue("running_engines")
+    """A test that reaches the servers begins with an empty cache."""
+    if {"running_servers", "db", "transactional_db"} & set(request.fixturenames):
+        request.getfixturevalue("running_servers")
         cache.clear()
 
 
@@ -46,6 +48,18 @@ def _nobody_is_looking() -> None:
     """
     translation.deactivate()
     timezone.deactivate()
+
+
+@pytest.fixture
+def phase(db: None) -> Phase:
+    """An open phase of a published challenge, as the factories make it."""
+    return factories.make_phase()
+
+
+@pytest.fixture
+def team(phase: Phase) -> Team:
+    """A team of one, registered for the phase's challenge."""
+    return factories.make_team(phase.challenge, "Alpha")
 
 
 # How long an example takes says how busy the machine is, not whether the code is right.

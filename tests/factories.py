@@ -7,7 +7,7 @@ import io
 import itertools
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 from challenge.models import (
     Challenge,
@@ -21,12 +21,18 @@ from challenge.models import (
     Team,
     User,
 )
-from challenge.services import archives, evaluations, submissions, teams
-from challenge.services.archives import StoredArchive
-from challenge.services.submissions import MethodFacts
-from scoring.engine.examples import abc_spec
+from challenge.rules.rounding import Steps
+from challenge.services.storage import archives
+from challenge.services.storage.archives import StoredArchive
+from challenge.services.submissions import evaluations, submissions
+from challenge.services.submissions.submissions import MethodFacts
+from challenge.services.teams import teams
+from scoring.engine.metrics.card import ScoreCard
+from scoring.engine.task.examples import abc_spec
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
+# Those of labels with a hundred million pixels of each class.
+STEPS = Steps(0.001, 0.005, 0.001, {0: 0.005, 1: 0.005})
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 numbers = itertools.count(1)
 
@@ -57,6 +63,7 @@ def make_phase(
     fields.setdefault("task_spec", make_task(challenge))
     if truth:
         fields.setdefault("ground_truth", make_truth(challenge, slug))
+        fields.setdefault("miou_step", STEPS.miou)
     return Phase.objects.create(challenge=challenge, slug=slug, **fields)
 
 
@@ -82,6 +89,8 @@ def make_truth(challenge: Challenge, name: str = "test") -> GroundTruth:
         digest=hashlib.sha256(f"{challenge.slug}{name}{version}".encode()).hexdigest(),
         store_name=f"{challenge.slug}-{name}-{version}.truth",
         patch_count=4,
+        steps=STEPS.to_json(),
+        rounding_key="07" * 32,
         patches=[[f"p{i}", "D001_2020", f"Z{i}_UU"] for i in range(4)],
     )
 
@@ -102,6 +111,14 @@ def make_team(
         role = Membership.Role.MEMBER if position else Membership.Role.CAPTAIN
         Membership.objects.create(team=team, user=person, challenge=challenge, role=role)
     return team
+
+
+def register(user: User, challenge: Challenge | None = None) -> User:
+    """Register a person for a challenge (a new one by default), with a team of one."""
+    challenge = challenge or make_challenge(f"of-{user.username}")
+    version = challenge.terms_version
+    teams.register(user=user, challenge=challenge, accept_terms_version=version)
+    return user
 
 
 def captain_of(team: Team) -> User:
@@ -132,7 +149,7 @@ def submit(
     )
 
 
-def make_card(miou: float | None = 0.5, **changes: Any) -> dict[str, Any]:
+def make_card(miou: float | None = 0.5, **changes: Any) -> ScoreCard:
     """A score card of the "abc" task with the figures the site reads; counts are made up."""
     spec = abc_spec()
     card = {
@@ -180,7 +197,7 @@ def make_card(miou: float | None = 0.5, **changes: Any) -> dict[str, Any]:
         "seconds": 1.23456,
         "notes": [],
     }
-    return card | changes
+    return cast("ScoreCard", card | changes)
 
 
 def give_score(

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
-from challenge.config.engines.places import ROOT
+from challenge.embedded.data_folder import ROOT
 
-START_S = 30.0
+START_S = 120.0
 COMMAND = (
     sys.executable,
     "-m",
@@ -48,6 +48,18 @@ def database_url() -> str:
         return f"postgresql://{login}@/{found['NAME']}?{options}"
     port = f":{found['PORT']}" if found["PORT"] else ""
     return f"postgresql://{login}@{found['HOST']}{port}/{found['NAME']}"
+
+
+def collect_static_files(folder: Path) -> dict[str, str]:
+    """Collect the static files under hashed names; returns the settings that serve them."""
+    environment = {"STATIC_MANIFEST": "1", "STATIC_DIR": str(folder)}
+    subprocess.run(
+        [sys.executable, "manage.py", "collectstatic", "--no-input", "--verbosity", "0"],
+        cwd=ROOT,
+        env=os.environ | environment,
+        check=True,
+    )
+    return environment
 
 
 @dataclass
@@ -100,13 +112,19 @@ class LiveSite:
             if self.process.poll() is not None:
                 raise RuntimeError(f"the server ended: {self.log.read_text()[-3000:]}")
             try:
-                with urllib.request.urlopen(f"{self.url}/healthz", timeout=2):
+                with urllib.request.urlopen(f"{self.url}/healthz", timeout=10):
                     return
             except (urllib.error.URLError, OSError) as error:
                 if time.monotonic() > deadline:
                     tail = self.log.read_text()[-3000:]
                     raise RuntimeError(f"no answer from {self.url}: {error}\n{tail}") from error
             time.sleep(0.05)
+
+    def running(self) -> LiveSite:
+        """This server, started unless it runs."""
+        if self.process is None:
+            self.start()
+        return self
 
     def kill(self) -> None:
         """SIGKILL, master and workers, as a machine that loses its power would."""

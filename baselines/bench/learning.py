@@ -26,7 +26,7 @@ from baselines import package, predict
 from baselines.bench import site as sites
 from baselines.bench.site import Site
 from baselines.data import layout, synth
-from scoring.engine import spec as specs
+from scoring.engine.task import specification as specs
 
 PATCH_PX = 64
 SEEDS = (1, 2, 3)
@@ -65,18 +65,18 @@ class Row:
 def run(
     *, quick: bool = False, on_line: Callable[[str], None], folder: Path | None = None
 ) -> dict[str, Any]:
-    """Train and score everything, as many trainings at once as there are cores; give the figures.
+    """Train and score everything, as many trainings at once as there are cores; give the results.
 
     `quick` takes one seed and the three networks only. `folder` keeps what was made.
     """
     begun = time.perf_counter()
     with tempfile.TemporaryDirectory() as scratch:
         rows = _run(folder or Path(scratch), quick=quick, on_line=on_line)
-    figures = summarise(rows)
-    figures["seconds"] = round(time.perf_counter() - begun)
-    for name, value in figures.items():
+    results = summarise(rows)
+    results["seconds"] = round(time.perf_counter() - begun)
+    for name, value in results.items():
         on_line(f"{name:<28} {value}")
-    return figures
+    return results
 
 
 def _run(root: Path, *, quick: bool, on_line: Callable[[str], None]) -> dict[tuple[str, int], Row]:
@@ -106,7 +106,7 @@ def _run(root: Path, *, quick: bool, on_line: Callable[[str], None]) -> dict[tup
         ThreadPoolExecutor(os.cpu_count() or 1) as pool,
     ):
 
-        def one(job: tuple[str, int]) -> None:
+        def train_and_score(job: tuple[str, int]) -> None:
             name, seed = job
             run_dir = root / _team(name, seed)
             recipe, changes = NETWORKS[name]
@@ -120,7 +120,7 @@ def _run(root: Path, *, quick: bool, on_line: Callable[[str], None]) -> dict[tup
                 f"{name}, seed {seed}: trained and scored in {time.perf_counter() - begun:.0f} s"
             )
 
-        list(pool.map(one, wanted))
+        list(pool.map(train_and_score, wanted))
         board = {row["team"]: row for row in site.leaderboard()}
     for team, row in board.items():
         on_line(f"{row['rank']:>3}  {team:<30} {row['miou']:.4f}")
@@ -135,7 +135,7 @@ def summarise(rows: dict[tuple[str, int], Row]) -> dict[str, Any]:
     of: dict[str, dict[int, Row]] = {}
     for (name, seed), row in rows.items():
         of.setdefault(name, {})[seed] = row
-    figures: dict[str, Any] = {
+    results: dict[str, Any] = {
         name: {
             "mean": round(statistics.fmean(row.miou for row in by_seed.values()), 4),
             "values": [row.miou for row in by_seed.values()],
@@ -144,7 +144,7 @@ def summarise(rows: dict[tuple[str, int], Row]) -> dict[str, Any]:
         for name, by_seed in of.items()
     }
     mean = {name: statistics.fmean(row.miou for row in rows.values()) for name, rows in of.items()}
-    figures["claims"] = claims = {
+    results["claims"] = claims = {
         "utt_beats_unet_by_15": mean["utt"] - mean["unet"] >= 0.15,
         "utt_beats_unet_by_15_for_every_seed": all(
             of["utt"][seed].miou - of["unet"][seed].miou >= 0.15 for seed in of["utt"]
@@ -163,7 +163,7 @@ def summarise(rows: dict[tuple[str, int], Row]) -> dict[str, Any]:
             of["near_utt_without_collapsed"][seed].by_surroundings < row.by_surroundings - 0.15
             for seed, row in of["near_utt"].items()
         )
-    return figures
+    return results
 
 
 def small_spec(tree: Path) -> specs.TaskSpec:
@@ -173,7 +173,7 @@ def small_spec(tree: Path) -> specs.TaskSpec:
         specs.load("flair-2"),
         patch_height_px=PATCH_PX,
         patch_width_px=PATCH_PX,
-        expected=tuple(specs.Patch(one.id, one.domain, one.zone) for one in patches),
+        expected=tuple(specs.Patch(patch.id, patch.domain, patch.zone) for patch in patches),
     )
 
 
@@ -194,9 +194,9 @@ def shuffle_series(tree: Path, *, out: Path) -> None:
             kind = path.name.rpartition("_")[2]
             name = f"SEN2_sp_{zone.parent}-{zone.name}_{kind}"
             files.append((path, (series / zone / "sen" / name).relative_to(tree)))
-    for path, place in files:
-        (out / place).parent.mkdir(parents=True, exist_ok=True)
-        (out / place).symlink_to(path.resolve())
+    for path, target in files:
+        (out / target).parent.mkdir(parents=True, exist_ok=True)
+        (out / target).symlink_to(path.resolve())
 
 
 def submit_run(run_dir: Path, *, site: Site, tree: Path, spec: specs.TaskSpec, team: str) -> None:

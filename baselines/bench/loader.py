@@ -29,7 +29,7 @@ OPTIONS = Options(series=SeriesOptions(filter=True, monthly=True), metadata="sca
 
 
 def run(*, quick: bool = False, on_line: Callable[[str], None]) -> dict[str, Any]:
-    """Make a small tree of full-size patches, measure both ways, give the figures."""
+    """Make a small tree of full-size patches, measure both ways, give the results."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -80,7 +80,7 @@ def _measure(root: Path, *, quick: bool, on_line: Callable[[str], None]) -> dict
             done += len(batch["index"])
         return done
 
-    figures: dict[str, Any] = {"packing_ms": packing_s * 1000, "threads": 1}
+    results: dict[str, Any] = {"packing_ms": packing_s * 1000, "threads": 1}
     ways: list[tuple[str, Callable[[], int]]] = [
         ("reference", plain), ("ours", ours), ("ours_with_flips_on_cpu", turned),
         ("ours_with_flips_and_scaling_on_cpu", scaled),
@@ -88,13 +88,13 @@ def _measure(root: Path, *, quick: bool, on_line: Callable[[str], None]) -> dict
     for name, way in ways:
         way()  # once to warm the page cache, for both alike
         repeats = [_timed(way) for _ in range(3 if quick else 5)]
-        figures[f"{name}_ms"] = min(cpu for _, cpu in repeats) * 1000
-        figures[f"{name}_wall_ms"] = min(wall for wall, _ in repeats) * 1000
-    figures["ratio"] = figures["reference_ms"] / figures["ours_ms"]
-    figures["bytes_to_device"] = sum(array.nbytes for array in packed.gather([0]).arrays.values())
-    for name, value in figures.items():
+        results[f"{name}_ms"] = min(cpu for _, cpu in repeats) * 1000
+        results[f"{name}_wall_ms"] = min(wall for wall, _ in repeats) * 1000
+    results["ratio"] = results["reference_ms"] / results["ours_ms"]
+    results["bytes_to_device"] = sum(array.nbytes for array in packed.gather([0]).arrays.values())
+    for name, value in results.items():
         on_line(f"{name:<42} {value:10.2f}")
-    return figures
+    return results
 
 
 def _timed(way: Callable[[], int]) -> tuple[float, float]:

@@ -1,8 +1,8 @@
-"""U-T&T the plain way, as the published code computes it: the witness of the benchmark and tests.
+"""U-T&T as the published code computes it: the reference of the benchmark and tests.
 
-Written from the specification (`docs/decisions/061-networks.md` has its source), defects
-included: dense frames, a dummy pass of every encoder block, dead parts, padded dates found by
-their zeros, satellite logits at full size. Nothing in the product uses it.
+Written from the specification (decision 061 has its source), defects
+included: dense dates, a dummy pass of every encoder block, parts without gradient, padded dates
+found by their zeros, satellite logits at full size. Nothing in the product uses it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from baselines.networks.operators import segmentation_models
+from baselines.dependencies import segmentation_models
 from baselines.networks.utt import Utt
 
 WIDTHS = (64, 64, 128, 128)
@@ -35,8 +35,8 @@ def _batch(inside: int, outside: int) -> nn.Sequential:
     )
 
 
-class _PerFrame(nn.Module):
-    """Run a block over the frames that aren't all zero, leaving zeros for the others."""
+class _PerDate(nn.Module):
+    """Run a block over the dates that aren't all zero, leaving zeros for the others."""
 
     def smart(self, series: Tensor) -> Tensor:
         batch, dates = series.shape[:2]
@@ -51,7 +51,7 @@ class _PerFrame(nn.Module):
         raise NotImplementedError
 
 
-class _Stem(_PerFrame):
+class _Stem(_PerDate):
     def __init__(self) -> None:
         super().__init__()
         self.layers = nn.Sequential(_group(10, 64), _group(64, 64))
@@ -61,7 +61,7 @@ class _Stem(_PerFrame):
         return out
 
 
-class _Down(_PerFrame):
+class _Down(_PerDate):
     def __init__(self, inside: int, outside: int) -> None:
         super().__init__()
         self.down = _group(inside, inside, kernel=4, stride=2)
@@ -149,7 +149,7 @@ class ReferenceUtae(nn.Module):
         padding = (series == 0).flatten(2).all(dim=2)
         maps = [self.stem.smart(series)]
         for down in self.down:
-            assert isinstance(down, _PerFrame)
+            assert isinstance(down, _PerDate)
             maps.append(down.smart(maps[-1]))
         out, attention = self.attention(maps[-1], days, padding)
         for index, up in enumerate(self.up):

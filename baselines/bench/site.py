@@ -1,6 +1,6 @@
 """The site beside a benchmark: a real server and scoring worker, reached over HTTP alone.
 
-Started as the program that it is (`python -m challenge.config.trial`): nothing of it is imported.
+Started as the program that it is (`python -m challenge.demo.trial`): nothing of it is imported.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 from baselines import submit
 from scoring.client.api import Api
 from scoring.client.credentials import Account
-from scoring.engine.spec import SHIPPED, TaskSpec
+from scoring.engine.task.specification import SHIPPED, TaskSpec
 
 # The trial has servers and labels of its own, whatever those of this machine are.
 NOT_PASSED_ON = ("DATABASE_URL", "REDIS_URL", "STORAGE_URL", "LABELS_DIR", "EVIDENCE_DIR",
@@ -68,17 +68,17 @@ def serve(folder: Path, *, challenge: Path, labels: Path, teams: Sequence[str]) 
     environment = {name: value for name, value in os.environ.items() if name not in NOT_PASSED_ON}
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "trial.log"
-    with log.open("wb") as said:
+    with log.open("wb") as log_file:
         process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "challenge.config.trial", str(challenge)),
+                *(sys.executable, "-m", "challenge.demo.trial", str(challenge)),
                 *("--labels", str(labels), "--enrol", *teams),
             ],
             cwd=SHIPPED.parent,
             env=environment | {"FLAIR_DATA_DIR": str(folder)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=said,
+            stderr=log_file,
             text=True,
         )
     assert process.stdin is not None
@@ -118,15 +118,17 @@ def write_challenge(folder: Path, *, spec: TaskSpec) -> Path:
             "prediction_pattern", "truth_pattern", "prediction_name",
         )
     ]  # fmt: skip
-    for one in spec.classes:
+    for class_spec in spec.classes:
         lines += ["", "[[task.classes]]"]
         lines += [
-            f"{name} = {_toml(getattr(one, name))}"
+            f"{name} = {_toml(getattr(class_spec, name))}"
             for name in ("id", "key", "name", "color", "labels", "scored")
         ]
     lines += [
         "", "[[phases]]", 'slug = "test"', f"name = {_toml({'en': 'Test', 'fr': 'Test'})}",
         "published = true", "opens_at = 2024-01-01T00:00:00Z",
+        # drawn by chance, nothing to hide: the figures are read in full precision
+        "labels_public = true", 'ids_csv = "test-ids.csv"',
     ]  # fmt: skip
     (folder / "challenge.toml").write_text("\n".join(lines) + "\n")
     rows = [f"{patch.domain},{patch.zone},{patch.id}" for patch in spec.expected]

@@ -24,13 +24,13 @@ PADDED = 3  # of the dates, as in a batch of unequal series
 
 
 def run(*, quick: bool = False, on_line: Callable[[str], None]) -> dict[str, Any]:
-    """Measure, give the figures."""
-    figures: dict[str, Any] = {"threads": torch.get_num_threads(), "batch": 2 if quick else 4}
-    figures |= _on_cpu(batch=figures["batch"], repeats=2 if quick else 4, on_line=on_line)
-    figures |= _on_gpu(on_line=on_line) if torch.cuda.is_available() else {"gpu": None}
-    for name, value in figures.items():
+    """Measure, give the results."""
+    results: dict[str, Any] = {"threads": torch.get_num_threads(), "batch": 2 if quick else 4}
+    results |= _on_cpu(batch=results["batch"], repeats=2 if quick else 4, on_line=on_line)
+    results |= _on_gpu(on_line=on_line) if torch.cuda.is_available() else {"gpu": None}
+    for name, value in results.items():
         on_line(f"{name:<32} {value}")
-    return figures
+    return results
 
 
 def _batch(size: int, *, dates: int = 12, px: int = 512) -> dict[str, Tensor]:
@@ -146,7 +146,7 @@ def _on_gpu(*, on_line: Callable[[str], None], batch: int = 32, steps: int = 30)
         with torch.inference_mode(), torch.autocast("cuda", dtype=torch.bfloat16):
             network(**given).logits.argmax(dim=1)
 
-    figures: dict[str, Any] = {"gpu": torch.cuda.get_device_name(device), "gpu_batch": batch}
+    results: dict[str, Any] = {"gpu": torch.cuda.get_device_name(device), "gpu_batch": batch}
     for name, way in (("training", train), ("prediction", predict)):
         network.train(name == "training")
         for _ in range(5):
@@ -156,10 +156,10 @@ def _on_gpu(*, on_line: Callable[[str], None], batch: int = 32, steps: int = 30)
         for _ in range(steps):
             way()
         torch.cuda.synchronize()
-        figures[f"gpu_{name}_samples_per_s"] = batch * steps / (time.perf_counter() - begun)
-        figures[f"gpu_{name}_busy_share"] = _busy_share(way)
-    on_line(f"measured on {figures['gpu']}")
-    return figures
+        results[f"gpu_{name}_samples_per_s"] = batch * steps / (time.perf_counter() - begun)
+        results[f"gpu_{name}_busy_share"] = _busy_share(way)
+    on_line(f"measured on {results['gpu']}")
+    return results
 
 
 def _busy_share(way: Callable[[], None], *, steps: int = 5) -> float:

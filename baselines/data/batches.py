@@ -41,7 +41,7 @@ class Epoch:
 
     With `shuffle`, batches are drawn anew for every epoch, incomplete ones dropped (a batch norm
     needs company) unless there is no other; without, every patch comes exactly once. With
-    `pinned`, copies to a GPU run beside its work.
+    `pinned`, copies to a GPU run beside its work. `start` leaves out the batches before it.
     """
 
     source: Source
@@ -52,9 +52,20 @@ class Epoch:
     rank: int = 0
     world: int = 1
     pinned: bool = False
+    start: int = 0
 
     def __len__(self) -> int:
+        return len(self._orders_left())
+
+    @property
+    def steps(self) -> int:
+        """Give the number of batches of the whole epoch."""
         return len(self.orders())
+
+    def _orders_left(self) -> list[NDArray[np.int64]]:
+        """Give what is left from `start` on; the last batch once more where nothing is."""
+        orders = self.orders()
+        return orders[self.start :] or orders[-1:]
 
     def orders(self) -> list[NDArray[np.int64]]:
         """Give the positions of each batch."""
@@ -87,7 +98,7 @@ class Epoch:
                 return tensors
             return {name: tensor.pin_memory() for name, tensor in tensors.items()}
 
-        return _ahead(gather, self.orders())
+        return _ahead(gather, self._orders_left())
 
 
 def _ahead(

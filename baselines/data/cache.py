@@ -15,7 +15,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -76,11 +76,20 @@ class Cache:
         return Batch(index=np.asarray(chosen, dtype=np.int64), **batch)  # type: ignore[arg-type]
 
 
-def build(root: Path, patches: Sequence[Patch], *, options: Options, workers: int = 0) -> Cache:
+def build(
+    root: Path,
+    patches: Sequence[Patch],
+    *,
+    options: Options,
+    workers: int = 0,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Cache:
     """Give the cache of these patches below `root`, made now if it isn't there.
 
+    `on_progress` is told after each patch how many of how many are decoded; what it raises ends it.
+
     Raises ValueError naming the first patch that lacks what the options want, or saying that there
-    is no room for the cache.
+    is not enough free space for the cache.
     """
     if not patches:
         raise ValueError("no patch to cache")
@@ -90,7 +99,10 @@ def build(root: Path, patches: Sequence[Patch], *, options: Options, workers: in
     root.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(prefix=".cache-", dir=root))
     try:
-        _write(part, patches, options=options, workers=workers or os.cpu_count() or 1)
+        _write(
+            part, patches, options=options, workers=workers or os.cpu_count() or 1,
+            on_progress=on_progress,
+        )  # fmt: skip
         try:
             part.rename(folder)
         except OSError:
@@ -100,8 +112,9 @@ def build(root: Path, patches: Sequence[Patch], *, options: Options, workers: in
         if wrong.errno not in _NO_ROOM:
             raise
         raise ValueError(
-            f"no room for {len(patches)} decoded patches in {root} ({wrong.strerror}); "
-            "make room or keep the cache elsewhere"
+            f"not enough free space for {len(patches)} decoded patches in {root} "
+            f"({wrong.strerror}); "
+            "free space or keep the cache elsewhere"
         ) from wrong
     finally:
         shutil.rmtree(part, ignore_errors=True)
@@ -121,7 +134,14 @@ def _digest(patches: Sequence[Patch], *, options: Options) -> str:
     return digest.hexdigest()[:20]
 
 
-def _write(folder: Path, patches: Sequence[Patch], *, options: Options, workers: int) -> None:
+def _write(
+    folder: Path,
+    patches: Sequence[Patch],
+    *,
+    options: Options,
+    workers: int,
+    on_progress: Callable[[int, int], None],
+) -> None:
     """Decode with several threads (GDAL and numpy let go of the interpreter) into mapped files."""
     first = samples.read(patches[0], options=options)
     flat = {
@@ -145,23 +165,25 @@ def _write(folder: Path, patches: Sequence[Patch], *, options: Options, workers:
         return sample.series, sample.days
 
     all_days: list[NDArray[np.float32]] = []
-    frame = None if first.series is None else first.series.shape[1:]
+    date_shape = None if first.series is None else first.series.shape[1:]
     with ThreadPoolExecutor(workers) as pool, (folder / "series.npy").open("wb") as frames:
-        if frame is not None:
-            frames.write(_header((0, *frame)))
+        if date_shape is not None:
+            frames.write(_header((0, *date_shape)))
         # A bounded run ahead: series of a whole data set don't fit into memory.
         for start in range(0, len(patches), 64):
-            for made in pool.map(put, range(start, min(start + 64, len(patches)))):
+            some = range(start, min(start + 64, len(patches)))
+            for position, made in zip(some, pool.map(put, some), strict=True):
                 if made is not None:
                     frames.write(made[0].tobytes())
                     all_days.append(made[1])
+                on_progress(position + 1, len(patches))
         starts = np.concatenate([[0], np.cumsum([len(days) for days in all_days])]).astype(np.int64)
-        if frame is not None:  # how many there are is known only now
+        if date_shape is not None:  # how many there are is known only now
             frames.seek(0)
-            frames.write(_header((int(starts[-1]), *frame)))
+            frames.write(_header((int(starts[-1]), *date_shape)))
     for array in flat.values():
         array.flush()
-    if frame is None:
+    if date_shape is None:
         (folder / "series.npy").unlink()
     else:
         np.save(folder / "starts.npy", starts)
@@ -182,7 +204,7 @@ def _reserved(path: Path, dtype: np.dtype[Any], *, shape: tuple[int, ...]) -> _M
 def _header(shape: tuple[int, ...]) -> bytes:
     """Give the head of a file of int16 frames; numpy makes it equally long for any number of them.
 
-    Source: numpy's `lib.format`, which leaves room for the first axis to grow.
+    Source: numpy's `lib.format`, which leaves space for the first axis to grow.
     """
     head = io.BytesIO()
     write_array_header_1_0(

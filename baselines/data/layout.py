@@ -85,15 +85,15 @@ def index(root: Path, *, part: str | None = None) -> Index:
     centroids: dict[str, Any] = {}
     zips = 0
     for path in _files(root):
-        if found := _PATCH.fullmatch(path.name):
+        if match := _PATCH.fullmatch(path.name):
             table = images if path.name[:3].upper() == "IMG" else masks
-            key = (_part(path, root), found["id"])
+            key = (_part(path, root), match["id"])
             if key in table:
                 raise ValueError(f"{path.name} is there twice: {table[key]} and {path}")
             table[key] = path
-        elif found := _SERIES.fullmatch(path.name):
-            files = series.setdefault((_part(path, root), found["domain"], found["zone"]), {})
-            files[found["kind"].split(".")[0]] = path
+        elif match := _SERIES.fullmatch(path.name):
+            files = series.setdefault((_part(path, root), match["domain"], match["zone"]), {})
+            files[match["kind"].split(".")[0]] = path
         elif path.suffix == ".json" and "metadata" in path.name:
             metadata |= _read_json(path)
         elif path.suffix == ".json" and "centroids" in path.name:

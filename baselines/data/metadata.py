@@ -41,16 +41,16 @@ def encode(metadata: dict[str, Any], *, encoding: Encoding = "scaled") -> NDArra
     except KeyError as missing:
         raise ValueError(f"metadata lack {missing}") from missing
     if encoding == "scaled":
-        place = [
+        position = [
             *_octaves((x_m - _WEST_M) / (_EAST_M - _WEST_M)),
             *_octaves((y_m - _SOUTH_M) / (_NORTH_M - _SOUTH_M)),
         ]
         month = (date.month - 1) / 12
     else:
-        place = [*_published_position(x_m), *_published_position(y_m)]
+        position = [*_published_position(x_m), *_published_position(y_m)]
         month = date.month - 1 / 12
     values = [
-        *place,
+        *position,
         altitude_m / ALTITUDE_M,
         float(camera.startswith("UCE")),
         float(camera.startswith("CAM")),
@@ -79,7 +79,7 @@ def _turn(share: float) -> tuple[float, float]:
 
 
 def _second_of_day(text: Any) -> int:
-    found = re.fullmatch(r"([0-9]{1,2})h([0-9]{2})", str(text))
-    if not found:
+    match = re.fullmatch(r"([0-9]{1,2})h([0-9]{2})", str(text))
+    if not match:
         raise ValueError(f"time {text!r}; a form like 08h06 is needed")
-    return int(found[1]) * 3600 + int(found[2]) * 60
+    return int(match[1]) * 3600 + int(match[2]) * 60

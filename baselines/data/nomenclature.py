@@ -52,6 +52,6 @@ def reduce_labels(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """
     classes = reduction_table()[mask]
     if classes.max(initial=0) == ILLEGAL:
-        found = int(mask[classes == ILLEGAL].flat[0])
-        raise ValueError(f"mask value {found} is no label; allowed are 1 to {len(LABEL_KEYS)}")
+        value = int(mask[classes == ILLEGAL].flat[0])
+        raise ValueError(f"mask value {value} is no label; allowed are 1 to {len(LABEL_KEYS)}")
     return classes

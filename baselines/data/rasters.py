@@ -79,20 +79,26 @@ def georeference(path: Path) -> Georeference:
         return Georeference(source.crs.to_wkt() if source.crs else "", source.transform)
 
 
-def write(path: Path, pixels: NDArray[np.generic], *, place: Georeference | None = None) -> None:
+def write(
+    path: Path, pixels: NDArray[np.generic], *, georeference: Georeference | None = None
+) -> None:
     """Write [H, W] or [bands, H, W] as an LZW GeoTIFF of the array's own type.
 
     The file appears under its name only when it is complete.
     """
     part = path.with_name(f".{path.name}.part")
-    part.write_bytes(encode(pixels, place=place))
+    part.write_bytes(encode(pixels, georeference=georeference))
     part.replace(path)
 
 
-def encode(pixels: NDArray[np.generic], *, place: Georeference | None = None) -> bytes:
+def encode(pixels: NDArray[np.generic], *, georeference: Georeference | None = None) -> bytes:
     """Give the bytes of [H, W] or [bands, H, W] as an LZW GeoTIFF of the array's own type."""
     stack = pixels[None] if pixels.ndim == 2 else pixels
-    options = {} if place is None else {"crs": place.crs or None, "transform": place.transform}
+    options = (
+        {}
+        if georeference is None
+        else {"crs": georeference.crs or None, "transform": georeference.transform}
+    )
     with MemoryFile() as memory:
         with _opening, warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)

@@ -79,13 +79,20 @@ def _series(
 ) -> tuple[NDArray[np.int16], NDArray[np.float32]]:
     if patch.series is None or patch.centroid is None:
         raise ValueError("has no Sentinel-2 series or no centroid in it")
-    return sentinel.make_series(
-        _mapped(patch.series.data),
-        _mapped(patch.series.masks),
-        products=patch.series.products.read_text(),
-        centre=patch.centroid,
-        options=options,
-    )
+    data, masks = _mapped(patch.series.data), _mapped(patch.series.masks)
+    products = patch.series.products.read_text()
+    zone = f"zone {patch.domain} {patch.zone}"
+    if not products.split():
+        raise ValueError(
+            f"{zone} has no satellite date: {patch.series.products} lists no product; at least one "
+            "is needed. Get the zone's files again, or leave its patches out"
+        )
+    try:
+        return sentinel.make_series(
+            data, masks, products=products, centre=patch.centroid, options=options
+        )
+    except ValueError as wrong:
+        raise ValueError(f"{zone}, {patch.series.products}: {wrong}") from wrong
 
 
 @lru_cache(maxsize=32)

@@ -240,8 +240,8 @@ def _write_zone(
                            north_m - y_m)  # fmt: skip
         image = rasters.Georeference(rasters.LAMBERT_93, transform)
         mask = rasters.Georeference(rasters.LAMBERT_93_UNCODED, transform)
-        rasters.write(image_folder / f"IMG_{patch_id}.tif", pixels, place=image)
-        rasters.write(mask_folder / f"MSK_{patch_id}.tif", label, place=mask)
+        rasters.write(image_folder / f"IMG_{patch_id}.tif", pixels, georeference=image)
+        rasters.write(mask_folder / f"MSK_{patch_id}.tif", label, georeference=mask)
         centre_x_m, centre_y_m = x_m + PATCH_M / 2, y_m + PATCH_M / 2
         metadata[f"IMG_{patch_id}"] = {
             "domain": plan.domain,

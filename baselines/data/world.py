@@ -1,7 +1,7 @@
 """A synthetic countryside, analytic in metres: any place of a zone has a label, looks and a height.
 
 Aerial pixels and sub-samples of the satellite's cells ask the same functions, so both see one
-scene. What decides a class (see `docs/decisions/060-synthetic-world.md`):
+scene. What decides a class (see decision 060):
 
 - colour alone: building, impervious, water, swimming pool, snow, greenhouse, other;
 - texture: vineyard and plowed land (stripes), ligneous (dots), brushwood and clear cut (grain);

@@ -7,9 +7,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from baselines.dependencies import segmentation_models
 from baselines.networks import doubling
 from baselines.networks.metadata import MetadataEncoder, Spread
-from baselines.networks.operators import segmentation_models
 from baselines.networks.output import Output
 from baselines.networks.utae import required
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from baselines.train.events import Event
+
 if TYPE_CHECKING:
     from baselines.train.recipe import Recipe
-
-Event = dict[str, Any]
 
 
 def run(
@@ -26,12 +26,13 @@ def run(
     devices: int | str = "auto",
     progress_bar: bool = False,
 ) -> dict[str, Any]:
-    """Train into `out_dir`, or go on from its last whole epoch, and tell how it ended.
+    """Train into `out_dir`, or go on from its last checkpoint, and tell how it ended.
 
-    Events are JSON objects with a key "event": "start", "note", "step" (at most one a second),
-    "epoch" (losses, mIoU, IoU of each class, samples per second, GPU memory) and "end".
-    `should_stop` is asked after every step. A run that was killed and resumed ends with the same
-    weights as an undisturbed one on the same machine.
+    Events are JSON objects with a key "event": "start", "note", "caching" and "step" (at most one a
+    second), "epoch" (losses, mIoU, IoU of each class, samples per second, GPU memory) and "end".
+    `should_stop` is asked after every step, and each second while patches are decoded or validated;
+    a stop leaves a checkpoint that goes on from that step. A run that was stopped or killed and
+    resumed ends with the same weights as an undisturbed one on the same machine.
 
     Gives `state` ("finished" or "stopped"), `epochs`, `best_epoch`, `best_miou`, `seconds`.
     Raises RecipeError, ValueError (data that don't fit the recipe, another run in the folder, a

@@ -11,13 +11,14 @@ from typing import Any
 
 import torch
 
+from baselines import dependencies
 from baselines.data import layout
-from baselines.networks import operators
-from baselines.train import Event, processes, state
+from baselines.train import folder_lock, processes, state
 from baselines.train import recipe as recipes
+from baselines.train.events import Event
+from baselines.train.module import SegmentationModule, Stopped
 from baselines.train.recipe import Recipe
-from baselines.train.task import Stopped, Task
-from scoring.engine import spec as specs
+from scoring.engine.task import specification as specs
 
 
 def run(
@@ -37,13 +38,49 @@ def run(
     """Train; see `baselines.train.run`."""
     if not isinstance(recipe, Recipe):
         recipe = recipes.load(recipe)
-    begun = time.perf_counter()
-    is_first = processes.is_first()
-    if not is_first:
-        on_event = _tell_nobody
     index = layout.index(data_root, part="train")
+
+    def train() -> dict[str, Any]:
+        return _run(
+            recipe,
+            index=index,
+            out_dir=out_dir,
+            seed=seed,
+            on_event=on_event if is_first else _ignore_event,
+            should_stop=should_stop,
+            resume=resume,
+            cache_dir=cache_dir,
+            accelerator=accelerator,
+            devices=devices,
+            progress_bar=progress_bar,
+        )
+
+    is_first = processes.is_first()
+    if not is_first:  # beside the first process, which holds the lock for all
+        return train()
+    with folder_lock.held(
+        out_dir, on_note=lambda text: on_event({"event": "note", "message": text})
+    ):
+        return train()
+
+
+def _run(
+    recipe: Recipe,
+    *,
+    index: layout.Index,
+    out_dir: Path,
+    seed: int,
+    on_event: Callable[[Event], None],
+    should_stop: Callable[[], bool],
+    resume: bool,
+    cache_dir: Path | None,
+    accelerator: str,
+    devices: int | str,
+    progress_bar: bool,
+) -> dict[str, Any]:
+    begun = time.perf_counter()
     patches = recipe.split(index)
-    if is_first:
+    if processes.is_first():
         resumed = state.open_folder(out_dir, recipe=recipe, seed=seed, resume=resume)
     else:
         resumed = state.look_into(out_dir, recipe=recipe, seed=seed)
@@ -76,7 +113,7 @@ def run(
                 )
         accumulate = _accumulate(recipe, world=trainer.world_size)
         trainer.accumulate_grad_batches = accumulate
-        task = Task(
+        module = SegmentationModule(
             recipe,
             spec=specs.load(recipe.task),
             folder=out_dir,
@@ -88,7 +125,9 @@ def run(
             on_event=on_event,
             should_stop=should_stop,
         )
-        done = task.progress.epochs_done
+        done = module.progress.epochs_done
+        if processes.is_first():
+            state.set_ending(out_dir, "training")
         on_event(
             {
                 "event": "start", "recipe": recipe.name, "seed": seed,
@@ -98,23 +137,25 @@ def run(
                 "accumulate": accumulate,
             }
         )  # fmt: skip
-        notes = (*index.missing, precision_note, getattr(task.network, "weights_note", ""))
+        notes = (*index.missing, precision_note, getattr(module.network, "weights_note", ""))
         for note in notes:
             if note:
                 on_event({"event": "note", "message": note})
         ended = "finished"
-        exhausted = task.progress.epochs_without_gain >= recipe.training.patience
+        exhausted = module.progress.epochs_without_gain >= recipe.training.patience
         if done < recipe.training.epochs and not exhausted:
             trainer.fit_loop.max_epochs = recipe.training.epochs - done
             try:
-                trainer.fit(task)
+                trainer.fit(module)
             except Stopped:
                 ended = "stopped"
+    if processes.is_first():
+        state.set_ending(out_dir, ended)
     result = {
         "state": ended,
-        "epochs": task.progress.epochs_done,
-        "best_epoch": task.progress.best_epoch,
-        "best_miou": task.progress.best_miou,
+        "epochs": module.progress.epochs_done,
+        "best_epoch": module.progress.best_epoch,
+        "best_miou": module.progress.best_miou,
         "seconds": time.perf_counter() - begun,
     }
     on_event({"event": "end", **result})
@@ -123,7 +164,7 @@ def run(
 
 def _trainer(**settings: Any) -> Any:
     """Make Lightning's trainer. Raises ValueError for devices that aren't there."""
-    lightning = operators.lightning()
+    lightning = dependencies.lightning()
     from lightning.fabric.utilities.exceptions import MisconfigurationException
 
     try:
@@ -139,13 +180,13 @@ def _precision(recipe: Recipe, *, accelerator: str) -> tuple[Any, str]:
     if recipe.training.precision == "fp32":
         return "32-true", ""
     on_gpu = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
-    if operators.has_bfloat16(torch.device("cuda" if on_gpu else "cpu")):
+    if has_bfloat16(torch.device("cuda" if on_gpu else "cpu")):
         return "bf16-mixed", ""
     name = torch.cuda.get_device_name()
     return "32-true", f"{name} has no bfloat16 of its own: training in float32"
 
 
-def _tell_nobody(event: Event) -> None:
+def _ignore_event(event: Event) -> None:
     pass
 
 
@@ -187,7 +228,14 @@ def _quieten() -> None:
 def _ignore_known_warnings() -> None:
     # Our batches come from a thread and mapped files; there is no worker process to add.
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    # The batch of an epoch that was stopped in its validation: all its steps are done.
+    warnings.filterwarnings("ignore", message=".*training_step. returned .None.*")
     # Lightning with this torch.
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
     # We keep the rate's state ourselves and step it with the epoch's own loss.
     warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*")
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Tell whether a device computes bfloat16 itself; older GPUs emulate it, slowly."""
+    return device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)

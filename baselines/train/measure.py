@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from baselines.train import losses
-from scoring.engine import metrics
-from scoring.engine.spec import TaskSpec
+from scoring.engine.metrics import metrics
+from scoring.engine.task.specification import TaskSpec
 
 
 class Matrix:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from baselines.networks import operators
+from baselines import dependencies
 
 # As torchrun, Lightning and Slurm number the processes of one training, the surest first.
 _RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
@@ -22,7 +22,7 @@ def plugins() -> list[Any]:
     Lightning takes every Slurm job for one that starts a process a device, and would use one device
     of four where `srun` starts a single task or isn't used; there it shall start the others itself.
     """
-    operators.lightning()
+    dependencies.lightning()
     from lightning.fabric.plugins.environments.lightning import LightningEnvironment
     from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 

@@ -10,11 +10,22 @@ import dataclasses
 import hashlib
 import json
 import tomllib
-import types
 import typing
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    TypeAdapter,
+    ValidationError,
+)
+from pydantic.dataclasses import dataclass
+from pydantic_core import ErrorDetails
 
 from baselines import networks
 from baselines.data import splits
@@ -25,6 +36,9 @@ from baselines.data.nomenclature import N_CLASSES, OTHER
 from baselines.data.samples import BANDS, Options
 from baselines.data.sentinel import SeriesOptions
 
+# Unknown keys are mistakes; numbers and flags have exactly their type.
+_CONFIG = ConfigDict(extra="forbid")
+
 FOLDER = Path(__file__).resolve().parent.parent / "recipes"
 
 
@@ -32,67 +46,73 @@ class RecipeError(ValueError):
     """What is wrong in a recipe, with the key, what was found and what is allowed."""
 
 
-@dataclass(frozen=True)
+def _lists_as_tuples(options: dict[str, Any]) -> dict[str, Any]:
+    return {k: tuple(value) if isinstance(value, list) else value for k, value in options.items()}
+
+
+@dataclass(frozen=True, config=_CONFIG)
 class Published:
     """What the papers report for this recipe: mean and deviation of five runs, mIoU 0..1."""
 
     challenge: Literal["flair-1", "flair-2"] | None = None
-    miou: float | None = None
-    std: float | None = None
+    miou: StrictFloat | None = None
+    std: StrictFloat | None = None
     source: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_CONFIG)
 class Network:
     """Which network; `options` go to `networks.build`."""
 
     name: Literal["unet", "fpn", "deeplabv3", "utae", "utt"] = "unet"
-    published: bool = False
-    options: dict[str, Any] = field(default_factory=dict)
+    published: StrictBool = False
+    options: Annotated[dict[str, Any], AfterValidator(_lists_as_tuples)] = field(
+        default_factory=dict
+    )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_CONFIG)
 class Data:
     """What the network sees: bands (1 R, 2 G, 3 B, 4 NIR, 5 height), FILT, AVG M, MTD, AUG."""
 
-    bands: tuple[int, ...] = BANDS
-    filter: bool = False
-    monthly: bool = False
-    metadata: bool = False
+    bands: tuple[StrictInt, ...] = BANDS
+    filter: StrictBool = False
+    monthly: StrictBool = False
+    metadata: StrictBool = False
     metadata_encoding: Encoding = "scaled"
     augmentation: Moved = "none"
-    crop_cells: int = 40
+    crop_cells: StrictInt = 40
     split: Literal["official", "fold", "named"] = "official"
-    folds: int = 5
-    held_out: int = 0
+    folds: StrictInt = 5
+    held_out: StrictInt = 0
     train_domains: tuple[str, ...] = ()
     val_domains: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_CONFIG)
 class Loss:
     """Classes whose pixels don't count in the aerial and in the satellite loss, and its factor."""
 
-    unweighted: tuple[int, ...] = (OTHER,)
-    sentinel_unweighted: tuple[int, ...] = (11, OTHER)
-    sentinel_factor: float = 1.0
+    unweighted: tuple[StrictInt, ...] = (OTHER,)
+    sentinel_unweighted: tuple[StrictInt, ...] = (11, OTHER)
+    sentinel_factor: StrictFloat = 1.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_CONFIG)
 class Optimiser:
     """How weights move. "plateau" halves the rate as published; "one-cycle" is for short runs."""
 
     name: Literal["sgd", "adamw"] = "sgd"
-    lr: float = 0.02
-    weight_decay: float = 0.0
+    lr: StrictFloat = 0.02
+    weight_decay: StrictFloat = 0.0
     schedule: Literal["plateau", "one-cycle", "none"] = "plateau"
-    plateau_factor: float = 0.5
-    plateau_patience: int = 10
-    plateau_cooldown: int = 4
-    lr_min: float = 1e-7
+    plateau_factor: StrictFloat = 0.5
+    plateau_patience: StrictInt = 10
+    plateau_cooldown: StrictInt = 4
+    lr_min: StrictFloat = 1e-7
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_CONFIG)
 class Training:
     """Length, batches and precision. `global_batch_size` is reached by processes and steps.
 
@@ -100,19 +120,19 @@ class Training:
     used of those that a worker or a command gives; None: all.
     """
 
-    epochs: int = 100
-    patience: int = 30
-    batch_size: int = 10
-    global_batch_size: int | None = None
+    epochs: StrictInt = 100
+    patience: StrictInt = 30
+    batch_size: StrictInt = 10
+    global_batch_size: StrictInt | None = None
     precision: Literal["fp32", "bf16"] = "bf16"
-    channels_last: bool = True
-    compiled: bool = False
-    clip_norm: float | None = None
+    channels_last: StrictBool = True
+    compiled: StrictBool = False
+    clip_norm: StrictFloat | None = None
     monitor: Literal["val_loss", "val_miou"] = "val_loss"
-    devices: int | None = None
+    devices: StrictInt | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_CONFIG)
 class Recipe:
     """One training, whole."""
 
@@ -210,8 +230,10 @@ def parse(document: dict[str, Any]) -> Recipe:
 
     Raises RecipeError for an unknown key, a value of the wrong kind or one that can't work.
     """
-    recipe = _read(Recipe, document, where="")
-    assert isinstance(recipe, Recipe)
+    try:
+        recipe = _READER.validate_python(document)
+    except ValidationError as wrong:
+        raise RecipeError(_message(wrong.errors(include_url=False)[0])) from wrong
     if set(recipe.data.bands) - set(BANDS) or not recipe.data.bands:
         raise RecipeError(f"data.bands {list(recipe.data.bands)}; allowed are 1 to 5")
     training = recipe.training
@@ -242,48 +264,40 @@ def changed(recipe: Recipe, changes: dict[str, Any]) -> Recipe:
     return parse(document)
 
 
-def _read(kind: Any, value: Any, *, where: str) -> Any:
-    """Turn a document's value into a value of the annotated kind."""
-    if dataclasses.is_dataclass(kind):
-        if not isinstance(value, dict):
-            raise RecipeError(f"{where or 'recipe'}: found {value!r}; a table is needed")
-        hints = typing.get_type_hints(kind)
-        unknown = sorted(set(value) - set(hints))
-        if unknown:
-            prefix = f"{where}." if where else ""
-            raise RecipeError(f"{prefix}{unknown[0]}: unknown; allowed are {', '.join(hints)}")
-        given = {
-            key: _read(hints[key], part, where=f"{where}.{key}" if where else key)
-            for key, part in value.items()
-        }
-        try:
-            return kind(**given)  # type: ignore[operator]
-        except TypeError as wrong:
-            raise RecipeError(f"{where or 'recipe'}: {wrong}") from wrong
-    return _read_plain(kind, value, where=where)
+# What a value of the wrong type is told to be, by pydantic's kind of error.
+_NEEDED = {
+    "bool_type": "bool",
+    "dataclass_type": "a table",
+    "dict_type": "a table",
+    "float_type": "float",
+    "int_type": "int",
+    "string_type": "str",
+    "tuple_type": "a list",
+}
 
 
-def _read_plain(kind: Any, value: Any, *, where: str) -> Any:
-    origin, inner = typing.get_origin(kind), typing.get_args(kind)
-    if origin in (typing.Union, types.UnionType):
-        if value is None:
-            return None
-        (kind,) = [part for part in inner if part is not type(None)]
-        return _read_plain(kind, value, where=where)
-    if origin is Literal:
-        if value not in inner:
-            raise RecipeError(f"{where}: found {value!r}; allowed are {', '.join(map(str, inner))}")
-        return value
-    if origin is tuple:
-        if not isinstance(value, list | tuple):
-            raise RecipeError(f"{where}: found {value!r}; a list is needed")
-        return tuple(_read_plain(inner[0], part, where=where) for part in value)
-    if origin is dict:
-        if not isinstance(value, dict):
-            raise RecipeError(f"{where}: found {value!r}; a table is needed")
-        return {key: tuple(part) if isinstance(part, list) else part for key, part in value.items()}
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise RecipeError(f"{where}: found {value!r}; {kind.__name__} is needed")
-    return value
+def _message(detail: ErrorDetails) -> str:
+    """Say one error of pydantic: the key, what was found and what is allowed."""
+    key = ".".join(str(part) for part in detail["loc"]) or "recipe"
+    kind = detail["type"]
+    if kind == "unexpected_keyword_argument":
+        return f"{key}: unknown; allowed are {', '.join(_keys(detail['loc'][:-1]))}"
+    if kind == "missing":
+        return f"{key}: is missing"
+    if kind == "literal_error":
+        allowed = detail["ctx"]["expected"].replace(" or ", ", ").replace("'", "")
+        return f"{key}: found {detail['input']!r}; allowed are {allowed}"
+    if kind in _NEEDED:
+        return f"{key}: found {detail['input']!r}; {_NEEDED[kind]} is needed"
+    return f"{key}: found {detail['input']!r}; {detail['msg']}"
+
+
+def _keys(path: tuple[int | str, ...]) -> list[str]:
+    """Give the keys of the table at `path`."""
+    kind: Any = Recipe
+    for part in path:
+        kind = typing.get_type_hints(kind)[str(part)]
+    return [field.name for field in dataclasses.fields(kind)]
+
+
+_READER: TypeAdapter[Recipe] = TypeAdapter(Recipe)

@@ -27,10 +27,14 @@ def open_folder(folder: Path, *, recipe: Recipe, seed: int, resume: bool) -> dic
     """
     about = folder / RUN
     if about.exists():
-        found = look_into(folder, recipe=recipe, seed=seed)
+        resumed = look_into(folder, recipe=recipe, seed=seed)
         if not resume:
             raise ValueError(f"{folder} holds this run already; resume it or give another folder")
-        return found
+        frozen = json.loads(about.read_text())
+        if frozen["recipe_digest"] != recipe.digest:
+            changed = {"recipe": recipe.to_json(), "recipe_digest": recipe.digest}
+            _replace(about, json.dumps(frozen | changed, indent=1).encode())
+        return resumed
     folder.mkdir(parents=True, exist_ok=True)
     document = {
         "recipe": recipe.to_json(),
@@ -56,12 +60,82 @@ def look_into(folder: Path, *, recipe: Recipe, seed: int) -> dict[str, Any] | No
         frozen = json.loads(about.read_text())
     except ValueError as wrong:
         raise ValueError(f"{about} is damaged ({wrong}); train anew into another folder") from wrong
-    if (frozen["recipe_digest"], frozen["seed"]) != (recipe.digest, seed):
+    if (frozen["recipe"]["name"], frozen["seed"]) != (recipe.name, seed):
         raise ValueError(
             f"{folder} holds a run of recipe {frozen['recipe']['name']!r} with seed "
             f"{frozen['seed']}; give its recipe and seed, or another folder"
         )
+    _require_same_settings(folder, frozen["recipe"], recipe)
     return load(last) if last.exists() else None
+
+
+def _require_same_settings(folder: Path, frozen: dict[str, Any], recipe: Recipe) -> None:
+    """Raise ValueError, with every key that differs, unless the run may go on with the recipe.
+
+    The length of a training may change, unless its rate depends on it; so may what decides nothing.
+    """
+    was, now = _settings(frozen), _settings(recipe.to_json())
+    free = {"title", *(key for key in was | now if key.startswith("published."))}
+    free |= {"training.devices", "training.patience"}
+    one_cycle = recipe.optimiser.schedule == "one-cycle"
+    if not one_cycle:
+        free.add("training.epochs")
+    differing = sorted(key for key in was | now if key not in free and was.get(key) != now.get(key))
+    if not differing:
+        return
+    found = "; ".join(
+        f"{key} is {was.get(key)!r} there, {now.get(key)!r} here" for key in differing
+    )
+    why = (
+        " (the one-cycle rate is planned over all epochs)" if "training.epochs" in differing else ""
+    )
+    may = "training.patience" if one_cycle else "training.epochs and training.patience"
+    raise ValueError(
+        f"{folder} holds a run of {recipe.name!r} with other settings: {found}{why}. Give its "
+        f"settings (--set KEY=VALUE), or another folder; {may} may change"
+    )
+
+
+def _settings(recipe: dict[str, Any]) -> dict[str, Any]:
+    """Give a recipe's values by dotted key, as `--set` names them."""
+    return {
+        f"{table}.{key}" if isinstance(values, dict) else table: value
+        for table, values in recipe.items()
+        for key, value in (values.items() if isinstance(values, dict) else [("", values)])
+    }
+
+
+def set_ending(folder: Path, ending: str) -> None:
+    """Write into run.json how the training stands: "training", "stopped" or "finished"."""
+    about = folder / RUN
+    document = json.loads(about.read_text())
+    _replace(about, json.dumps(document | {"state": ending}, indent=1).encode())
+
+
+def require_finished(folder: Path) -> None:
+    """Raise ValueError unless the run's training came to its end.
+
+    Of runs from before this was written down, the last checkpoint tells.
+    """
+    about, last = folder / RUN, folder / LAST
+    frozen = json.loads(about.read_text()) if about.is_file() else {}
+    ending, done = frozen.get("state"), None
+    if ending != "finished" and last.is_file():
+        saved = load(last)
+        done = saved["progress"]["epochs_done"]
+        training = recipes.parse(saved["recipe"]).training
+        exhausted = saved["progress"]["epochs_without_gain"] >= training.patience
+        if ending is None and (done >= training.epochs or exhausted):
+            return
+        found = f"it has {done} of {training.epochs} epochs"
+    elif ending == "finished":
+        return
+    else:
+        found = f"it has no {LAST} and no {RUN} that tells"
+    raise ValueError(
+        f"{folder}: the training is not finished, {found}; start its `train` command again, which "
+        "goes on, or give --allow-unfinished to use its best epoch so far"
+    )
 
 
 def save(path: Path, state: dict[str, Any]) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from challenge.admin.base import OwnChallenges, ReadOnly, ReadOnlyInline, each
+from challenge.admin.base import OwnChallenges, ReadOnly, ReadOnlyInline, StaffRequest, each
+from challenge.errors import Refusal
 from challenge.models import (
     Announcement,
     Challenge,
@@ -20,9 +22,13 @@ from challenge.models import (
     PublishedResult,
     TaskSpec,
 )
-from challenge.rules.disclosure import NEVER
-from challenge.selectors import leaderboard
-from challenge.services import audit, evaluations, phases, ranks
+from challenge.rules.disclosure import NEVER, Precision
+from challenge.selectors import phase_disclosure
+from challenge.services import audit
+from challenge.services.challenges import phases
+from challenge.services.leaderboard import full_precision, ranks
+from challenge.services.notifications import mails
+from challenge.services.submissions import rescoring
 
 
 class PhaseInline(ReadOnlyInline):
@@ -50,7 +56,7 @@ class ChallengeAdmin(ReadOnly):
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)
-        actor: Any = request.user
+        actor = cast(StaffRequest, request).user
         audit.record(
             "challenge.change",
             actor=actor,
@@ -65,6 +71,20 @@ class PhaseForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at ru
     class Meta:
         model = Phase
         fields = phases.FIELDS
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or {}
+        if {"opens_at", "closes_at"} <= cleaned.keys():
+            try:
+                full_precision.check_window(
+                    Phase.objects.get(pk=self.instance.pk),
+                    opens_at=cleaned["opens_at"],
+                    closes_at=cleaned["closes_at"],
+                    now=timezone.now(),
+                )
+            except Refusal as refusal:
+                raise forms.ValidationError(str(refusal)) from refusal
+        return cleaned
 
 
 @admin.register(Phase)
@@ -94,6 +114,7 @@ class PhaseAdmin(OwnChallenges):
         "task_spec",
         "ranked_at",
         "rounded_until",
+        "labels_public",
     )
     fieldsets = (
         (None, {"fields": ("challenge", "slug", "name", "summary", "sort_order", "is_published")}),
@@ -111,7 +132,10 @@ class PhaseAdmin(OwnChallenges):
                 )
             },
         ),
-        (_("What is shown"), {"fields": ("visibility", "detail", "precision", "rounded_until")}),
+        (
+            _("What is shown"),
+            {"fields": ("visibility", "detail", "precision", "rounded_until", "labels_public")},
+        ),
         (_("What is kept"), {"fields": ("archives_kept_days",)}),
         (_("Scored against"), {"fields": ("ground_truth", "task_spec", "ranked_at")}),
     )
@@ -120,15 +144,15 @@ class PhaseAdmin(OwnChallenges):
     @admin.display(description=_("figures leave in full precision"))
     def rounded_until(self, row: Phase) -> str:
         """The moment, and a warning where other phases on the same labels have to do with it."""
-        until, others = leaderboard.rounded_until(row), row.labels_open_until
-        told = _("never: no end is set") if until == NEVER else f"{until:%Y-%m-%d %H:%M} UTC"
+        until, others = phase_disclosure.rounded_until(row), row.labels_open_until
+        moment = _("never: no end is set") if until == NEVER else f"{until:%Y-%m-%d %H:%M} UTC"
         if others is None or others <= (row.closes_at or NEVER):
-            return str(told)
-        if row.precision == Phase.Precision.PHASE_CLOSED:
+            return str(moment)
+        if row.precision == Precision.PHASE_CLOSED:
             more = _("Another phase on the same labels goes on: who submits there can read them.")
         else:
             more = _("Another phase on the same labels goes on until then.")
-        return f"{told}. {more}"
+        return f"{moment}. {more}"
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -146,7 +170,7 @@ class PhaseAdmin(OwnChallenges):
         each(
             request,
             rows,
-            lambda phase: evaluations.enqueue_rescore(
+            lambda phase: rescoring.enqueue(
                 phase=phase,
                 force=True,
                 actor=request.user,  # type: ignore[arg-type]
@@ -161,11 +185,13 @@ class PhaseAdmin(OwnChallenges):
 
 @admin.register(GroundTruth)
 class GroundTruthAdmin(ReadOnly):
-    """Versions of hidden labels: known by digest, never opened here."""
+    """Versions of labels: known by the commitment to them, never opened here."""
 
-    list_display = ("__str__", "patch_count", "digest", "store_bytes", "created_at")
+    list_display = ("__str__", "patch_count", "commitment", "store_bytes", "created_at")
     list_filter = ("challenge",)
-    exclude = ("patches",)
+    # The digest confirms a reconstruction, and is a part of older names of stores.
+    exclude = ("patches", "digest", "store_name", "label_pixels", "steps", "rounding_key")
+    readonly_fields = ("commitment",)
 
 
 @admin.register(TaskSpec)
@@ -188,11 +214,14 @@ class PublishedResultAdmin(ReadOnly):
 
 @admin.register(Announcement)
 class AnnouncementAdmin(OwnChallenges):
-    """News: written here or shipped with the challenge."""
+    """News: written here or shipped with the challenge; mailed once, after its publication."""
 
-    list_display = ("__str__", "challenge", "published_at", "created_by")
+    list_display = ("__str__", "challenge", "published_at", "mail_to", "mailed_at", "created_by")
     list_filter = ("challenge",)
-    readonly_fields = ("created_by", "key")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        mailed = ["mail_to"] if obj and obj.mailed_at else []
+        return ["created_by", "key", "mailed_at", *mailed]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return self._is_organiser(request)
@@ -209,3 +238,12 @@ class AnnouncementAdmin(OwnChallenges):
         if not change:
             obj.created_by = request.user
         super().save_model(request, obj, form, change)
+        audit.record(
+            "announcement.change" if change else "announcement.create",
+            actor=cast(StaffRequest, request).user,
+            challenge=obj.challenge,
+            target=obj,
+            changed=form.changed_data,
+            mail_to=obj.mail_to,
+        )
+        mails.notify_workers_on_commit()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from django.contrib import admin
@@ -11,7 +12,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
-from challenge.admin.base import ReadOnly, ReadOnlyInline, each
+from challenge.admin.base import ReadOnly, ReadOnlyInline, StaffRequest, each
 from challenge.models import (
     ApiToken,
     AuditEvent,
@@ -23,7 +24,8 @@ from challenge.models import (
     User,
     WebhookDelivery,
 )
-from challenge.services import teams, training_runs
+from challenge.services.teams import teams
+from challenge.services.training import training_runs
 
 
 @admin.register(User)
@@ -52,17 +54,17 @@ class RegistrationAdmin(ReadOnly):
     actions = ("approve", "refuse")
 
     @admin.action(description=_("Approve"))
-    def approve(self, request: HttpRequest, rows: QuerySet[Registration]) -> None:
+    def approve(self, request: StaffRequest, rows: QuerySet[Registration]) -> None:
         self._decide(request, rows, approved=True)
 
     @admin.action(description=_("Refuse"))
-    def refuse(self, request: HttpRequest, rows: QuerySet[Registration]) -> None:
+    def refuse(self, request: StaffRequest, rows: QuerySet[Registration]) -> None:
         self._decide(request, rows, approved=False)
 
     def _decide(
-        self, request: HttpRequest, rows: QuerySet[Registration], *, approved: bool
+        self, request: StaffRequest, rows: QuerySet[Registration], *, approved: bool
     ) -> None:
-        actor: Any = request.user
+        actor = request.user
         each(
             request,
             rows,
@@ -89,11 +91,24 @@ class TeamAdmin(ReadOnly):
 
 @admin.register(AuditEvent)
 class AuditEventAdmin(ReadOnly):
-    list_display = ("at", "actor", "action", "challenge", "target", "data")
+    list_display = ("at", "actor", "action", "challenge", "target", "data_shown")
+    fields = list_display
     list_filter = ("action", "challenge")
     search_fields = ("target", "actor__username")
     date_hierarchy = "at"
     list_select_related = ("actor", "challenge")
+
+    @admin.display(description=_("data"))
+    def data_shown(self, row: AuditEvent) -> str:
+        """The data, without the digests of hidden labels that earlier releases recorded."""
+        return json.dumps(
+            {
+                key: value
+                for key, value in row.data.items()
+                if (row.action, key) != ("ground_truth.install", "digest")
+            },
+            ensure_ascii=False,
+        )
 
 
 class TrainingEventInline(ReadOnlyInline):
@@ -113,8 +128,8 @@ class TrainingRunAdmin(ReadOnly):
     actions = ("cancel", "queue_failed")
 
     @admin.action(description=_("Cancel"))
-    def cancel(self, request: HttpRequest, rows: QuerySet[TrainingRun]) -> None:
-        actor: Any = request.user
+    def cancel(self, request: StaffRequest, rows: QuerySet[TrainingRun]) -> None:
+        actor = request.user
         each(
             request,
             rows,
@@ -123,8 +138,8 @@ class TrainingRunAdmin(ReadOnly):
         )
 
     @admin.action(description=_("Queue failed ones again"))
-    def queue_failed(self, request: HttpRequest, rows: QuerySet[TrainingRun]) -> None:
-        actor: Any = request.user
+    def queue_failed(self, request: StaffRequest, rows: QuerySet[TrainingRun]) -> None:
+        actor = request.user
         each(
             request,
             rows,
@@ -135,6 +150,11 @@ class TrainingRunAdmin(ReadOnly):
 
 class SuperusersOnly(ReadOnly):
     """Rows that belong to a person, not to a challenge."""
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        # Asked before any permission is: these rows have no challenge to be filtered by.
+        rows: QuerySet[Any] = self.model._default_manager.get_queryset()
+        return rows if request.user.is_superuser else rows.none()
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.is_superuser)

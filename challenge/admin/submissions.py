@@ -13,7 +13,7 @@ from django.utils.html import format_html_join
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
-from challenge.admin.base import ReadOnly, ReadOnlyInline, ask_reason, each
+from challenge.admin.base import ReadOnly, ReadOnlyInline, StaffRequest, ask_reason, each
 from challenge.models import (
     Evaluation,
     EvaluationEvent,
@@ -25,8 +25,8 @@ from challenge.models import (
 from challenge.rules import disclosure
 from challenge.rules.disclosure import Viewer
 from challenge.rules.lifecycle import State
-from challenge.selectors import leaderboard
-from challenge.services import evaluations, submissions
+from challenge.selectors import phase_disclosure
+from challenge.services.submissions import evaluations, rescoring, submissions
 
 
 class EvaluationInline(ReadOnlyInline):
@@ -105,6 +105,7 @@ class SubmissionAdmin(ReadOnly):
         return found.annotate(
             last_state=Subquery(last.values("state")[:1]),
             last_miou=Subquery(last.values("score__miou")[:1]),
+            last_rounded_miou=Subquery(last.values("score__rounded_miou")[:1]),
             last_digest=Subquery(scored.values("score__content_digest")[:1]),
         ).annotate(
             has_twin=Exists(
@@ -128,9 +129,11 @@ class SubmissionAdmin(ReadOnly):
     def state(self, row: Any) -> str:
         return row.last_state or ""
 
-    @admin.display(description="mIoU", ordering="last_miou")
+    @admin.display(description="mIoU", ordering="last_rounded_miou")
     def miou(self, row: Any) -> str:
-        return "–" if row.last_miou is None else f"{row.last_miou:.4f}"
+        policy = phase_disclosure.policy_for(row.entry.phase, viewer=Viewer.ORGANISER)
+        shown = disclosure.disclose_miou(row.last_miou, row.last_rounded_miou, policy=policy)
+        return "–" if shown is None else f"{shown:.4f}"
 
     @admin.display(description=_("same pixels as another team"), boolean=True, ordering="has_twin")
     def same_pixels(self, row: Any) -> bool:
@@ -139,25 +142,27 @@ class SubmissionAdmin(ReadOnly):
     @admin.display(description=_("same pixels as"), empty_value="–")
     def twins(self, row: Any) -> str:
         entry = row.entry
-        found = _twins(row.last_digest, entry.team_id, entry.phase.challenge_id)
+        scores = _twins(row.last_digest, entry.team_id, entry.phase.challenge_id)
         return format_html_join(
             ", ",
             '<a href="{}">{}: {}</a>',
             (
                 (
-                    reverse("admin:challenge_submission_change", args=[one.pk]),
-                    one.entry.team.name,
-                    one,
+                    reverse("admin:challenge_submission_change", args=[submission.pk]),
+                    submission.entry.team.name,
+                    submission,
                 )
-                for one in Submission.objects.filter(evaluations__score__in=found.values("pk"))
+                for submission in Submission.objects.filter(
+                    evaluations__score__in=scores.values("pk")
+                )
                 .select_related("entry__team", "entry__phase__challenge")
                 .distinct()
             ),
         )
 
     @admin.action(description=_("Cancel (take out of the queue)"))
-    def cancel(self, request: HttpRequest, rows: QuerySet[Submission]) -> None:
-        actor: Any = request.user
+    def cancel(self, request: StaffRequest, rows: QuerySet[Submission]) -> None:
+        actor = request.user
         each(
             request,
             rows,
@@ -166,20 +171,20 @@ class SubmissionAdmin(ReadOnly):
         )
 
     @admin.action(description=_("Score again (new revision)"))
-    def score_again(self, request: HttpRequest, rows: QuerySet[Submission]) -> None:
-        actor: Any = request.user
+    def score_again(self, request: StaffRequest, rows: QuerySet[Submission]) -> None:
+        actor = request.user
         each(
             request,
             rows,
-            lambda row: evaluations.enqueue_rescore(
+            lambda row: rescoring.enqueue(
                 phase=row.entry.phase, submissions=[row], force=True, actor=actor
             ),
             done=_now("queued again"),
         )
 
     @admin.action(description=_("Queue failed ones again"))
-    def queue_failed(self, request: HttpRequest, rows: QuerySet[Submission]) -> None:
-        actor: Any = request.user
+    def queue_failed(self, request: StaffRequest, rows: QuerySet[Submission]) -> None:
+        actor = request.user
         failed = Evaluation.objects.filter(
             submission__in=rows.values("pk"), state=State.FAILED.value
         )
@@ -191,8 +196,8 @@ class SubmissionAdmin(ReadOnly):
         )
 
     @admin.action(description=_("Disqualify, with a reason"))
-    def disqualify(self, request: HttpRequest, rows: QuerySet[Submission]) -> HttpResponse | None:
-        actor: Any = request.user
+    def disqualify(self, request: StaffRequest, rows: QuerySet[Submission]) -> HttpResponse | None:
+        actor = request.user
         return ask_reason(
             self,
             request,
@@ -204,8 +209,8 @@ class SubmissionAdmin(ReadOnly):
         )
 
     @admin.action(description=_("Reinstate, with a reason"))
-    def reinstate(self, request: HttpRequest, rows: QuerySet[Submission]) -> HttpResponse | None:
-        actor: Any = request.user
+    def reinstate(self, request: StaffRequest, rows: QuerySet[Submission]) -> HttpResponse | None:
+        actor = request.user
         return ask_reason(
             self,
             request,
@@ -278,26 +283,28 @@ class ScoreAdmin(ReadOnly):
     )
     readonly_fields = ("miou_shown", "class_ious_shown")
 
-    @admin.display(description="mIoU", ordering="miou")
+    @admin.display(description="mIoU", ordering="rounded_miou")
     def miou_shown(self, row: Score) -> float | None:
-        return disclosure.figure(row.miou, terms=_terms(row))
+        return disclosure.disclose_miou(row.miou, row.rounded_miou, policy=_policy(row))
 
     @admin.display(description=_("IoU by class"))
     def class_ious_shown(self, row: Score) -> str:
-        terms = _terms(row)
-        return ", ".join(
-            f"{key} {disclosure.figure(iou, terms=terms)}" for key, iou in row.class_ious.items()
-        )
+        ious = disclosure.disclose_class_ious(row.class_ious, row.rounded, policy=_policy(row))
+        return ", ".join(f"{key} {iou}" for key, iou in ious.items())
 
 
-def _terms(row: Score) -> disclosure.Terms:
+def _policy(row: Score) -> disclosure.DisclosurePolicy:
     phase = row.evaluation.submission.entry.phase
-    return leaderboard.terms_for(phase, viewer=Viewer.ORGANISER, now=timezone.now())
+    return phase_disclosure.policy_for(phase, viewer=Viewer.ORGANISER, now=timezone.now())
 
 
 @admin.register(Upload)
 class UploadAdmin(ReadOnly):
     """Bytes on their way; people's, not a challenge's: superusers alone."""
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Upload]:
+        # Asked before any permission is: these rows have no challenge to be filtered by.
+        return Upload.objects.all() if request.user.is_superuser else Upload.objects.none()
 
     list_display = ("id", "user", "length_bytes", "created_at", "expires_at", "completed_at")
 

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest
 from ninja.security import HttpBearer
 
 from challenge.models import User
-from challenge.services import identities, throttles
-from challenge.services.identities import Identity
+from challenge.services import throttles
+from challenge.services.accounts import identities
+from challenge.services.accounts.identities import Identity
+
+
+class SignedInRequest(HttpRequest):
+    """The request of an operation that is not for anyone."""
+
+    user: User
+    auth: Identity
+
 
 DESCRIPTION = (
     "A personal token, made on the account page (`flair_…`), with the scope that the operation "
@@ -61,8 +70,3 @@ ANYONE = Anyone()
 READ = Scoped("read")
 SUBMIT = Scoped("submit")
 ORGANISE = Scoped("organise")
-
-
-def person(request: HttpRequest) -> User:
-    """The person of an operation that is not for anyone."""
-    return cast(User, request.user)

@@ -1,7 +1,7 @@
 """What the OpenAPI document says beyond what ninja reads from the operations.
 
 Every refusal as problem JSON, security that is optional where it is, the language header, and the
-tus endpoints, which are plain views in a room of their own.
+tus endpoints, which are plain views in a package of their own.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ PHRASES = {
     "507": "The disk is full",
 }
 METHODS = ("get", "post", "put", "patch", "delete")
-BASE64 = "([A-Za-z0-9+/]{4}){1,64}"
+BASE64 = "([A-Za-z0-9+/]{4}){0,64}([A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==)"
+METADATA_PAIR = rf"[!-+\--~]+( {BASE64})?"
 TUS = "https://tus.io/protocols/resumable-upload"
 
 
@@ -47,9 +48,9 @@ def complete(schema: OpenAPISchema, api: NinjaAPI) -> OpenAPISchema:
     components = schema.setdefault("components", {})
     shapes = components.setdefault("schemas", {})
     for model in (FieldError, Problem):
-        found = model.model_json_schema(ref_template="#/components/schemas/{model}")
-        found.pop("$defs", None)
-        shapes[model.__name__] = found
+        shape = model.model_json_schema(ref_template="#/components/schemas/{model}")
+        shape.pop("$defs", None)
+        shapes[model.__name__] = shape
     components["securitySchemes"] = {
         "token": {"type": "http", "scheme": "bearer", "description": DESCRIPTION}
     }
@@ -64,15 +65,15 @@ def complete(schema: OpenAPISchema, api: NinjaAPI) -> OpenAPISchema:
 
 
 def _scopes(api: NinjaAPI) -> dict[tuple[str, str], Scoped]:
-    found = {}
+    schemas = {}
     for _prefix, router in api._routers:
         for path, view in router.path_operations.items():
             for operation in view.operations:
                 for method in operation.methods:
                     access = next(iter(operation.auth_callbacks), None)
                     if isinstance(access, Scoped):
-                        found["/api/v1" + path, method.lower()] = access
-    return found
+                        schemas["/api/v1" + path, method.lower()] = access
+    return schemas
 
 
 def _complete_operation(operation: dict[str, Any], method: str, *, access: Scoped | None) -> None:
@@ -214,15 +215,19 @@ def _tus_paths() -> dict[str, Any]:
                         },
                     }
                 },
-                (*usual, "411", "413", "415", "460", "503", "507"),
+                (*usual, "404", "409", "411", "413", "415", "460", "503", "507"),
                 parameters=[
                     version,
                     _header("Upload-Length", size, required=True, text="the file's size, bytes"),
                     _header(
                         "Upload-Metadata",
-                        {"type": "string", "pattern": f"^filename {BASE64}$"},
+                        {"type": "string", "pattern": f"^{METADATA_PAIR}(,{METADATA_PAIR})*$"},
                         required=False,
-                        text="`filename`, a space, the name in base64",
+                        text=(
+                            "pairs of a key, a space and a value in base64, separated by commas: "
+                            "`filename`; `phase` (`flair-1/test`), so that what the phase would "
+                            "refuse is refused before the first byte"
+                        ),
                     ),
                     checksum,
                 ],

@@ -1,7 +1,7 @@
 """ETags: the same tag, the same answer, so 304 and no body.
 
 The tag is of the answer before compression. What goes out as gzip has other bytes, so its tag is
-weak (RFC 9110, 8.8.1); If-None-Match compares weakly, so either form gets its 304.
+weak (RFC 9110, 8.8.1); Django compares If-None-Match weakly, so either form gets its 304.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ import hashlib
 from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
-from django.utils.cache import patch_vary_headers
-from django.utils.http import parse_etags
+from django.utils.cache import get_conditional_response, patch_vary_headers
 
 from challenge.api import compression
 
@@ -25,20 +24,6 @@ def of(*parts: str | bytes) -> str:
     return f'"{digest.hexdigest()[:32]}"'
 
 
-def matches(request: HttpRequest, tag: str) -> bool:
-    """Whether the client has this answer already."""
-    known = parse_etags(request.headers.get("If-None-Match", ""))
-    plain = tag.removeprefix("W/")
-    return "*" in known or plain in [one.removeprefix("W/") for one in known]
-
-
-def not_modified(tag: str) -> HttpResponse:
-    """304."""
-    response = HttpResponse(status=304)
-    response["ETag"] = tag
-    return response
-
-
 class EtagMiddleware:
     """Tags every answer to a GET under ``/api/``; 304 to who has it, gzip to who takes it."""
 
@@ -48,7 +33,9 @@ class EtagMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
         is_ours = request.path_info.startswith("/api/") and request.method == "GET"
-        if not is_ours or response.status_code != 200 or response.streaming:
+        # the reference is a page, with a form whose token is another one in every answer
+        is_page = response.headers.get("Content-Type", "").startswith("text/html")
+        if not is_ours or is_page or response.status_code != 200 or response.streaming:
             return response
         tag = response.headers.get("ETag") or of(response.content)
         response["ETag"] = tag
@@ -60,11 +47,9 @@ class EtagMiddleware:
         as_gzip = compression.is_wanted(request, response)
         if as_gzip:
             response["ETag"] = tag = f"W/{tag.removeprefix('W/')}"
-        if matches(request, tag):
-            unchanged = not_modified(tag)
-            for name in ("Cache-Control", "Vary"):
-                unchanged[name] = response[name]
-            return unchanged
+        conditional = get_conditional_response(request, etag=tag, response=response)
+        if conditional is not None and conditional is not response:
+            return conditional
         if as_gzip:
             compression.compress(response)
         return response

@@ -34,7 +34,7 @@ class HeadMiddleware:
 
 
 def _allow_head(response: HttpResponseBase) -> None:
-    allowed = [one.strip() for one in response.headers.get("Allow", "").split(",")]
+    allowed = [method.strip() for method in response.headers.get("Allow", "").split(",")]
     if "GET" in allowed and "HEAD" not in allowed:
         response["Allow"] = ", ".join([*allowed, "HEAD"])
 
@@ -46,5 +46,7 @@ def _without_body(response: HttpResponseBase) -> HttpResponse:
         return response
     bare = HttpResponse(status=response.status_code, headers=dict(response.headers))
     bare.cookies = response.cookies
-    response.close()
+    # Closed with the answer: closing here would end the request (its signal closes connections to
+    # the database) while other middleware still runs.
+    bare._resource_closers = response._resource_closers  # type: ignore[attr-defined]
     return bare

@@ -33,11 +33,11 @@ def page(
         at, key = _read(cursor, is_uuid=rows.model._meta.pk.get_internal_type() == "UUIDField")
         before = {f"{time_field}__lt": at}
         rows = rows.filter(Q(**before) | Q(**{time_field: at, "pk__lt": key}))
-    found = list(rows.order_by(f"-{time_field}", "-pk")[: limit + 1])
-    if len(found) <= limit:
-        return found, None
-    last = found[limit - 1]
-    return found[:limit], _write(getattr(last, time_field), last.pk)
+    items = list(rows.order_by(f"-{time_field}", "-pk")[: limit + 1])
+    if len(items) <= limit:
+        return items, None
+    last = items[limit - 1]
+    return items[:limit], _write(getattr(last, time_field), last.pk)
 
 
 def _write(at: datetime, key: Any) -> str:

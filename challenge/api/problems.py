@@ -4,34 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
 
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
+from django.http import Http404, HttpRequest, HttpResponse
 from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 
-from challenge.errors import Refusal, as_problem, refuse
+from challenge.errors import PROBLEM_CONTENT_TYPE, Refusal, problem_response, refuse
 
 log = logging.getLogger(__name__)
 
-CONTENT_TYPE = "application/problem+json"
 INVALID_LISTED = 20
-
-
-def respond(refusal: Refusal, *, errors: list[dict[str, Any]] | None = None) -> HttpResponse:
-    """A refusal as an answer, with the headers its status asks for."""
-    body = as_problem(refusal)
-    if errors is not None:
-        body["errors"] = errors
-    response = JsonResponse(body, status=refusal.status, content_type=CONTENT_TYPE)
-    if refusal.status == 401:
-        response["WWW-Authenticate"] = 'Bearer realm="flair"'
-    if (wait_s := refusal.params.get("retry_after_s")) is not None:
-        response["Retry-After"] = str(wait_s)
-    if (allow := refusal.params.get("allow")) is not None:
-        response["Allow"] = str(allow)
-    response["Cache-Control"] = "no-store"
-    return response
 
 
 def install(api: NinjaAPI) -> None:
@@ -39,27 +23,34 @@ def install(api: NinjaAPI) -> None:
 
     @api.exception_handler(Refusal)
     def refused(_request: HttpRequest, refusal: Refusal) -> HttpResponse:
-        return respond(refusal)
+        return problem_response(refusal)
 
     @api.exception_handler(Http404)
     def missing(_request: HttpRequest, _error: Http404) -> HttpResponse:
-        return respond(refuse("not-found"))
+        return problem_response(refuse("not-found"))
 
     @api.exception_handler(ValidationError)
     def invalid(_request: HttpRequest, error: ValidationError) -> HttpResponse:
         errors = [
             {
-                "code": str(one.get("type", "invalid")).replace("_", "-"),
-                "message": str(one.get("msg", "")),
-                "field": ".".join(str(part) for part in one.get("loc", ())),
+                "code": str(error_found.get("type", "invalid")).replace("_", "-"),
+                "message": str(error_found.get("msg", "")),
+                "field": ".".join(str(part) for part in error_found.get("loc", ())),
             }
-            for one in error.errors[:INVALID_LISTED]
+            for error_found in error.errors[:INVALID_LISTED]
         ]
-        return respond(refuse("request-invalid"), errors=errors)
+        return problem_response(refuse("request-invalid"), errors=errors)
 
     @api.exception_handler(HttpError)
     def failed(_request: HttpRequest, error: HttpError) -> HttpResponse:
-        return respond(_by_status(error.status_code))
+        if isinstance(error.__cause__, Refusal):  # by the parser of the body
+            return problem_response(error.__cause__)
+        return problem_response(_by_status(error.status_code))
+
+    @api.exception_handler(RequestDataTooBig)
+    def too_large(_request: HttpRequest, _error: RequestDataTooBig) -> HttpResponse:
+        limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        return problem_response(refuse("body-too-large", allowed_bytes=limit))
 
 
 def _by_status(status: int) -> Refusal:
@@ -68,7 +59,7 @@ def _by_status(status: int) -> Refusal:
 
 
 class ProblemMiddleware:
-    """Turns what Django itself answers under ``/api/`` (404, 405, 400, 500) into problem JSON."""
+    """Turns what Django answers under ``/api/`` (404, 405, 400, 500, 503) into problem JSON."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -77,16 +68,22 @@ class ProblemMiddleware:
         response = self.get_response(request)
         if not request.path_info.startswith("/api/") or response.status_code < 400:
             return response
-        if response.headers.get("Content-Type", "").startswith(CONTENT_TYPE):
+        if response.headers.get("Content-Type", "").startswith(PROBLEM_CONTENT_TYPE):
             return response
         if response.status_code == 405:
             allow = response.headers.get("Allow", "")
-            return respond(refuse("method-not-allowed", method=request.method, allow=allow))
-        problem = respond(_by_status(response.status_code))
+            return problem_response(
+                refuse("method-not-allowed", method=request.method, allow=allow)
+            )
+        if response.status_code == 503:
+            return problem_response(
+                refuse("site-unavailable", retry_after_s=int(response.get("Retry-After", "5")))
+            )
+        problem = problem_response(_by_status(response.status_code))
         problem.status_code = response.status_code
         return problem
 
 
 def not_found(_request: HttpRequest, **_kwargs: str) -> HttpResponse:
     """Answer for every address under ``/api/`` that nothing else has."""
-    return respond(refuse("not-found"))
+    return problem_response(refuse("not-found"))

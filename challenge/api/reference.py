@@ -18,7 +18,12 @@ it, with examples: [participants.md](participants.md).
 
 
 def render(schema: dict[str, Any]) -> str:
-    """The whole page."""
+    """The whole document docs/api.md."""
+    return HEAD + "\n" + render_body(schema)
+
+
+def render_body(schema: dict[str, Any]) -> str:
+    """The reference without the document's title: what the site's own page shows too."""
     by_tag: dict[str, list[str]] = {}
     for path, item in schema["paths"].items():
         for method in METHODS:
@@ -27,7 +32,7 @@ def render(schema: dict[str, Any]) -> str:
                 shared = item.get("parameters", [])
                 text = _operation(path, method, operation, shared)
                 by_tag.setdefault(operation["tags"][0], []).append(text)
-    parts = [HEAD, schema["info"]["description"].strip(), "\n"]
+    parts = [schema["info"]["description"].strip(), "\n"]
     for tag, texts in by_tag.items():
         parts.append(f"\n## {tag.capitalize()}\n")
         parts.extend(texts)
@@ -47,7 +52,7 @@ def _operation(
     inputs = [*shared, *operation.get("parameters", [])]
     if inputs:
         lines.append("\n| parameter | in | type | |\n|---|---|---|---|")
-        lines.extend(_parameter(one) for one in inputs)
+        lines.extend(_parameter(parameter) for parameter in inputs)
     body = operation.get("requestBody", {}).get("content", {})
     lines.extend(
         f"\nBody: `{kind}` {_type(content['schema'])}" for kind, content in sorted(body.items())
@@ -65,10 +70,11 @@ def _operation(
     return "\n".join(lines)
 
 
-def _parameter(one: dict[str, Any]) -> str:
-    need = "required" if one.get("required") else "optional"
-    text = one.get("description") or one["schema"].get("description", "")
-    return f"| `{one['name']}` | {one['in']} | {_type(one['schema'])} | {need}. {text} |"
+def _parameter(parameter: dict[str, Any]) -> str:
+    need = "required" if parameter.get("required") else "optional"
+    text = parameter.get("description") or parameter["schema"].get("description", "")
+    kind = _type(parameter["schema"])
+    return f"| `{parameter['name']}` | {parameter['in']} | {kind} | {need}. {text} |"
 
 
 def _type(schema: dict[str, Any]) -> str:
@@ -77,7 +83,7 @@ def _type(schema: dict[str, Any]) -> str:
         return f"[{name}](#{name.lower()})"
     for join in ("anyOf", "oneOf"):
         if join in schema:
-            return " or ".join(_type(one) for one in schema[join])
+            return " or ".join(_type(choice) for choice in schema[join])
     if "enum" in schema:
         return ", ".join(f"`{value}`" for value in schema["enum"])
     if "const" in schema:

@@ -7,10 +7,19 @@ from typing import Any
 from ninja import NinjaAPI
 from ninja.openapi.schema import OpenAPISchema
 
-from challenge.api import challenges, organise, people, phases, problems, service, teams
-from challenge.api import submissions as submissions_room
-from challenge.api import webhooks as webhooks_room
+from challenge.api import problems
 from challenge.api.describe import complete
+from challenge.api.endpoints import (
+    challenges,
+    organisers,
+    people,
+    phases,
+    service,
+    teams,
+)
+from challenge.api.endpoints import submissions as submissions_room
+from challenge.api.endpoints import webhooks as webhooks_room
+from challenge.api.json_bodies import LimitedParser
 
 DESCRIPTION = """\
 The HTTP API of the challenge platform, the same for participants' scripts, the `flair` command
@@ -24,7 +33,9 @@ and organisers.
 * **ETag**: send it back as `If-None-Match` and get 304 while nothing changed. Every `GET` has its
   `HEAD`. Larger answers go out as gzip to who accepts it with a token, or as a reader.
 * **Limits**: above the rate, 429 with `Retry-After`.
-* **Figures** about hidden labels are rounded to four decimals while any phase on them is open.
+* **Values** about hidden labels are multiples of a step while any phase on them is open: rounded at
+  random to one of the two beside the value, the same for the same predictions; null where a class
+  is too small to show. Domains, matrix and precision follow when all phases on them are closed.
 """
 
 
@@ -47,6 +58,7 @@ api = Api(
     urls_namespace="api",
     docs_url=None,
     openapi_url="/openapi.json",
+    parser=LimitedParser(),
 )
 problems.install(api)
 api.add_router("", service.router)
@@ -56,4 +68,4 @@ api.add_router("", phases.router)
 api.add_router("", teams.router)
 api.add_router("", submissions_room.router)
 api.add_router("", webhooks_room.router)
-api.add_router("", organise.router)
+api.add_router("", organisers.router)

@@ -33,7 +33,6 @@ Translated = Annotated[
     dict[str, str], Field(description="text by language", examples=[{"en": "Test", "fr": "Test"}])
 ]
 Window = Literal["upcoming", "open", "closed"]
-Figure = Annotated[float, Field(ge=0, le=1)]
 
 
 class Given(Schema):
@@ -75,12 +74,6 @@ class Finding(Schema):
     message: str
     file: str | None = None
     params: dict[str, Any] = {}
-
-
-class PersonName(Schema):
-    """A person as others see them."""
-
-    username: str
 
 
 class Quota(Schema):

@@ -1,4 +1,4 @@
-"""Beat's scheduler: kept in memory, and giving a sign of life at every tick."""
+"""Beat's scheduler: kept in memory, and recording at every tick that it is alive."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ LONGEST_SLEEP_S = 20
 
 
 class Scheduler(beat.Scheduler):  # type: ignore[misc]  # Celery has no types
-    """Nothing here minds being rung once more after a restart, so nothing is kept on disk."""
+    """Every task may run once more after a restart, so nothing is kept on disk."""
 
     max_interval = LONGEST_SLEEP_S
 
     def tick(self, *args: object, **kwargs: object) -> float:
-        liveness.sign("beat")
+        liveness.record_alive("beat")
         return float(super().tick(*args, **kwargs))

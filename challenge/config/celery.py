@@ -1,6 +1,6 @@
 """The Celery application: workers and beat run it, the site only sends by task name.
 
-PostgreSQL is the queue and Celery the doorbell (docs/architecture.md), so a lost or repeated
+PostgreSQL is the queue and a message only a hint (docs/architecture.md), so a lost or repeated
 message costs seconds and nothing else.
 """
 
@@ -12,29 +12,30 @@ from typing import Any
 from celery import Celery
 from celery.signals import beat_init, heartbeat_sent, setup_logging, worker_init
 
-from challenge.config import engines, liveness
+from challenge import embedded
+from challenge.config import liveness
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "challenge.config.settings")
 
 app = Celery("challenge")
 app.config_from_object("django.conf:settings", namespace="CELERY")
-# Default of the process, not of this thread alone: gunicorn's threads ring through it too.
+# Default of the process, not of this thread alone: gunicorn's threads send through it too.
 app.set_default()
 
 
-def hold_engines(**_: Any) -> None:
-    engines.hold_if_unset()
+def connect_embedded_servers(**_: Any) -> None:
+    embedded.connect_if_unset()
 
 
-def sign_life(**_: Any) -> None:
-    liveness.sign("worker")
+def record_alive(**_: Any) -> None:
+    liveness.record_alive("worker")
 
 
 def keep_our_logging(**_: Any) -> None:
     """Connected, so that Celery leaves logging to ``settings.LOGGING``."""
 
 
-worker_init.connect(hold_engines)
-beat_init.connect(hold_engines)
-heartbeat_sent.connect(sign_life)
+worker_init.connect(connect_embedded_servers)
+beat_init.connect(connect_embedded_servers)
+heartbeat_sent.connect(record_alive)
 setup_logging.connect(keep_our_logging)

@@ -2,17 +2,19 @@
 
 ``gunicorn --config python:challenge.config.gunicorn challenge.config.wsgi``. Threads cost little
 memory and 426 MB/s of uploads went through them; sync workers stop answering under four slow
-uploads (docs/decisions/033-gunicorn-threads.md).
+uploads (decision 033).
 """
 
 from __future__ import annotations
 
-from challenge.config import env
+from challenge import env
+from challenge.config import WEB_THREADS
 
 bind = env.text("BIND") or "127.0.0.1:8000"
-worker_class = "gthread"
+# gunicorn's gthread, whose threads wait for no client that has not sent its request.
+worker_class = "challenge.config.gthread.Worker"
 workers = env.integer("WEB_WORKERS", default=2, minimum=1)
-threads = env.integer("WEB_THREADS", default=16, minimum=1)
+threads = env.integer("WEB_THREADS", default=WEB_THREADS, minimum=1)
 # Of a worker that answers nobody, not of one request: uploads may take hours.
 timeout = 60
 graceful_timeout = 20

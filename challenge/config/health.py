@@ -1,19 +1,61 @@
-"""What a load balancer or a container asks: does this process reach its database and cache?"""
+"""What a load balancer or a container asks: can this process do its work?
+
+The database must take writes. The cache need not be there (``challenge.config.cache``); whether it
+takes writes is said in the answer, so that a monitor can tell.
+"""
 
 from __future__ import annotations
 
-from django.core.cache import cache
-from django.db import connection
+import logging
+import time
+from threading import Lock
+from typing import cast
+
+from django.core.cache import caches
+from django.db import Error, OperationalError, connection, transaction
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from challenge.config.cache import SiteCache
+
+log = logging.getLogger(__name__)
+
+# Anybody may ask, and each write costs the disk a flush.
+WRITTEN_EVERY_S = 5.0
+_written = {"at_s": -WRITTEN_EVERY_S}
+_lock = Lock()
+
 
 @never_cache
 @require_safe
-def answer(request: HttpRequest) -> HttpResponse:
-    """200 and ``ok``; an engine out of reach raises, which is a 500."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT 1")
-    cache.get("health")
-    return HttpResponse("ok\n", content_type="text/plain")
+def answer(_request: HttpRequest) -> HttpResponse:
+    """200 and ``ok``, then a line for what is away; 503 where the database takes no write."""
+    try:
+        _check_database()
+    except Error:
+        log.exception("the database takes no writes")
+        return HttpResponse("database: takes no writes\n", status=503, content_type="text/plain")
+    cache = cast(SiteCache, caches["default"])
+    cache.set("health", b"written", 60)
+    away = "cache: away\n" if cache.availability.error else ""
+    return HttpResponse(f"ok\n{away}", content_type="text/plain")
+
+
+def _check_database() -> None:
+    """Write a few bytes to the log of the database, at most every few seconds; else ask it.
+
+    Raises ``django.db.Error`` for one that is away, read-only or without room.
+    """
+    with _lock:
+        now_s = time.monotonic()
+        is_due = now_s - _written["at_s"] >= WRITTEN_EVERY_S
+        if is_due:
+            _written["at_s"] = now_s
+    with transaction.atomic(), connection.cursor() as cursor:
+        if is_due:
+            # A record of the write-ahead log that belongs to no table; it is flushed at commit.
+            cursor.execute("SELECT pg_logical_emit_message(true, 'health', 'written')")
+        cursor.execute("SHOW transaction_read_only")
+        if cursor.fetchone() == ("on",):
+            raise OperationalError("the database is read-only")

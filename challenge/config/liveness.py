@@ -1,8 +1,8 @@
-"""Signs of life of processes that answer no request, and the probe that reads them.
+"""Records that processes without a port are alive, and the health check that reads them.
 
-A worker signs at every heartbeat it sends to the broker, beat at every tick.
-``python -m challenge.config.liveness worker|beat|web`` exits 0 while the sign is fresh, or while
-the web process answers; containers use it as their health check.
+A worker records it at every heartbeat it sends to the broker, beat at every tick.
+``python -m challenge.config.liveness worker|beat|web`` exits 0 while the record is fresh, or
+while the web process answers; containers use it as their health check.
 """
 
 from __future__ import annotations
@@ -14,36 +14,36 @@ import urllib.request
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from challenge.config import env
-from challenge.config.engines.places import data_folder
+from challenge import env
+from challenge.embedded.data_folder import data_folder
 
 FRESH_S = 60.0
 WEB_TIMEOUT_S = 5.0
 
 
-def sign_file(role: str) -> Path:
+def record_file(role: str) -> Path:
     return data_folder() / "alive" / role
 
 
-def sign(role: str) -> None:
-    """Write down that ``role`` is alive now."""
-    path = sign_file(role)
+def record_alive(role: str) -> None:
+    """Record that ``role`` is alive now."""
+    path = record_file(role)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
 
 
-def doubt(role: str) -> str | None:
-    """Why ``role`` looks dead, or None."""
+def why_unhealthy(role: str) -> str | None:
+    """Why ``role`` is unhealthy, or None."""
     if role == "web":
-        return _doubt_web()
+        return _why_web_unhealthy()
     try:
-        age_s = time.time() - sign_file(role).stat().st_mtime
+        age_s = time.time() - record_file(role).stat().st_mtime
     except FileNotFoundError:
-        return f"{role} has given no sign of life in {sign_file(role)}"
+        return f"{role} has given no sign of life in {record_file(role)}"
     return None if age_s <= FRESH_S else f"{role}'s last sign of life is {age_s:.0f} s old"
 
 
-def _doubt_web() -> str | None:
+def _why_web_unhealthy() -> str | None:
     port = (env.text("BIND") or "127.0.0.1:8000").rpartition(":")[2]
     request = urllib.request.Request(f"http://127.0.0.1:{port}/healthz")
     request.add_header("Host", urlsplit(env.text("SITE_URL")).hostname or "localhost")
@@ -58,10 +58,10 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 1 or arguments[0] not in {"worker", "beat", "web"}:
         print("usage: python -m challenge.config.liveness worker|beat|web", file=sys.stderr)
         return 2
-    found = doubt(arguments[0])
-    if found:
-        print(found, file=sys.stderr)
-    return 1 if found else 0
+    reason = why_unhealthy(arguments[0])
+    if reason:
+        print(reason, file=sys.stderr)
+    return 1 if reason else 0
 
 
 if __name__ == "__main__":

@@ -1,14 +1,12 @@
-"""Django's settings: the only module that asks ``env`` for anything but the engines' folders.
+"""Django's settings: the only module that reads ``env``, except for the embedded servers' folders.
 
-Every variable read here has a heading in docs/settings.md (a test compares the two).
+Every variable read here has a heading in docs/settings.md (a test compares the two). Longer than
+400 lines, because Django reads one module of settings and each variable has its reason beside it.
 """
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
-import os
-import secrets
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +14,16 @@ import django_stubs_ext
 import structlog
 from csp.constants import NONE, SELF
 
-from challenge.config import env
-from challenge.config.engines.places import ROOT, Place, data_folder, default_folder
+from challenge import env
+from challenge.config import WEB_THREADS
+from challenge.embedded.data_folder import (
+    ROOT,
+    DataFolder,
+    data_folder,
+    default_folder,
+    secret_in,
+)
+from challenge.services.task_queue import Queue, TaskName
 
 MIB = 2**20
 
@@ -31,22 +37,11 @@ EMBEDDED = not env.secret("DATABASE_URL", default="")
 DEBUG = env.flag("DEBUG", default=False)
 
 
-def _generated_secret(name: str) -> str:
-    """A secret of this checkout's own, made once and kept beside its embedded database."""
-    path = DATA_DIR / name
-    if not path.exists():
-        DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
-        draft = path.with_name(f"{name}.{os.getpid()}")
-        draft.touch(mode=0o600)
-        draft.write_text(secrets.token_urlsafe(48), encoding="ascii")
-        # Another process of this checkout may be quicker: its secret is the one.
-        with contextlib.suppress(FileExistsError):
-            os.link(draft, path)
-        draft.unlink()
-    return path.read_text(encoding="ascii")
-
-
-SECRET_KEY = env.secret("SECRET_KEY", default=_generated_secret("secret-key") if EMBEDDED else None)
+SECRET_KEY = env.secret(
+    "SECRET_KEY", default=secret_in(DATA_DIR / "secret-key") if EMBEDDED else None
+)
+if not DEBUG:
+    env.check_key("SECRET_KEY", SECRET_KEY)
 # Signs receipts; kept apart from SECRET_KEY so that one can be changed without the other.
 RECEIPT_KEY = env.secret("RECEIPT_KEY", default="")
 
@@ -80,6 +75,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "challenge.web.middleware.SiteUrlMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "challenge.api.head.HeadMiddleware",
     "challenge.api.problems.ProblemMiddleware",
@@ -122,29 +118,55 @@ TEMPLATES: list[dict[str, Any]] = [
 # --- PostgreSQL, the one database ---------------------------------------------------------------
 
 
+# How long a request waits for a connection, and for the answer to one query.
+DATABASE_WAIT_S = env.integer("DATABASE_WAIT_S", default=5, minimum=1)
+DATABASE_ANSWER_S = env.integer("DATABASE_ANSWER_S", default=60, minimum=1)
+TCP_LIMITS = {
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "20000",
+}
+
+
+def _pool_size() -> int:
+    """Connections of a web process: one for each thread, and for the two that store uploads."""
+    threads = env.integer("WEB_THREADS", default=WEB_THREADS, minimum=1)
+    size = env.integer("DATABASE_POOL_SIZE", default=threads + 2)
+    if size < threads:
+        raise env.BadSetting(
+            "DATABASE_POOL_SIZE",
+            f"is {size} and WEB_THREADS is {threads}",
+            "allowed are sizes from WEB_THREADS on: a thread without a connection answers nobody",
+        )
+    return size
+
+
 def _database() -> dict[str, Any]:
     schemes = ("postgresql", "postgres")
-    found = env.address("DATABASE_URL", schemes=schemes) or env.take_apart(
-        "DATABASE_URL", Place(default_folder()).database_url, schemes=schemes
+    address = env.address("DATABASE_URL", schemes=schemes) or env.take_apart(
+        "DATABASE_URL", DataFolder(default_folder()).database_url, schemes=schemes
     )
-    options: dict[str, Any] = dict(found.options)
+    options: dict[str, Any] = dict(address.options)
     # A folder of sockets travels as ?host=, because it has slashes.
-    host = options.pop("host", found.host)
-    name = found.path.lstrip("/")
+    host = options.pop("host", address.host)
+    name = address.path.lstrip("/")
     if not name:
         raise env.BadSetting("DATABASE_URL", "names no database", "end it with /NAME")
     # Connections are pooled for the web's threads alone: a pool does not survive a fork, and
     # Celery forks. challenge.config.wsgi asks for it.
     pooled = env.flag("DATABASE_POOL", default=False)
+    # A server that went away without a word is noticed in half a minute, not in two hours.
+    options = TCP_LIMITS | {"connect_timeout": str(DATABASE_WAIT_S)} | options
     if pooled:
-        options["pool"] = {"min_size": 1, "max_size": env.integer("DATABASE_POOL_SIZE", default=12)}
+        options["pool"] = {"min_size": 1, "max_size": _pool_size()}
     return {
-        "ENGINE": "django.db.backends.postgresql",
+        "ENGINE": "challenge.config.postgresql",
         "NAME": name,
-        "USER": found.user,
-        "PASSWORD": found.password,
+        "USER": address.user,
+        "PASSWORD": address.password,
         "HOST": host,
-        "PORT": found.port or "",
+        "PORT": address.port or "",
         "OPTIONS": options,
         "CONN_MAX_AGE": 0 if pooled else 60,
         "CONN_HEALTH_CHECKS": True,
@@ -153,28 +175,38 @@ def _database() -> dict[str, Any]:
 
 DATABASES = {"default": _database()}
 
-# --- Redis or Valkey: cache and broker ----------------------------------------------------------
+# --- Redis or Valkey: broker and cache -----------------------------------------------------------
 
-_redis = env.address("REDIS_URL", schemes=("redis", "rediss", "unix"))
-REDIS_URL = env.secret("REDIS_URL") if _redis else Place(default_folder()).redis_url
+_redis_schemes = ("redis", "rediss", "unix")
+_redis = env.address("REDIS_URL", schemes=_redis_schemes)
+REDIS_URL = env.secret("REDIS_URL") if _redis else DataFolder(default_folder()).redis_url
+# A server of its own lets the cache forget what it has no room for; the broker must not.
+_cache = env.address("CACHE_URL", schemes=_redis_schemes)
+CACHE_URL = env.secret("CACHE_URL") if _cache else REDIS_URL
 
 CACHES = {
     "default": {
-        "BACKEND": "django.core.cache.backends.redis.RedisCache",
-        "LOCATION": REDIS_URL,
+        "BACKEND": "challenge.config.cache.SiteCache",
+        "LOCATION": CACHE_URL,
         "KEY_PREFIX": "flair",
+        "OPTIONS": {"timeout_s": env.integer("CACHE_TIMEOUT_S", default=1, minimum=1)},
     }
 }
-SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
+# Not in the cache: who reads or writes it would be whoever is signed in, and a session that ends
+# while the cache is away would be there again afterwards (decision 320).
+SESSION_ENGINE = "django.contrib.sessions.backends.db"
+SESSION_SERIALIZER = "django.contrib.sessions.serializers.JSONSerializer"
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 
-# --- Scoring, and Celery which rings for it ------------------------------------------------------
+# --- Scoring, and Celery which notifies workers --------------------------------------------------
 
 SCORER_TIMEOUT_S = env.integer("SCORER_TIMEOUT_S", default=1800, minimum=1)
 SCORER_WORKERS = env.integer("SCORER_WORKERS", default=0) or None
 SCORER_MEMORY_BYTES = env.size_bytes("SCORER_MEMORY", default=600 * MIB)
 # Read by the scorer itself too: the layers of isolation that this machine may lack.
 SCORING_ALLOW_UNSANDBOXED = env.words("SCORING_ALLOW_UNSANDBOXED")
+# Read by the scorer itself too.
+SCORING_KERNELS = env.choice("SCORING_KERNELS", default="compiled", allowed=("compiled", "plain"))
 LEASE_S = env.integer("LEASE_S", default=60, minimum=5)
 TRAINING_LEASE_S = env.integer("TRAINING_LEASE_S", default=180, minimum=5)
 SWEEP_S = env.integer("SWEEP_S", default=30, minimum=1)
@@ -195,7 +227,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_timeout": 30,
     "retry_on_timeout": True,
 }
-# The ring is a hint; a broker that is down must not hold up the request that rings.
+# A message is a hint; a broker that is down must not hold up the request that sends it.
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_TASK_ACKS_LATE = True
 # A killed pool child is redelivered without end otherwise; the lease and the sweep do it better.
@@ -204,43 +236,46 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
 CELERY_WORKER_SEND_TASK_EVENTS = False
 CELERY_TASK_IGNORE_RESULT = True
+# Celery's defaults, said aloud: a message that is not JSON is refused, never unpickled.
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TIMEZONE = "UTC"
 # Machine learning may be left out of an image, and its tasks with it.
 CELERY_IMPORTS = [
-    name for name in ("scoring.tasks", "baselines.tasks") if importlib.util.find_spec(name)
+    "challenge.workers.scoring",
+    "challenge.workers.maintenance",
+    "challenge.workers.notifications",
+    *(["challenge.workers.training"] if importlib.util.find_spec("baselines") else []),
 ]
-CELERY_TASK_DEFAULT_QUEUE = "default"
-CELERY_TASK_ROUTES = {
-    "scoring.score": {"queue": "scoring"},
-    "baselines.*": {"queue": "gpu"},
-}
-# Kept in memory: nothing here minds being rung once more after a restart.
+CELERY_TASK_DEFAULT_QUEUE = Queue.DEFAULT.value
+CELERY_TASK_ROUTES = {name.value: {"queue": name.queue.value} for name in TaskName}
+# Kept in memory: no task minds being sent once more after a restart.
 CELERY_BEAT_SCHEDULER = "challenge.config.beat:Scheduler"
 CELERY_BEAT_SCHEDULE = {
-    "sweep": {"task": "scoring.sweep", "schedule": SWEEP_S, "options": {"expires": SWEEP_S}},
-    "sweep files": {"task": "challenge.sweep_files", "schedule": 600, "options": {"expires": 600}},
+    name.value: {"task": name.value, "schedule": every_s, "options": {"expires": every_s}}
+    for name, every_s in ((TaskName.SWEEP, SWEEP_S), (TaskName.SWEEP_FILES, 600))
 }
 
 # --- Files --------------------------------------------------------------------------------------
 
 
 def _default_storage() -> dict[str, Any]:
-    found = env.address("STORAGE_URL", schemes=("file", "s3"))
-    if found is None or found.scheme == "file":
+    address = env.address("STORAGE_URL", schemes=("file", "s3"))
+    if address is None or address.scheme == "file":
         return {
             "BACKEND": "django.core.files.storage.FileSystemStorage",
             "OPTIONS": {
-                "location": found.path if found else str(DATA_DIR / "storage"),
+                "location": address.path if address else str(DATA_DIR / "storage"),
                 "file_permissions_mode": 0o640,
                 "directory_permissions_mode": 0o750,
             },
         }
-    options = dict(found.options)
+    options = dict(address.options)
     chosen: dict[str, Any] = {
-        "bucket_name": found.host,
-        "location": found.path.strip("/"),
-        "access_key": found.user or None,
-        "secret_key": found.password or None,
+        "bucket_name": address.host,
+        "location": address.path.strip("/"),
+        "access_key": address.user or None,
+        "secret_key": address.password or None,
         "endpoint_url": options.pop("endpoint", None),
         "region_name": options.pop("region", None),
         "addressing_style": options.pop("addressing", None),
@@ -260,7 +295,7 @@ def _default_storage() -> dict[str, Any]:
 # Hashed names and compressed files, made by collectstatic; without them files are served as found.
 STATIC_MANIFEST = env.flag("STATIC_MANIFEST", default=not DEBUG)
 _static_backend = (
-    "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    "challenge.config.static_files.HashedStaticFiles"
     if STATIC_MANIFEST
     else "django.contrib.staticfiles.storage.StaticFilesStorage"
 )
@@ -285,14 +320,29 @@ if UPLOAD_PART_BYTES < 5 * MIB:
     )
 # Never filled, so that the database and the logs on the same disk can go on.
 UPLOAD_RESERVE_BYTES = env.size_bytes("UPLOAD_RESERVE", default=500_000_000)
-# Requests that may stream at once in one web process: fewer than its threads.
+# Requests that may stream at once in one web process, of all people and of one: fewer together than
+# its threads.
 UPLOAD_STREAMS = env.integer("UPLOAD_STREAMS", default=8, minimum=1)
+UPLOAD_STREAMS_PERSON = env.integer("UPLOAD_STREAMS_PERSON", default=2, minimum=1)
+DOWNLOAD_STREAMS = env.integer("DOWNLOAD_STREAMS", default=4, minimum=1)
+DOWNLOAD_STREAMS_PERSON = env.integer("DOWNLOAD_STREAMS_PERSON", default=2, minimum=1)
 # A client silent for longer loses its connection (not its bytes), and its thread is free again.
 UPLOAD_IDLE_S = env.integer("UPLOAD_IDLE_S", default=20, minimum=1)
+# So does one that sends or takes fewer bytes a second for long.
+CLIENT_MIN_RATE_BYTES = env.size_bytes("CLIENT_MIN_RATE", default=2000)
+if CLIENT_MIN_RATE_BYTES < 1:
+    raise env.BadSetting("CLIENT_MIN_RATE", "is 0", "allowed are sizes from 1 byte (a second) on")
 # Requests a minute: of one address to the API, of one address to uploads, of one token.
 API_RATE_ADDRESS = env.integer("API_RATE_ADDRESS", default=600, minimum=1)
 API_RATE_UPLOAD = env.integer("API_RATE_UPLOAD", default=1200, minimum=1)
 API_RATE_TOKEN = env.integer("API_RATE_TOKEN", default=600, minimum=1)
+# Of a JSON body, and of a form without its files: far more than any text that is asked for.
+DATA_UPLOAD_MAX_MEMORY_SIZE = MIB
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 1000
+DATA_UPLOAD_MAX_NUMBER_FILES = 10
+# Invitations by mail: of one person an hour, to one mailbox a day whoever sends them.
+INVITATIONS_PER_HOUR = env.integer("INVITATIONS_PER_HOUR", default=20, minimum=1)
+INVITATIONS_PER_RECIPIENT = env.integer("INVITATIONS_PER_RECIPIENT", default=3, minimum=1)
 FILE_UPLOAD_HANDLERS = ["challenge.uploads.form_files.FormFileHandler"]
 FILE_UPLOAD_TEMP_DIR = env.folder("UPLOAD_TEMP_DIR")
 
@@ -315,9 +365,11 @@ AUTHENTICATION_BACKENDS = [
     "allauth.account.auth_backends.AuthenticationBackend",
 ]
 PASSWORD_HASHERS = [
-    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "challenge.services.accounts.passwords.Argon2Hasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
 ]
+# For hashing passwords in one web process at once.
+PASSWORD_MEMORY_BYTES = env.size_bytes("PASSWORD_MEMORY", default=100 * MIB)
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in (
@@ -327,49 +379,74 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
+ACCOUNT_ADAPTER = "challenge.web.accounts.adapter.AccountAdapter"
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "/"
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "username*", "password1*", "password2*"]
 ACCOUNT_SIGNUP_FORM_CLASS = "challenge.web.forms.SignUp"
+ACCOUNT_FORMS = {"signup": "challenge.web.accounts.sign_up.SignUpForm"}
 ACCOUNT_EMAIL_VERIFICATION = "mandatory"
 ACCOUNT_CONFIRM_EMAIL_ON_GET = False
 ACCOUNT_LOGIN_ON_EMAIL_CONFIRMATION = True
 ACCOUNT_UNIQUE_EMAIL = True
 ACCOUNT_PREVENT_ENUMERATION = True
 ACCOUNT_USERNAME_MIN_LENGTH = 3
+# Who finds a signed-in browser cannot take the account over: addresses, second factor and tokens
+# want the password again, and the former address is told.
+ACCOUNT_REAUTHENTICATION_REQUIRED = True
+ACCOUNT_REAUTHENTICATION_TIMEOUT = 300
+ACCOUNT_EMAIL_NOTIFICATIONS = True
 ACCOUNT_EMAIL_SUBJECT_PREFIX = "[FLAIR] "
 ACCOUNT_DEFAULT_HTTP_PROTOCOL = _site.scheme
+# A class of thirty behind one address signs up, mistypes and logs in within a minute. Guessing at
+# one account is limited by the account.
+LOGIN_RATE_ADDRESS = env.integer("LOGIN_RATE_ADDRESS", default=120, minimum=1)
+LOGIN_FAILED_RATE_ADDRESS = env.integer("LOGIN_FAILED_RATE_ADDRESS", default=60, minimum=1)
+LOGIN_FAILED_RATE_ACCOUNT = env.integer("LOGIN_FAILED_RATE_ACCOUNT", default=5, minimum=1)
+SIGNUP_RATE_ADDRESS = env.integer("SIGNUP_RATE_ADDRESS", default=60, minimum=1)
+ACCOUNT_RATE_LIMITS = {
+    "login": f"{LOGIN_RATE_ADDRESS}/m/ip",
+    # Every attempt counts until it proves right, so those that are checked at one time, too.
+    "login_failed": f"{LOGIN_FAILED_RATE_ADDRESS}/m/ip,{LOGIN_FAILED_RATE_ACCOUNT}/5m/key",
+    "signup": f"{SIGNUP_RATE_ADDRESS}/m/ip",
+    "reset_password": f"{SIGNUP_RATE_ADDRESS}/m/ip,5/m/key",
+    "reset_password_from_key": f"{SIGNUP_RATE_ADDRESS}/m/ip",
+}
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_TOTP_ISSUER = "FLAIR challenges"
 USERSESSIONS_TRACK_ACTIVITY = False  # it would write to the database with every page
 
 
 def _email() -> dict[str, Any]:
-    found = env.address("EMAIL_URL", schemes=("smtp", "smtps", "file", "console", "memory"))
+    address = env.address("EMAIL_URL", schemes=("smtp", "smtps", "file", "console", "memory"))
     backends = "django.core.mail.backends"
-    if found is None or found.scheme == "console":
-        return {"EMAIL_BACKEND": f"{backends}.console.EmailBackend"}
-    if found.scheme == "memory":
-        return {"EMAIL_BACKEND": f"{backends}.locmem.EmailBackend"}
-    if found.scheme == "file":
-        return {
-            "EMAIL_BACKEND": f"{backends}.filebased.EmailBackend",
-            "EMAIL_FILE_PATH": found.path,
-        }
+    if address is None or address.scheme in {"console", "memory", "file"}:
+        name = {"memory": "locmem", "file": "filebased"}.get(
+            address.scheme if address else "", "console"
+        )
+        # These cannot be down or refuse a mail, so that nothing is queued.
+        found = {"EMAIL_BACKEND": f"{backends}.{name}.EmailBackend"}
+        if address is not None and address.scheme == "file":
+            found["EMAIL_FILE_PATH"] = address.path
+        return found | {"EMAIL_DELIVERY_BACKEND": found["EMAIL_BACKEND"]}
     return {
-        "EMAIL_BACKEND": f"{backends}.smtp.EmailBackend",
-        "EMAIL_HOST": found.host,
-        "EMAIL_PORT": found.port or (465 if found.scheme == "smtps" else 25),
-        "EMAIL_HOST_USER": found.user,
-        "EMAIL_HOST_PASSWORD": found.password,
-        "EMAIL_USE_SSL": found.scheme == "smtps",
-        "EMAIL_USE_TLS": found.scheme == "smtp" and found.options.get("tls") == "1",
+        # Whatever sends a mail in a request writes a row, and a worker sends it (decision 327).
+        "EMAIL_BACKEND": "challenge.services.notifications.mail_queue.QueueingBackend",
+        "EMAIL_DELIVERY_BACKEND": f"{backends}.smtp.EmailBackend",
+        "EMAIL_HOST": address.host,
+        "EMAIL_PORT": address.port or (465 if address.scheme == "smtps" else 25),
+        "EMAIL_HOST_USER": address.user,
+        "EMAIL_HOST_PASSWORD": address.password,
+        "EMAIL_USE_SSL": address.scheme == "smtps",
+        "EMAIL_USE_TLS": address.scheme == "smtp" and address.options.get("tls") == "1",
         "EMAIL_TIMEOUT": 20,
     }
 
 
-globals().update(_email())
+_email_settings = _email()
+EMAIL_DELIVERY_BACKEND: str = _email_settings.pop("EMAIL_DELIVERY_BACKEND")
+globals().update(_email_settings)
 DEFAULT_FROM_EMAIL = env.text("FROM_EMAIL") or f"FLAIR challenges <no-reply@{_site.host}>"
 SERVER_EMAIL = DEFAULT_FROM_EMAIL
 ADMINS = [("Organisers", address) for address in env.words("ADMIN_EMAILS")]
@@ -404,7 +481,7 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
-CSRF_FAILURE_VIEW = "challenge.web.home.csrf_failed"
+CSRF_FAILURE_VIEW = "challenge.web.challenges.home.csrf_failed"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SITE_IS_HTTPS
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = LANGUAGE_COOKIE_SAMESITE = "Lax"
@@ -420,6 +497,8 @@ if env.flag("BEHIND_PROXY", default=False):
     ALLAUTH_TRUSTED_PROXY_COUNT = 1
 # Webhooks to private addresses reach what a firewall hides: off unless asked for by name.
 WEBHOOK_ALLOW_PRIVATE = env.flag("WEBHOOK_ALLOW_PRIVATE", default=False)
+# Other ports than those of web servers reach mail servers, databases and the like.
+WEBHOOK_PORTS = env.ports("WEBHOOK_PORTS", default=() if WEBHOOK_ALLOW_PRIVATE else (80, 443))
 
 # --- Logs ---------------------------------------------------------------------------------------
 
@@ -464,5 +543,5 @@ LOGGING: dict[str, Any] = {
     },
 }
 
-# Last, and only for its effect: whoever has these settings rings through this Celery application.
+# Last, and only for its effect: whoever has these settings sends through this Celery application.
 from challenge.config import celery as _celery  # noqa: E402, F401

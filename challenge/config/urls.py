@@ -16,6 +16,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("challenge.web.urls")),
 ]
 
-handler403 = "challenge.web.home.forbidden"
-handler404 = "challenge.web.home.not_found"
-handler500 = "challenge.web.home.broken"
+handler400 = "challenge.web.challenges.home.bad_request"
+handler403 = "challenge.web.challenges.home.forbidden"
+handler404 = "challenge.web.challenges.home.not_found"
+handler429 = "challenge.web.accounts.limits.too_many"  # allauth asks for it
+handler500 = "challenge.web.challenges.home.broken"

@@ -10,6 +10,8 @@ from challenge.models.challenges import (
     TaskSpec,
 )
 from challenge.models.events import AuditEvent, Webhook, WebhookDelivery
+from challenge.models.mailboxes import FormerMembership, Mailbox
+from challenge.models.mails import OutgoingMail
 from challenge.models.people import ApiToken, User
 from challenge.models.submissions import (
     Evaluation,
@@ -38,10 +40,13 @@ __all__ = [
     "Entry",
     "Evaluation",
     "EvaluationEvent",
+    "FormerMembership",
     "GroundTruth",
     "Invitation",
+    "Mailbox",
     "Membership",
     "MergeRequest",
+    "OutgoingMail",
     "Page",
     "Phase",
     "PublishedResult",

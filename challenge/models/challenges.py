@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import secrets
+
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from challenge.models.patches import PatchesField
+from challenge.rules import commitments
+from challenge.rules.disclosure import Detail, Precision, Visibility
 
 
 class Challenge(models.Model):
@@ -89,22 +93,47 @@ class TaskSpec(models.Model):
         return f"{self.challenge.slug} task v{self.version}"
 
 
+def new_rounding_key() -> str:
+    """Return 32 random bytes in hexadecimal."""
+    return secrets.token_hex(32)
+
+
 class GroundTruth(models.Model):
-    """An immutable version of hidden labels: their ids and digest, never a pixel.
+    """An immutable version of a phase's labels: their ids and digest, never a pixel.
 
     ``patches`` is a list of [patch id, domain, zone] in id order; ``store_name`` is relative to
-    the workers' LABELS_DIR, which no web process can open.
+    the workers' LABELS_DIR, which no web process can open. While labels are hidden their digest
+    leaves nowhere, only the commitment to it (:mod:`challenge.rules.commitments`).
+    ``labels_public``: whoever wants these labels can download them from the data set, so that no
+    value can teach them. ``steps`` are those in which metrics leave while the labels are hidden
+    (:class:`challenge.rules.rounding.Steps`; empty: made from the first score), ``rounding_key``
+    the secret of that rounding, in hexadecimal.
     """
 
     challenge = models.ForeignKey(Challenge, models.PROTECT, related_name="ground_truths")
     name = models.SlugField(help_text=_("which set of labels this is: practice, test …"))
     version = models.PositiveIntegerField()
     digest = models.CharField(max_length=64)
+    commitment_key = models.CharField(
+        max_length=64,
+        default=commitments.new_key,
+        editable=False,
+        help_text=_("32 bytes in hexadecimal; published once the labels are not hidden"),
+    )
     store_name = models.CharField(max_length=200)
     patch_count = models.PositiveIntegerField()
     patches = PatchesField()
+    labels_public = models.BooleanField(_("labels are public"), default=False, db_default=False)
     label_pixels = models.JSONField(default=dict, blank=True)
     store_bytes = models.BigIntegerField(default=0)
+    steps = models.JSONField(default=dict, blank=True, editable=False)
+    rounding_key = models.CharField(max_length=64, default=new_rounding_key, editable=False)
+    full_precision_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text=_("when values of these labels first could leave in full precision"),
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -121,29 +150,37 @@ class GroundTruth(models.Model):
     def __str__(self) -> str:
         return f"{self.challenge.slug} {self.name} v{self.version}"
 
+    @property
+    def commitment(self) -> str:
+        """The commitment to the labels, in hexadecimal."""
+        return commitments.commitment(self.digest, key=self.commitment_key)
+
 
 class Phase(models.Model):
     """A window in which teams submit against one ground truth.
 
     Open for ``opens_at <= now < closes_at``. Limits are per Entry; days are UTC days; null means
     no limit. ``ids`` (public expected ids) come from the ground truth, or before it is installed
-    from ``public_patches`` ([id, domain, zone] lists).
+    from ``public_patches`` ([id, domain, zone] lists). ``labels_public`` is that of the ground
+    truth, or before it is installed what the challenge file says of it.
     """
 
-    class Visibility(models.TextChoices):
-        PUBLIC = "public", _("everyone, at any time")
-        AFTER_CLOSE = "after-close", _("everyone, once the phase is closed")
-        ORGANISERS = "organisers", _("organisers alone")
-
-    class Detail(models.TextChoices):
-        FULL = "full", _("mIoU, classes, domains and confusion matrix")
-        DOMAINS = "domains", _("mIoU, classes and domains")
-        CLASSES = "classes", _("mIoU and classes")
-        MIOU = "miou", _("mIoU alone")
-
-    class Precision(models.TextChoices):
-        LABELS_CLOSED = "labels-closed", _("every phase on the same labels is closed")
-        PHASE_CLOSED = "phase-closed", _("this phase is closed")
+    # The enums are those of rules.disclosure; here stand the labels that organisers read.
+    VISIBILITIES = (
+        (Visibility.PUBLIC.value, _("everyone, at any time")),
+        (Visibility.AFTER_CLOSE.value, _("everyone, once the phase is closed")),
+        (Visibility.ORGANISERS.value, _("organisers alone")),
+    )
+    DETAILS = (
+        (Detail.FULL.word, _("mIoU, classes, domains and confusion matrix")),
+        (Detail.DOMAINS.word, _("mIoU, classes and domains")),
+        (Detail.CLASSES.word, _("mIoU and classes")),
+        (Detail.MIOU.word, _("mIoU alone")),
+    )
+    PRECISIONS = (
+        (Precision.LABELS_CLOSED.value, _("every phase on the same labels is closed")),
+        (Precision.PHASE_CLOSED.value, _("this phase is closed")),
+    )
 
     challenge = models.ForeignKey(Challenge, models.PROTECT, related_name="phases")
     slug = models.SlugField()
@@ -165,28 +202,40 @@ class Phase(models.Model):
         help_text=_("set: once closed, only chosen submissions count; empty: the best one counts"),
     )
     archive_limit_bytes = models.BigIntegerField(default=5_000_000_000)
-    visibility = models.CharField(max_length=16, choices=Visibility, default=Visibility.PUBLIC)
+    visibility = models.CharField(
+        max_length=16, choices=VISIBILITIES, default=Visibility.PUBLIC.value
+    )
     detail = models.CharField(
         _("shown to participants before the close"),
         max_length=16,
-        choices=Detail,
-        default=Detail.FULL,
+        choices=DETAILS,
+        default=Detail.FULL.word,
     )
     precision = models.CharField(
         _("figures in full precision once"),
         max_length=16,
-        choices=Precision,
-        default=Precision.LABELS_CLOSED,
+        choices=PRECISIONS,
+        default=Precision.LABELS_CLOSED.value,
         help_text=_(
             "a score in full precision tells the labels of a patch to who submits two archives "
             "that differ in it: in another phase on these labels that is open, too"
         ),
+    )
+    labels_public = models.BooleanField(
+        _("labels are public"),
+        default=False,
+        db_default=False,
+        editable=False,
+        help_text=_("set by the challenge file; every figure is shown at any time"),
     )
     labels_open_until = models.DateTimeField(
         null=True,
         blank=True,
         editable=False,
         help_text=_("when the last of the other phases on the same labels closes"),
+    )
+    miou_step = models.FloatField(
+        null=True, blank=True, editable=False, help_text=_("of the labels, while they are hidden")
     )
     archives_kept_days = models.PositiveIntegerField(
         _("days that archives are kept after the close"),
@@ -201,6 +250,12 @@ class Phase(models.Model):
     public_patches = PatchesField(default=list, blank=True)
     ranked_at = models.DateTimeField(null=True, blank=True, editable=False)
     ranks_version = models.PositiveIntegerField(default=0, editable=False)
+    ranks_step = models.FloatField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text=_("step of the mIoU in which ranks were made; empty: full precision"),
+    )
 
     class Meta:
         ordering = ["challenge", "sort_order", "opens_at"]
@@ -255,11 +310,18 @@ class PublishedResult(models.Model):
 class Announcement(models.Model):
     """What the organiser tells everyone; ``title`` and ``body`` (Markdown) are {language: text}."""
 
+    class MailTo(models.TextChoices):
+        NOBODY = "nobody", _("nobody")
+        SUBSCRIBERS = "subscribers", _("participants who asked for announcements")
+        PARTICIPANTS = "participants", _("all participants (a change of the rules)")
+
     challenge = models.ForeignKey(Challenge, models.CASCADE, related_name="announcements")
     key = models.SlugField(blank=True)
     title = models.JSONField(default=dict)
     body = models.JSONField(default=dict)
     published_at = models.DateTimeField(null=True, blank=True)
+    mail_to = models.CharField(_("e-mail to"), max_length=16, choices=MailTo, default=MailTo.NOBODY)
+    mailed_at = models.DateTimeField(_("e-mailed"), null=True, blank=True, editable=False)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         models.SET_NULL,

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 from django.contrib.auth.models import AbstractUser
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Lower
+from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
+
+from challenge.models.fields import NameKeyField
+
+
+@dataclass
+class RequestFacts:
+    """What ``selectors.people`` read about a person during one request, by challenge."""
+
+    organises: dict[int, bool] = field(default_factory=dict)
+    team_ids: dict[int, int | None] = field(default_factory=dict)
 
 
 class User(AbstractUser):
@@ -18,17 +31,26 @@ class User(AbstractUser):
         DARK = "dark", _("Dark")
 
     email = models.EmailField(_("e-mail address"))
+    name_key = NameKeyField(name_field="username")
     affiliation = models.CharField(_("affiliation"), max_length=200, blank=True)
     language = models.CharField(_("language"), max_length=8, default="en")
     theme = models.CharField(_("theme"), max_length=8, choices=Theme, default=Theme.AUTO)
     timezone = models.CharField(_("time zone"), max_length=64, blank=True)
     mail_on_result = models.BooleanField(_("e-mail me when a submission is scored"), default=False)
-    mail_on_announcement = models.BooleanField(_("e-mail me announcements"), default=True)
+    mail_on_announcement = models.BooleanField(_("e-mail me announcements"), default=False)
+
+    @cached_property
+    def request_facts(self) -> RequestFacts:
+        """Kept with this object, which lives as long as its request."""
+        return RequestFacts()
 
     class Meta(AbstractUser.Meta):
         constraints = [
             models.UniqueConstraint(Lower("email"), name="user_email_once"),
             models.UniqueConstraint(Lower("username"), name="user_name_once"),
+            models.UniqueConstraint(
+                fields=["name_key"], condition=~models.Q(name_key=""), name="user_look_alike_once"
+            ),
         ]
 
 

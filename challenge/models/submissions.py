@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
 from django.conf import settings
 from django.db import models
@@ -11,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from challenge.models.challenges import GroundTruth, Phase, TaskSpec
 from challenge.models.fields import WebAddressField
+from challenge.models.jobs import JobEvent, LeasedJob, leased_while
 from challenge.models.teams import Entry
 from challenge.rules.lifecycle import QuotaMove, State
 
@@ -112,12 +114,11 @@ class QuotaLine(models.Model):
         indexes = [models.Index(fields=["entry", "day"], name="quota_by_entry_and_day")]
 
 
-class Evaluation(models.Model):
+class Evaluation(LeasedJob):
     """One submission against one ground truth under one task: the only thing with a state.
 
-    A re-score for a new engine is a new revision; the latest scored one counts. The row
-    is the queue: a worker claims it (attempt + 1, lease), a heartbeat renews the lease, and every
-    write carries the attempt, so that a late worker is refused.
+    A re-score for a new engine is a new revision; the latest scored one counts. The row is the
+    queue (:class:`challenge.models.jobs.LeasedJob`).
     """
 
     class Priority(models.IntegerChoices):
@@ -136,19 +137,11 @@ class Evaluation(models.Model):
         default=State.QUEUED.value,
     )
     priority = models.SmallIntegerField(choices=Priority, default=Priority.LIVE)
-    attempt = models.PositiveSmallIntegerField(default=0)
     attempts_before = models.PositiveSmallIntegerField(
         default=0, help_text=_("attempts before an organiser queued it again")
     )
-    queued_at = models.DateTimeField()
-    started_at = models.DateTimeField(null=True, blank=True)
-    finished_at = models.DateTimeField(null=True, blank=True)
-    lease_until = models.DateTimeField(null=True, blank=True)
-    worker = models.CharField(max_length=120, blank=True)
-    stage = models.CharField(max_length=32, blank=True)
     patches_done = models.PositiveIntegerField(default=0)
     patches_total = models.PositiveIntegerField(default=0)
-    error_code = models.CharField(max_length=64, blank=True)
     problems = models.JSONField(default=list, blank=True)
     problems_more = models.PositiveIntegerField(default=0)
 
@@ -164,20 +157,19 @@ class Evaluation(models.Model):
                 name="evaluation_state_known",
             ),
             models.CheckConstraint(
-                condition=Q(state="scoring", lease_until__isnull=False, attempt__gte=1)
-                | (~Q(state="scoring") & Q(lease_until__isnull=True)),
+                condition=leased_while(State.SCORING),
                 name="evaluation_leased_while_scoring",
             ),
         ]
         indexes = [
             models.Index(
                 fields=["priority", "queued_at"],
-                condition=Q(state="queued"),
+                condition=Q(state=State.QUEUED.value),
                 name="evaluation_queue",
             ),
             models.Index(
                 fields=["lease_until"],
-                condition=Q(state="scoring"),
+                condition=Q(state=State.SCORING.value),
                 name="evaluation_leases",
             ),
         ]
@@ -185,34 +177,26 @@ class Evaluation(models.Model):
     def __str__(self) -> str:
         return f"evaluation {self.pk} ({self.state})"
 
+    def event_columns(self) -> dict[str, Any]:
+        """Return the worker of an attempt; a queued evaluation has none."""
+        return {"worker": "" if self.state == State.QUEUED else self.worker}
 
-class EvaluationEvent(models.Model):
-    """One move of an evaluation's state; never changed, never deleted."""
+
+class EvaluationEvent(JobEvent):
+    """One transition of an evaluation's state."""
 
     evaluation = models.ForeignKey(Evaluation, models.CASCADE, related_name="events")
-    from_state = models.CharField(max_length=16, blank=True)
-    to_state = models.CharField(max_length=16)
-    attempt = models.PositiveSmallIntegerField()
-    at = models.DateTimeField()
-    actor = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        models.SET_NULL,
-        null=True,
-        blank=True,
-        related_name="+",
-    )
     worker = models.CharField(max_length=120, blank=True)
-    reason = models.CharField(max_length=200, blank=True)
-
-    class Meta:
-        ordering = ["pk"]
 
 
 class Score(models.Model):
-    """What an evaluation found, in full precision. Pages get it through a phase's detail rule.
+    """What an evaluation found, in full precision. Pages get it through the disclosure policy.
 
     ``card`` is the engine's score card (matrix, classes, domains, zones, intervals, notes);
-    ``class_ious`` repeats the scored classes' IoUs by class key for the leaderboard.
+    ``class_ious`` repeats the scored classes' IoUs by class key for the leaderboard,
+    ``domain_mious`` the mIoUs by domain: a card has a hundred kilobytes. ``rounded`` are the values
+    that leave while the labels are hidden (:class:`challenge.rules.rounding.RoundedValues`), made
+    once with the score; ``rounded_miou`` repeats their mIoU.
     """
 
     evaluation = models.OneToOneField(Evaluation, models.CASCADE, related_name="score")
@@ -222,6 +206,9 @@ class Score(models.Model):
     miou_low = models.FloatField(null=True)
     miou_high = models.FloatField(null=True)
     class_ious = models.JSONField(default=dict)
+    domain_mious = models.JSONField(default=dict)
+    rounded_miou = models.FloatField(null=True)
+    rounded = models.JSONField(default=dict)
     card = models.JSONField()
     engine_version = models.CharField(max_length=32)
     content_digest = models.CharField(max_length=64, db_index=True)
@@ -242,8 +229,10 @@ class RankLine(models.Model):
     """One team's line of a phase's leaderboard, recomputed whenever a score arrives.
 
     ``group`` numbers runs of neighbours whose paired difference is not significant;
-    ``lead_probability`` is the probability that this line is truly better than the next ranked
-    one (paired bootstrap over zones), kept so that a recomputation asks for new pairs alone.
+    ``lead_probability`` is 1 - p / 2, with p the p-value of this line and the next ranked one being
+    equal (jackknife over zones), kept so that a recomputation asks for new pairs alone.
+    ``miou`` is the value that ranked it, as the leaderboard may show it: while labels are hidden
+    it is not that of the score (``Phase.ranks_step``).
     """
 
     phase = models.ForeignKey(Phase, models.CASCADE, related_name="rank_lines")

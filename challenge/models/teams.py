@@ -9,6 +9,7 @@ from django.db.models.functions import Lower
 from django.utils.translation import gettext_lazy as _
 
 from challenge.models.challenges import Challenge, Phase
+from challenge.models.fields import NameKeyField
 
 
 class Registration(models.Model):
@@ -41,6 +42,7 @@ class Team(models.Model):
 
     challenge = models.ForeignKey(Challenge, models.CASCADE, related_name="teams")
     name = models.CharField(_("name"), max_length=60)
+    name_key = NameKeyField(name_field="name")
     affiliation = models.CharField(_("affiliation"), max_length=200, blank=True)
     is_platform = models.BooleanField(
         default=False,
@@ -56,6 +58,11 @@ class Team(models.Model):
         constraints = [
             models.UniqueConstraint(
                 "challenge", Lower("name"), name="team_name_once_per_challenge"
+            ),
+            models.UniqueConstraint(
+                fields=["challenge", "name_key"],
+                condition=~Q(name_key=""),
+                name="team_look_alike_once_per_challenge",
             ),
         ]
 
@@ -94,11 +101,17 @@ class Membership(models.Model):
 
 
 class Invitation(models.Model):
-    """An invitation to a team, by link or to one e-mail address. Only the token's hash is kept."""
+    """An invitation to a team, by link or to one e-mail address. Only the token's hash is kept.
+
+    ``mail_token`` holds the token itself from the invitation until its mail has left.
+    """
 
     team = models.ForeignKey(Team, models.CASCADE, related_name="invitations")
     email = models.EmailField(blank=True)
     digest = models.CharField(max_length=64, unique=True)
+    mail_token = models.CharField(
+        max_length=64, blank=True, editable=False, default="", db_default=""
+    )
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField()

@@ -9,11 +9,12 @@ from django.db import models
 from django.db.models import Q
 
 from challenge.models.challenges import Phase
+from challenge.models.jobs import JobEvent, LeasedJob, leased_while
 from challenge.models.submissions import Submission
 from challenge.rules.lifecycle import RunState
 
 
-class TrainingRun(models.Model):
+class TrainingRun(LeasedJob):
     """A baseline trained by the platform; same life as an evaluation (claim, lease, attempts).
 
     ``recipe`` names a file of ``baselines/recipes``; ``data_root`` names a folder the worker
@@ -40,20 +41,11 @@ class TrainingRun(models.Model):
         choices=[(s.value, s.value) for s in RunState],
         default=RunState.QUEUED.value,
     )
-    attempt = models.PositiveSmallIntegerField(default=0)
-    attempts_before = models.PositiveSmallIntegerField(default=0)
-    queued_at = models.DateTimeField()
-    started_at = models.DateTimeField(null=True, blank=True)
-    finished_at = models.DateTimeField(null=True, blank=True)
-    lease_until = models.DateTimeField(null=True, blank=True)
-    worker = models.CharField(max_length=120, blank=True)
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
-    stage = models.CharField(max_length=32, blank=True)
     progress = models.JSONField(default=dict, blank=True)
     device = models.JSONField(default=dict, blank=True)
     result = models.JSONField(default=dict, blank=True)
     log_tail = models.TextField(blank=True)
-    error_code = models.CharField(max_length=64, blank=True)
     error_message = models.TextField(blank=True)
 
     class Meta:
@@ -64,8 +56,7 @@ class TrainingRun(models.Model):
                 name="run_state_known",
             ),
             models.CheckConstraint(
-                condition=Q(state="running", lease_until__isnull=False, attempt__gte=1)
-                | (~Q(state="running") & Q(lease_until__isnull=True)),
+                condition=leased_while(RunState.RUNNING),
                 name="run_leased_while_running",
             ),
         ]
@@ -89,22 +80,7 @@ class TrainingPoint(models.Model):
         ]
 
 
-class TrainingEvent(models.Model):
-    """One move of a run's state."""
+class TrainingEvent(JobEvent):
+    """One transition of a run's state."""
 
     run = models.ForeignKey(TrainingRun, models.CASCADE, related_name="events")
-    from_state = models.CharField(max_length=16, blank=True)
-    to_state = models.CharField(max_length=16)
-    attempt = models.PositiveSmallIntegerField()
-    at = models.DateTimeField()
-    actor = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        models.SET_NULL,
-        null=True,
-        blank=True,
-        related_name="+",
-    )
-    reason = models.CharField(max_length=200, blank=True)
-
-    class Meta:
-        ordering = ["pk"]

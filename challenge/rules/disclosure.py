@@ -1,10 +1,10 @@
 """What of a score may leave the server: the one place that decides it. Pure.
 
-While a phase is open every figure about its hidden labels is rounded to four decimals and counts
-of pixels are withheld (a full-precision score tells the labels of a patch to who submits two
-archives that differ in it; the matrix's row sums are the label counts). The organiser chooses how
-much detail participants and readers see before the close. Page, API, CSV, e-mail and receipt all
-pass through :func:`disclose` or :func:`figure`.
+While any phase on hidden labels is open, their metrics leave as rounded values
+(:mod:`challenge.rules.rounding`: in steps, cells too small suppressed), without matrix, without
+domains and without counts of true pixels, whatever the phase's detail says and for organisers too.
+Public labels have nothing to hide: they leave in full, as much of them as the organiser chose.
+Page, API, CSV, e-mail and receipt all pass through :func:`disclose` or :func:`disclose_value`.
 
 Open means: some phase on the same labels takes submissions. What one phase told in full about them
 when it closed would be read by who goes on submitting to another.
@@ -17,14 +17,11 @@ from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import IntEnum, StrEnum
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
-from challenge.rules.windows import Window, place
+from challenge.rules.rounding import MIOU_STEPS, RoundedClass, decimals_of
+from challenge.rules.windows import Window, window_at
 
-OPEN_DECIMALS = 4
-# Precision divides by what was predicted, which the participant chooses: of a class predicted on
-# one pixel it is that pixel's label. Below this share of all pixels it waits for the close.
-PRECISION_FROM_SHARE = 0.01
 # Stands for the close of a phase that has none.
 NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 
@@ -38,7 +35,7 @@ class Viewer(StrEnum):
 
 
 class Precision(StrEnum):
-    """When a phase's figures leave in full: the organiser's choice."""
+    """When a phase's values leave in full: the organiser's choice."""
 
     LABELS_CLOSED = "labels-closed"
     PHASE_CLOSED = "phase-closed"
@@ -52,6 +49,11 @@ class Detail(IntEnum):
     DOMAINS = 3
     FULL = 4
 
+    @property
+    def word(self) -> str:
+        """The step as phases and challenge files write it."""
+        return self.name.lower()
+
 
 class Visibility(StrEnum):
     """Who may see a phase's leaderboard, and when."""
@@ -62,12 +64,24 @@ class Visibility(StrEnum):
 
 
 @dataclass(frozen=True)
-class Terms:
-    """The terms under which figures leave: how many decimals, how much, counts or not."""
+class DisclosurePolicy:
+    """The policy under which values leave: how much, rounded or in full, counts or not.
+
+    ``miou_step`` is the step of the mIoU while values leave rounded, None in full precision.
+    """
 
     detail: Detail
-    decimals: int | None
+    miou_step: float | None
     counts: bool
+
+    @property
+    def rounded(self) -> bool:
+        return self.miou_step is not None
+
+    @property
+    def decimals(self) -> int | None:
+        """How many decimals a rounded mIoU has; None: full precision."""
+        return None if self.miou_step is None else decimals_of(self.miou_step)
 
     @property
     def classes(self) -> bool:
@@ -80,6 +94,54 @@ class Terms:
     @property
     def matrix(self) -> bool:
         return self.detail >= Detail.FULL
+
+
+class DisclosedClass(TypedDict):
+    """One class of a disclosed card; ``truth_pixels`` only with counts."""
+
+    id: int
+    name: str | None
+    iou: float | None
+    iou_interval: list[float | None] | None
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    predicted_pixels: int | None
+    scored: bool
+    truth_pixels: NotRequired[int | None]
+
+
+class DisclosedDomain(TypedDict):
+    """One domain of a disclosed card; ``ious`` in the order of the classes."""
+
+    patches: int | None
+    pixels: int | None
+    miou: float | None
+    ious: list[float | None]
+    confusion: NotRequired[list[list[int]]]
+
+
+class DisclosedCard(TypedDict):
+    """The part of a score card that :func:`disclose` lets leave; missing keys do not."""
+
+    spec: str | None
+    engine_version: str | None
+    patches: int | None
+    pixels: int | None
+    miou: float | None
+    miou_interval: list[float | None] | None
+    seconds: int
+    notes: list[Any]
+    predicted_frequencies: list[float] | None
+    decimals: int | None
+    miou_step: float | None
+    detail: str
+    overall_accuracy: NotRequired[float | None]
+    mean_f1: NotRequired[float | None]
+    classes: NotRequired[list[DisclosedClass]]
+    domains: NotRequired[dict[str, DisclosedDomain]]
+    confusion_rows: NotRequired[list[list[float] | None]]
+    confusion: NotRequired[list[list[int]]]
 
 
 def labels_open_until(
@@ -100,35 +162,41 @@ def labels_open_until(
 def rounded_until(
     *, closes_at: datetime | None, labels_open_until: datetime | None, precision: str
 ) -> datetime:
-    """Return the moment from which a phase's figures leave in full (``NEVER``: not foreseen)."""
+    """Return the moment from which a phase's values leave in full (``NEVER``: not foreseen)."""
     own = closes_at or NEVER
     if precision == Precision.PHASE_CLOSED or labels_open_until is None:
         return own
     return max(own, labels_open_until)
 
 
-def terms(
+def policy_for(
     *,
     viewer: Viewer,
     detail: str,
     opens_at: datetime,
     rounded_until: datetime,
     now: datetime,
-) -> Terms:
-    """Return the terms for one viewer of one phase at one moment.
+    labels_public: bool = False,
+    miou_step: float | None = None,
+) -> DisclosurePolicy:
+    """Return the policy for one viewer of one phase at one moment.
 
     ``detail`` is the phase's choice: full, domains, classes or miou; ``rounded_until`` is what the
-    function of that name says. Organisers see every part, rounded like everyone until then: what
-    they see may be copied into a mail.
+    function of that name says; ``miou_step`` is that of the phase's labels (None: not known yet).
+    Of hidden labels organisers see the classes, rounded like everyone: what they see may be copied
+    into a mail.
     """
-    if place(now, opens_at=opens_at, closes_at=rounded_until) is Window.CLOSED:
-        return Terms(Detail.FULL, None, counts=True)
-    if viewer is Viewer.ORGANISER:
-        return Terms(Detail.FULL, OPEN_DECIMALS, counts=False)
-    return Terms(Detail[detail.upper()], OPEN_DECIMALS, counts=False)
+    is_closed = window_at(now, opens_at=opens_at, closes_at=rounded_until) is Window.CLOSED
+    if is_closed or (labels_public and viewer is Viewer.ORGANISER):
+        return DisclosurePolicy(Detail.FULL, None, counts=True)
+    chosen = Detail[detail.upper()]
+    if labels_public:
+        return DisclosurePolicy(chosen, None, counts=True)
+    shown = Detail.CLASSES if viewer is Viewer.ORGANISER else min(chosen, Detail.CLASSES)
+    return DisclosurePolicy(shown, miou_step or MIOU_STEPS[-1], counts=False)
 
 
-def board_visible(
+def leaderboard_visible(
     *,
     visibility: str,
     viewer: Viewer,
@@ -139,7 +207,7 @@ def board_visible(
     """Say whether the leaderboard may be seen."""
     if viewer is Viewer.ORGANISER or visibility == Visibility.PUBLIC:
         return True
-    closed = place(now, opens_at=opens_at, closes_at=closes_at) is Window.CLOSED
+    closed = window_at(now, opens_at=opens_at, closes_at=closes_at) is Window.CLOSED
     return visibility == Visibility.AFTER_CLOSE and closed
 
 
@@ -158,7 +226,7 @@ def score_visible(
     """
     if viewer is Viewer.OWNER and visibility != Visibility.ORGANISERS:
         return True
-    return board_visible(
+    return leaderboard_visible(
         visibility=visibility,
         viewer=viewer,
         opens_at=opens_at,
@@ -167,117 +235,152 @@ def score_visible(
     )
 
 
-def figure(value: float | None, *, terms: Terms) -> float | None:
-    """Return one figure as it may leave; NaN and None are "not measured".
+def disclose_value(
+    value: float | None, rounded: float | None, *, policy: DisclosurePolicy
+) -> float | None:
+    """Return a metric as it may leave, of its full and its rounded value; NaN gives None.
 
-    >>> figure(0.123456, terms=Terms(Detail.FULL, 4, counts=False))
-    0.1235
+    >>> open_policy = DisclosurePolicy(Detail.CLASSES, 0.001, counts=False)
+    >>> disclose_value(0.123456, 0.123, policy=open_policy)
+    0.123
     """
-    if value is None or math.isnan(value):
-        return None
-    return value if terms.decimals is None else round(value, terms.decimals)
+    shown = rounded if policy.rounded else value
+    return None if shown is None or math.isnan(shown) else shown
 
 
-def pair(value: Any, *, terms: Terms) -> list[float | None] | None:
-    """Return an interval [low, high] as it may leave."""
-    if value is None:
-        return None
-    low, high = value
-    return [figure(low, terms=terms), figure(high, terms=terms)]
+def disclose_miou(
+    value: float | None, rounded: float | None, *, policy: DisclosurePolicy
+) -> float | None:
+    """Return a score's mIoU (``Score.miou``, ``Score.rounded_miou``) as it may leave.
+
+    Equal values are ties for whoever sees them.
+    """
+    return disclose_value(value, rounded, policy=policy)
 
 
-def disclose(card: Mapping[str, Any], *, terms: Terms) -> dict[str, Any]:
-    """Return the part of an engine's score card that may leave under ``terms``.
+def disclose_class_ious(
+    ious: Mapping[str, float | None], rounded: Mapping[str, Any], *, policy: DisclosurePolicy
+) -> dict[str, float | None]:
+    """Return a score's IoUs by class key (``Score.class_ious``, ``Score.rounded``) likewise.
 
+    A suppressed class is None.
+    """
+    shown = (rounded.get("class_ious") or {}) if policy.rounded else ious
+    return {key: _number(shown.get(key)) for key in ious}
+
+
+def disclose(
+    card: Mapping[str, Any], rounded: Mapping[str, Any], *, policy: DisclosurePolicy
+) -> DisclosedCard:
+    """Return the part of an engine's score card that may leave under ``policy``.
+
+    ``rounded`` are the card's rounded values (`rounding.RoundedValues`; empty where there are none:
+    then no metric leaves while the policy rounds).
     Always: spec, engine version, patches, pixels, miou and its interval, whole seconds (rounded
     up), notes, predicted frequencies (both tell of the upload alone). From ``classes`` on:
-    overall accuracy, mean F1, per-class figures (precision of classes that were predicted on
-    more than a little). From ``domains`` on: per-domain mIoU and IoUs.
-    ``full``: the row-normalised matrix ``confusion_rows`` (null rows: no such truth). Counts
-    (``confusion``, ``truth_pixels``, domains' matrices) only once the phase is closed.
+    overall accuracy, mean F1, per-class values; precision and the classes' intervals only in full
+    precision. From ``domains`` on: per-domain mIoU and IoUs. ``full``: the row-normalised matrix
+    ``confusion_rows`` (null rows: no such truth). Counts (``confusion``, ``truth_pixels``, domains'
+    matrices) only with the policy's counts.
     """
+    values: Mapping[str, Any] = rounded if policy.rounded else card
     intervals = card.get("intervals") or {}
-    shown: dict[str, Any] = {
+    interval = rounded.get("miou_interval") if policy.rounded else intervals.get("miou")
+    shown: DisclosedCard = {
         "spec": card.get("spec"),
         "engine_version": card.get("engine_version"),
         "patches": card.get("patches"),
         "pixels": card.get("pixels"),
-        "miou": figure(card.get("miou"), terms=terms),
-        "miou_interval": pair(intervals.get("miou"), terms=terms),
+        "miou": _number(values.get("miou")),
+        "miou_interval": None if interval is None else [_number(end) for end in interval],
         "seconds": math.ceil(card.get("seconds") or 0),
         "notes": list(card.get("notes") or []),
         "predicted_frequencies": card.get("predicted_frequencies"),
-        "decimals": terms.decimals,
-        "detail": terms.detail.name.lower(),
+        "decimals": policy.decimals,
+        "miou_step": policy.miou_step,
+        "detail": policy.detail.name.lower(),
     }
-    if terms.classes:
-        class_intervals = intervals.get("classes") or []
-        shown["overall_accuracy"] = figure(card.get("overall_accuracy"), terms=terms)
-        shown["mean_f1"] = figure(card.get("mean_f1"), terms=terms)
-        shown["classes"] = [
-            _class_line(line, class_intervals, position, terms, pixels=card.get("pixels") or 0)
-            for position, line in enumerate(card.get("classes") or [])
-        ]
-    if terms.domains:
+    if policy.classes:
+        shown["overall_accuracy"] = _number(values.get("overall_accuracy"))
+        shown["mean_f1"] = _number(values.get("mean_f1"))
+        shown["classes"] = _classes(card, rounded, policy)
+    if policy.domains:
         shown["domains"] = {
-            name: _domain(domain, terms) for name, domain in (card.get("domains") or {}).items()
+            name: _domain(domain, policy) for name, domain in (card.get("domains") or {}).items()
         }
-    if terms.matrix:
+    if policy.matrix:
         confusion = card.get("confusion") or []
-        shown["confusion_rows"] = [row_shares(row, terms=terms) for row in confusion]
-        if terms.counts:
+        shown["confusion_rows"] = [row_shares(row) for row in confusion]
+        if policy.counts:
             shown["confusion"] = confusion
     return shown
 
 
-def row_shares(row: list[int], *, terms: Terms) -> list[float] | None:
+def row_shares(row: list[int]) -> list[float] | None:
     """Return a matrix row (pixels of one true class) as shares of its sum; None where empty.
 
-    >>> row_shares([3, 1, 0], terms=Terms(Detail.FULL, 4, counts=False))
+    >>> row_shares([3, 1, 0])
     [0.75, 0.25, 0.0]
     """
     total = sum(row)
-    if total == 0:
-        return None
-    shares = [count / total for count in row]
-    return shares if terms.decimals is None else [round(s, terms.decimals) for s in shares]
+    return None if total == 0 else [count / total for count in row]
 
 
-def _class_line(
-    line: Mapping[str, Any],
-    intervals: list[Any],
-    position: int,
-    terms: Terms,
-    *,
-    pixels: int,
-) -> dict[str, Any]:
-    is_coarse = (line.get("predicted_pixels") or 0) >= PRECISION_FROM_SHARE * pixels
-    precision = line.get("precision") if is_coarse or terms.decimals is None else None
-    shown = {
+def _classes(
+    card: Mapping[str, Any], rounded: Mapping[str, Any], policy: DisclosurePolicy
+) -> list[DisclosedClass]:
+    intervals = (card.get("intervals") or {}).get("classes") or []
+    rounded_lines = {line["id"]: line for line in rounded.get("classes") or []}
+    return [
+        _rounded_class(line, rounded_lines.get(line["id"]))
+        if policy.rounded
+        else _full_class(line, intervals[position] if position < len(intervals) else None, policy)
+        for position, line in enumerate(card.get("classes") or [])
+    ]
+
+
+def _rounded_class(line: Mapping[str, Any], rounded: RoundedClass | None) -> DisclosedClass:
+    return {
         "id": line["id"],
         "name": line.get("name"),
-        "iou": figure(line.get("iou"), terms=terms),
-        "iou_interval": pair(
-            intervals[position] if position < len(intervals) else None, terms=terms
-        ),
-        "precision": figure(precision, terms=terms),
-        "recall": figure(line.get("recall"), terms=terms),
-        "f1": figure(line.get("f1"), terms=terms),
+        "iou": rounded["iou"] if rounded else None,
+        "iou_interval": None,
+        "precision": None,
+        "recall": rounded["recall"] if rounded else None,
+        "f1": rounded["f1"] if rounded else None,
         "predicted_pixels": line.get("predicted_pixels"),
         "scored": line.get("scored", True),
     }
-    if terms.counts:
+
+
+def _full_class(line: Mapping[str, Any], interval: Any, policy: DisclosurePolicy) -> DisclosedClass:
+    shown: DisclosedClass = {
+        "id": line["id"],
+        "name": line.get("name"),
+        "iou": _number(line.get("iou")),
+        "iou_interval": None if interval is None else [_number(end) for end in interval],
+        "precision": _number(line.get("precision")),
+        "recall": _number(line.get("recall")),
+        "f1": _number(line.get("f1")),
+        "predicted_pixels": line.get("predicted_pixels"),
+        "scored": line.get("scored", True),
+    }
+    if policy.counts:
         shown["truth_pixels"] = line.get("truth_pixels")
     return shown
 
 
-def _domain(domain: Mapping[str, Any], terms: Terms) -> dict[str, Any]:
-    shown = {
+def _domain(domain: Mapping[str, Any], policy: DisclosurePolicy) -> DisclosedDomain:
+    shown: DisclosedDomain = {
         "patches": domain.get("patches"),
         "pixels": domain.get("pixels"),
-        "miou": figure(domain.get("miou"), terms=terms),
-        "ious": [figure(iou, terms=terms) for iou in domain.get("ious") or []],
+        "miou": _number(domain.get("miou")),
+        "ious": [_number(iou) for iou in domain.get("ious") or []],
     }
-    if terms.counts and "confusion" in domain:
+    if policy.counts and "confusion" in domain:
         shown["confusion"] = domain["confusion"]
     return shown
+
+
+def _number(value: float | None) -> float | None:
+    return None if value is None or math.isnan(value) else value

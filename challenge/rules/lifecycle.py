@@ -1,7 +1,7 @@
-"""States and legal moves of an evaluation and of a training run. Pure: no Django, no clock.
+"""States and legal transitions of an evaluation and of a training run. Pure: no Django, no clock.
 
-Every move of a state goes through these tables (design, section 5); the services that write the
-state ask :func:`may_move` first and the database refuses unknown states.
+Every transition goes through these tables (``services.leased_jobs``); the models take their
+choices from the enums, and the database refuses unknown states.
 """
 
 from __future__ import annotations
@@ -42,23 +42,23 @@ class QuotaMove(StrEnum):
 
 
 @dataclass(frozen=True)
-class Move:
-    """One legal move and what it does to the quota (None: nothing)."""
+class Transition:
+    """One legal transition and what it does to the quota (None: nothing)."""
 
     quota: QuotaMove | None = None
 
 
-MOVES: dict[tuple[State, State], Move] = {
-    (State.QUEUED, State.SCORING): Move(),
-    (State.QUEUED, State.CANCELLED): Move(QuotaMove.REFUNDED),
-    (State.SCORING, State.SCORED): Move(QuotaMove.CONSUMED),
-    (State.SCORING, State.REJECTED): Move(QuotaMove.REFUNDED),
-    (State.SCORING, State.FAILED): Move(QuotaMove.REFUNDED),
-    (State.SCORING, State.QUEUED): Move(),
-    (State.FAILED, State.QUEUED): Move(QuotaMove.RESERVED),
+TRANSITIONS: dict[tuple[State, State], Transition] = {
+    (State.QUEUED, State.SCORING): Transition(),
+    (State.QUEUED, State.CANCELLED): Transition(QuotaMove.REFUNDED),
+    (State.SCORING, State.SCORED): Transition(QuotaMove.CONSUMED),
+    (State.SCORING, State.REJECTED): Transition(QuotaMove.REFUNDED),
+    (State.SCORING, State.FAILED): Transition(QuotaMove.REFUNDED),
+    (State.SCORING, State.QUEUED): Transition(),
+    (State.FAILED, State.QUEUED): Transition(QuotaMove.RESERVED),
 }
 
-RUN_MOVES: frozenset[tuple[RunState, RunState]] = frozenset(
+RUN_TRANSITIONS: frozenset[tuple[RunState, RunState]] = frozenset(
     {
         (RunState.QUEUED, RunState.RUNNING),
         (RunState.QUEUED, RunState.CANCELLED),
@@ -71,7 +71,7 @@ RUN_MOVES: frozenset[tuple[RunState, RunState]] = frozenset(
 )
 
 OPEN_STATES = frozenset({State.QUEUED, State.SCORING})
-FINAL_STATES = frozenset({State.SCORED, State.REJECTED, State.CANCELLED})
+FINISHED_STATES = frozenset({State.SCORED, State.REJECTED, State.FAILED})
 
 
 def may_move(old: State, new: State) -> bool:
@@ -80,18 +80,18 @@ def may_move(old: State, new: State) -> bool:
     >>> may_move(State.QUEUED, State.SCORING), may_move(State.SCORED, State.QUEUED)
     (True, False)
     """
-    return (old, new) in MOVES
+    return (old, new) in TRANSITIONS
 
 
 def may_run_move(old: RunState, new: RunState) -> bool:
     """Say whether a training run may move from ``old`` to ``new``."""
-    return (old, new) in RUN_MOVES
+    return (old, new) in RUN_TRANSITIONS
 
 
-def after_lost_lease(attempt: int) -> State:
-    """Say where an evaluation goes when its worker was lost in attempt ``attempt`` (1-based).
+def after_lost_lease(attempts: int) -> State:
+    """Say where a job goes whose worker was lost in the ``attempts``-th attempt that counts.
 
     >>> after_lost_lease(1), after_lost_lease(3)
     (<State.QUEUED: 'queued'>, <State.FAILED: 'failed'>)
     """
-    return State.QUEUED if attempt < MAX_ATTEMPTS else State.FAILED
+    return State.QUEUED if attempts < MAX_ATTEMPTS else State.FAILED

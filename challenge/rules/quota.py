@@ -1,10 +1,9 @@
 """The arithmetic of the submission quota: UTC days, a ledger, two limits. Pure: no clock.
 
-A submission reserves one place on the UTC day of its acceptance. Whatever is not the
-participant's doing (our failure, a cancelled wait) and whatever never earned a score (a rejected
-archive) gives the place back, on the day it was taken; rejected and withdrawn archives are counted
-apart, under their own larger daily limit, so that they are no free oracle and no way to fill the
-disk: each is kept.
+An accepted submission is one reservation on its UTC day. It is refunded, on that day, when the
+submission failed through our fault, was withdrawn while it was queued, or was rejected. Rejected
+and withdrawn archives are counted as well under a larger daily limit of their own: each is kept for
+a while, and each rejection tells something, so they must not be free of any limit.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ class Reason(StrEnum):
     CANCELLED = "cancelled"
 
 
-# Given back, and yet not for nothing.
+# Refunded, and counted under the limit of invalid archives.
 INVALID = frozenset({Reason.REJECTED, Reason.CANCELLED})
 
 
@@ -44,7 +43,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Used:
-    """What the ledger adds up to at a moment."""
+    """The sums of a ledger at a moment."""
 
     today: int
     total: int
@@ -55,7 +54,7 @@ class Used:
 class QuotaView:
     """An entry's quota as people see it; ``None`` means no limit.
 
-    ``left`` is what may be submitted now; ``refills_at`` is when the day's places come back, or
+    ``left`` is what may be submitted now; ``refills_at`` is when the next day begins, or
     None where waiting would change nothing (no daily limit, or none left in all).
     """
 

@@ -1,4 +1,13 @@
-"""Who stands where. Pure; full precision decides, pages round afterwards."""
+"""The order of a leaderboard. Pure.
+
+The values that are compared are those that the leaderboard shows: in the disclosed step while
+labels are hidden, in full precision afterwards (:mod:`challenge.rules.disclosure`). So the order
+is a function of what everybody may see: choosing a team's best or the order of two teams by
+anything finer would tell one pixel a submission, however coarse the figures beside it. A team's
+row changes with an improvement by a step at least, as in the Ladder (Blum & Hardt 2015,
+arXiv:1502.04585), and equal values are a tie; the time of submission, which tells nothing about
+labels, decides which of a team's equals stands and in which order ties are listed.
+"""
 
 from __future__ import annotations
 
@@ -6,25 +15,28 @@ import math
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
+from operator import attrgetter
+from typing import Any, TypeVar
+from uuid import UUID
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One scored submission that may stand on the board.
+    """One scored submission that may be ranked.
 
-    ``miou`` is a fraction in full precision or None (nothing could be measured: never ranked);
-    ``chosen`` marks a submission its team chose for the final ranking.
+    ``miou`` is a fraction as the leaderboard may show it, or None (nothing could be measured:
+    never ranked); ``chosen`` marks a submission its team chose for the final ranking.
     """
 
-    entry: Hashable
-    submission: Hashable
+    entry: int | str
+    submission: UUID | int | str
     miou: float | None
     created_at: datetime
     chosen: bool = False
 
 
 T = TypeVar("T")
+C = TypeVar("C", bound=Candidate)
 
 
 def competition_ranks(values: Sequence[float]) -> list[int]:
@@ -44,26 +56,33 @@ def competition_ranks(values: Sequence[float]) -> list[int]:
     return ranks
 
 
-def best_per_entry(candidates: Iterable[Candidate], *, chosen_only: bool) -> list[Candidate]:
+def best_per_entry(
+    candidates: Iterable[C],
+    *,
+    chosen_only: bool,
+    key: Callable[[C], Hashable] = attrgetter("entry"),
+) -> list[C]:
     """Return each entry's best candidate, best entry first, earlier submission first on a tie.
 
-    With ``chosen_only`` an entry that chose some of its submissions stands by the best of those;
-    one that chose none stands by its best. Candidates without an mIoU never stand.
+    The best of equals is the earliest: a later one stands only if it is better as shown.
+    With ``chosen_only`` an entry that chose some of its submissions is ranked by the best of
+    those; one that chose none by its best. Candidates without an mIoU are left out. ``key`` says
+    what counts as one entry.
     """
-    by_entry: dict[Hashable, list[Candidate]] = {}
+    by_entry: dict[Hashable, list[C]] = {}
     for candidate in candidates:
         if candidate.miou is not None:
-            by_entry.setdefault(candidate.entry, []).append(candidate)
-    best: list[Candidate] = []
+            by_entry.setdefault(key(candidate), []).append(candidate)
+    best: list[C] = []
     for of_entry in by_entry.values():
         chosen = [candidate for candidate in of_entry if candidate.chosen]
         best.append(min(chosen if chosen_only and chosen else of_entry, key=_order))
     return sorted(best, key=_order)
 
 
-def _order(candidate: Candidate) -> tuple[float, datetime]:
+def _order(candidate: Candidate) -> tuple[Any, ...]:
     assert candidate.miou is not None
-    return -candidate.miou, candidate.created_at
+    return -candidate.miou, candidate.created_at, candidate.entry, candidate.submission
 
 
 def groups(lines: Sequence[T], *, differ: Callable[[T, T], bool]) -> list[int]:
@@ -83,15 +102,30 @@ def groups(lines: Sequence[T], *, differ: Callable[[T, T], bool]) -> list[int]:
     return numbers
 
 
-def intervals_overlap(
-    a: tuple[float | None, float | None], b: tuple[float | None, float | None]
-) -> bool:
-    """Say whether two intervals touch; an unknown interval is taken to touch everything.
+def significant(p_values: Sequence[float | None], *, error_rate: float) -> list[bool]:
+    """Say which of a leaderboard's differences are significant, None (not known) never.
 
-    >>> intervals_overlap((0.5, 0.6), (0.6, 0.7)), intervals_overlap((0.5, 0.55), (0.6, 0.7))
-    (True, False)
+    By Holm's procedure (1979): ``error_rate`` bounds the probability that even one of the equal
+    pairs on the whole leaderboard is called different, whatever their dependence.
+
+    >>> significant([0.01, 0.04, None, 0.001], error_rate=0.05)
+    [True, False, False, True]
     """
-    (a_low, a_high), (b_low, b_high) = a, b
-    if a_low is None or a_high is None or b_low is None or b_high is None:
-        return True
-    return a_low <= b_high and b_low <= a_high
+    found = [False] * len(p_values)
+    known = [(p, position) for position, p in enumerate(p_values) if p is not None]
+    for rejected, (p, position) in enumerate(sorted(known)):
+        if p > error_rate / (len(p_values) - rejected):
+            break
+        found[position] = True
+    return found
+
+
+def inference_ratio(baseline_seconds: float | None, method_seconds: float | None) -> float | None:
+    """Return how many times the baseline's inference time a method takes (both self-declared).
+
+    >>> inference_ratio(10.0, 25.0), inference_ratio(None, 25.0)
+    (2.5, None)
+    """
+    if not baseline_seconds or method_seconds is None:
+        return None
+    return method_seconds / baseline_seconds

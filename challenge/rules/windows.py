@@ -14,12 +14,12 @@ class Window(StrEnum):
     CLOSED = "closed"
 
 
-def place(now: datetime, *, opens_at: datetime, closes_at: datetime | None) -> Window:
+def window_at(now: datetime, *, opens_at: datetime, closes_at: datetime | None) -> Window:
     """Say where ``now`` lies; a window without an end never closes.
 
     >>> from datetime import UTC
     >>> noon, one = datetime(2026, 1, 1, 12, tzinfo=UTC), datetime(2026, 1, 1, 13, tzinfo=UTC)
-    >>> place(noon, opens_at=noon, closes_at=one), place(one, opens_at=noon, closes_at=one)
+    >>> window_at(noon, opens_at=noon, closes_at=one), window_at(one, opens_at=noon, closes_at=one)
     (<Window.OPEN: 'open'>, <Window.CLOSED: 'closed'>)
     """
     if now < opens_at:
@@ -31,4 +31,4 @@ def place(now: datetime, *, opens_at: datetime, closes_at: datetime | None) -> W
 
 def is_open(now: datetime, *, opens_at: datetime, closes_at: datetime | None) -> bool:
     """Say whether ``now`` is inside the window."""
-    return place(now, opens_at=opens_at, closes_at=closes_at) is Window.OPEN
+    return window_at(now, opens_at=opens_at, closes_at=closes_at) is Window.OPEN

@@ -1,4 +1,4 @@
-"""What a submission's figures are held against: the leader, a baseline, the team's best."""
+"""Other rows' scores beside a submission: the leader, a baseline, the team's best."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from uuid import UUID
 from django.db.models import Q
 from django.utils import timezone
 
-from challenge.models import RankLine, Submission
-from challenge.rules import disclosure
+from challenge.models import Submission
 from challenge.rules.disclosure import Viewer
-from challenge.selectors import leaderboard
+from challenge.selectors import leaderboard, phase_disclosure
+from challenge.selectors.leaderboard import BASELINE, TEAM, Row
 
 
 @dataclass(frozen=True)
-class Yardstick:
-    """Another line's figures under the terms of the board's readers; ``ious`` by class key."""
+class ComparisonScore:
+    """Another row's values as the leaderboard's readers see them; ``ious`` by class key."""
 
     kind: str
     name: str
-    submission_id: UUID
+    submission_id: UUID | None
     miou: float | None
     ious: dict[str, float | None]
     rank: int | None
@@ -29,61 +29,42 @@ class Yardstick:
 
 def of_submission(
     submission: Submission, *, viewer: Viewer, now: datetime | None = None
-) -> dict[str, Yardstick]:
-    """Return the yardsticks "leader", "baseline", "best" and "own", those that there are.
+) -> dict[str, ComparisonScore]:
+    """Return the scores "leader", "baseline", "best" and "own", those that there are.
 
-    One query; none and nothing for a board that the viewer may not see. "own" is this submission's
-    line, where it stands on the board; the others are never this submission's.
+    One query; none and nothing for a leaderboard that the viewer may not see. "own" is this
+    submission's row, where it stands on the leaderboard; the others are never this submission's.
     """
     now = now or timezone.now()
     phase = submission.entry.phase
-    if not leaderboard.is_visible(phase, viewer=_reader(viewer), now=now):
+    reader = viewer if viewer is Viewer.ORGANISER else Viewer.READER
+    if not phase_disclosure.leaderboard_visible(phase, viewer=reader, now=now):
         return {}
-    terms = leaderboard.terms_for(phase, viewer=_reader(viewer), now=now)
-    lines = list(
-        RankLine.objects.filter(
-            Q(rank=1) | Q(rank__isnull=True) | Q(entry=submission.entry_id), phase=phase
-        )
-        .order_by("-miou", "pk")
-        .values(
-            "rank",
-            "miou",
-            "entry_id",
-            "entry__team__name",
-            "submission_id",
-            "submission__method_name",
-            "score__class_ious",
-        )
+    rows = leaderboard.rows_where(
+        phase,
+        Q(rank=1) | Q(rank__isnull=True) | Q(entry=submission.entry_id),
+        policy=phase_disclosure.policy_for(phase, viewer=reader, now=now),
     )
-    ranked = [line for line in lines if line["rank"] is not None]
-    wanted = {
-        "leader": next((line for line in ranked if line["rank"] == 1), None),
-        "baseline": next((line for line in lines if line["rank"] is None), None),
-        "best": next((line for line in ranked if line["entry_id"] == submission.entry_id), None),
+    ranked = [row for row in rows if row.kind == TEAM]
+    baselines = [row for row in rows if row.kind == BASELINE]
+    team_id = submission.entry.team_id
+    chosen: dict[str, Row | None] = {
+        "leader": next((row for row in ranked if row.rank == 1), None),
+        "baseline": next(iter(baselines), None),
+        "best": next((row for row in ranked if row.team_id == team_id), None),
     }
-    standing = wanted["best"]
-    if standing is not None and standing["submission_id"] == submission.pk:
-        wanted |= {"best": None, "own": standing}
+    own = chosen["best"]
+    if own is not None and own.submission_id == submission.pk:
+        chosen |= {"best": None, "own": own}
     return {
-        kind: Yardstick(
+        kind: ComparisonScore(
             kind=kind,
-            name=line["submission__method_name" if kind == "baseline" else "entry__team__name"],
-            submission_id=line["submission_id"],
-            miou=disclosure.figure(line["miou"], terms=terms),
-            ious=(
-                {
-                    key: disclosure.figure(value, terms=terms)
-                    for key, value in line["score__class_ious"].items()
-                }
-                if terms.classes
-                else {}
-            ),
-            rank=line["rank"],
+            name=row.method if kind == "baseline" else row.name,
+            submission_id=row.submission_id,
+            miou=row.miou,
+            ious=row.class_ious,
+            rank=row.rank,
         )
-        for kind, line in wanted.items()
-        if line is not None and (kind == "own" or line["submission_id"] != submission.pk)
+        for kind, row in chosen.items()
+        if row is not None and (kind == "own" or row.submission_id != submission.pk)
     }
-
-
-def _reader(viewer: Viewer) -> Viewer:
-    return viewer if viewer is Viewer.ORGANISER else Viewer.READER

@@ -1,32 +1,37 @@
-"""A phase's board: stored rank lines and references, as they may leave the server."""
+"""A phase's leaderboard as it may leave the server: what page, CSV, JSON and API are made of."""
 
 from __future__ import annotations
 
-import statistics
 import zlib
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
-from typing import Any
+from itertools import count
+from typing import Any, TypeVar
 from uuid import UUID
 
 from django.contrib.postgres.expressions import ArraySubquery
-from django.core.cache import cache
-from django.db.models import Case, OuterRef, When
+from django.db.models import Case, F, OuterRef, Q, When
 from django.db.models.functions import JSONObject
 from django.utils import timezone
+from pydantic import TypeAdapter
 
-from challenge.models import Phase, PublishedResult, RankLine, Score
-from challenge.rules import disclosure
-from challenge.rules.disclosure import Terms, Viewer
-from challenge.rules.lifecycle import State
-from challenge.rules.windows import Window, place
-from challenge.selectors import people
+from challenge.models import Phase, PublishedResult, RankLine
+from challenge.rules import ranking
+from challenge.rules.disclosure import DisclosurePolicy
+from challenge.rules.windows import Window, window_at
+from challenge.selectors import people, phase_disclosure, row_values, scores
+from challenge.selectors.cached import cached as cached_value
 from challenge.selectors.people import Person
+
+TEAM, BASELINE = "team", "baseline"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class BoardClass:
+class LeaderboardClass:
     """One column: a scored class. ``name`` is {language: text}."""
 
     id: int
@@ -37,234 +42,272 @@ class BoardClass:
 
 @dataclass(frozen=True)
 class Row:
-    """One line. ``rank`` None: a baseline of the platform, beside the ranks.
+    """One row: a ranked team, a baseline of the platform, or a result published elsewhere.
 
-    Figures are fractions under the board's terms; ``class_ious`` is empty where the organiser
-    shows no classes. ``group`` numbers runs of teams that cannot be told apart.
-    A baseline submitted with several seeds under one method's name is one line: ``miou`` and
-    ``class_ious`` are means, ``std`` the deviation of the mIoU, ``interval`` the band of the two.
+    ``kind`` is "team", "baseline", "published-podium" or "published-baseline"; only teams have a
+    ``rank`` and a ``group`` (neighbours that cannot be told apart share a number; ``tied``: the
+    group has other teams). Values are fractions under the leaderboard's policy; ``class_ious`` is
+    empty where it shows no classes, ``domain_mious`` (in the order of ``Leaderboard.domains``)
+    where it shows no domains.
+    A baseline submitted with several seeds under one method's name is one row: values are means,
+    ``std`` the deviation of the mIoU, ``interval`` the band of the two.
+    ``key`` names a row in the page and its JSON: the team's number, for a baseline the team's
+    number and its position among the baselines; empty for published results.
     """
 
-    rank: int | None
-    team_id: int
-    team: str
-    affiliation: str
+    kind: str
+    key: str
+    name: str
     method: str
-    submission_id: UUID
     miou: float | None
-    interval: tuple[float | None, float | None] | None
     class_ious: dict[str, float | None]
-    overall_accuracy: float | None
-    created_at: datetime
-    submission_count: int
-    group: int
-    is_baseline: bool
-    is_mine: bool
-    is_final: bool
-    code_url: str
-    paper_url: str
-    inference_ratio: float | None
-    over_inference_limit: bool
+    rank: int | None = None
+    group: int = 0
+    tied: bool = False
+    team_id: int | None = None
+    affiliation: str = ""
+    submission_id: UUID | None = None
+    interval: tuple[float | None, float | None] | None = None
     std: float | None = None
     seed_count: int = 1
+    overall_accuracy: float | None = None
+    domain_mious: list[float | None] = field(default_factory=list)
+    created_at: datetime | None = None
+    submission_count: int | None = None
+    is_final: bool = False
+    code_url: str = ""
+    paper_url: str = ""
+    inference_ratio: float | None = None
+    over_inference_limit: bool = False
 
-
-ROWS_KEPT_S = 60
-# Another version of the site may have kept rows of another shape.
-KEPT_SHAPE = zlib.crc32(" ".join(one.name for one in fields(Row)).encode())
+    @property
+    def published_kind(self) -> str:
+        """The kind of a result published elsewhere: "podium" or "baseline"; else empty."""
+        _published, _dash, kind = self.kind.partition("-")
+        return kind
 
 
 @dataclass(frozen=True)
-class Reference:
-    """A result published elsewhere, with its source; never ranked, never rounded further."""
+class Leaderboard:
+    """What a viewer sees of a phase. Not ``visible``: there are no rows.
 
-    name: str
-    kind: str
-    miou: float
-    std: float | None
-    class_ious: dict[str, float]
-    source: str
-
-
-@dataclass(frozen=True)
-class Board:
-    """What a viewer sees of a phase. Not ``visible``: rows and baselines are empty.
-
-    ``rows`` are ranked, ``baselines`` are the platform's own submissions, ``references`` were
-    published elsewhere. ``version`` grows with each change of the ranks: with ``terms`` and
-    ``references`` it makes an ETag.
+    ``rows`` are the ranked teams, the baselines, then the published results, each best first.
+    ``version`` grows with each change of the ranks. ``my_team_id`` is the viewer's team.
     """
 
     phase: Phase
     visible: bool
     is_open: bool
-    terms: Terms
-    classes: list[BoardClass]
+    policy: DisclosurePolicy
+    classes: list[LeaderboardClass]
     rows: list[Row] = field(default_factory=list)
-    baselines: list[Row] = field(default_factory=list)
-    references: list[Reference] = field(default_factory=list)
+    domains: list[str] = field(default_factory=list)
     as_of: datetime | None = None
     version: int = 0
+    my_team_id: int | None = None
+
+    @property
+    def teams(self) -> list[Row]:
+        """The ranked rows."""
+        return [row for row in self.rows if row.kind == TEAM]
+
+    @property
+    def baselines(self) -> list[Row]:
+        """The platform's own submissions."""
+        return [row for row in self.rows if row.kind == BASELINE]
+
+    @property
+    def published(self) -> list[Row]:
+        """Results published elsewhere; never ranked, never rounded further."""
+        return [row for row in self.rows if row.kind not in (TEAM, BASELINE)]
+
+    def best_first(self) -> list[Row]:
+        """Return all rows by mIoU; equals stay in the order of ``rows``."""
+        return sorted(self.rows, key=lambda row: -(row.miou or 0.0))
 
 
-def terms_for(phase: Phase, *, viewer: Viewer, now: datetime | None = None) -> Terms:
-    """Return the terms under which a viewer gets figures of a phase. No query."""
-    return disclosure.terms(
-        viewer=viewer,
-        detail=phase.detail,
-        opens_at=phase.opens_at,
-        rounded_until=rounded_until(phase),
-        now=now or timezone.now(),
+CACHED_S = 60  # besides, a cached row ends with the state that it was made in
+DOMAINS_AND_ROWS = TypeAdapter(tuple[list[str], list[Row]])
+# Another version of the site may have cached rows of another shape.
+SHAPE = zlib.crc32(" ".join(field.name for field in fields(Row)).encode())
+
+
+def of_phase(phase: Phase, *, user: Person = None, now: datetime | None = None) -> Leaderboard:
+    """Return a phase's leaderboard as a person may see it.
+
+    At most four queries whatever its length (organiser?, rank lines, the viewer's team, published
+    results), given ``phase.challenge`` and ``phase.task_spec`` loaded; rows are cached while the
+    ranks stand. Whether the phase itself may be seen is the caller's, who looked it up with
+    ``pages.phase_by_slug``.
+    """
+    now = now or timezone.now()
+    viewer = people.viewer_of_phase(user, phase)
+    policy = phase_disclosure.policy_for(phase, viewer=viewer, now=now)
+    window = window_at(now, opens_at=phase.opens_at, closes_at=phase.closes_at)
+    visible = phase_disclosure.leaderboard_visible(phase, viewer=viewer, now=now)
+    domains, rows = cached(
+        f"{state(phase, user=user, now=now)}-rows",
+        lambda: _read(phase, policy, visible=visible),
+        kind=DOMAINS_AND_ROWS,
+    )
+    return Leaderboard(
+        phase=phase,
+        visible=visible,
+        is_open=window is Window.OPEN,
+        policy=policy,
+        classes=classes_of(phase),
+        rows=rows,
+        domains=domains,
+        as_of=phase.ranked_at,
+        version=phase.ranks_version,
+        my_team_id=people.team_id_in(user, phase) if visible else None,
     )
 
 
-def rounded_until(phase: Phase) -> datetime:
-    """Return when a phase's figures leave in full (``disclosure.NEVER``: not foreseen)."""
-    return disclosure.rounded_until(
-        closes_at=phase.closes_at,
-        labels_open_until=phase.labels_open_until,
-        precision=phase.precision,
-    )
+def rows_where(
+    phase: Phase,
+    condition: Q,
+    *,
+    policy: DisclosurePolicy,
+    keys: Sequence[str] | None = None,
+) -> list[Row]:
+    """Return some of the ranked teams and baselines, best first, under a policy (one query).
+
+    Whether the leaderboard is visible is the caller's. What depends on the other rows is left
+    out: ``key``, ``tied``, ``domain_mious``. ``keys`` names the classes wanted (default: all).
+    """
+    if keys is None:
+        keys = [shown_class.key for shown_class in classes_of(phase)]
+    lines = _rank_lines(phase, condition)
+    return [_row(line, phase=phase, policy=policy, keys=keys) for line in lines]
 
 
-def is_visible(phase: Phase, *, viewer: Viewer, now: datetime | None = None) -> bool:
-    """Say whether a viewer may see a phase's board. No query."""
-    return disclosure.board_visible(
-        visibility=phase.visibility,
-        viewer=viewer,
-        opens_at=phase.opens_at,
-        closes_at=phase.closes_at,
-        now=now or timezone.now(),
+def state(phase: Phase, *, user: Person = None, now: datetime | None = None) -> str:
+    """Return what changes with any row of the leaderboard under this person's policy.
+
+    Which team is the viewer's is not in it. At most one query. The challenge's own date is in it
+    because published results come from its file.
+    """
+    now = now or timezone.now()
+    viewer = people.viewer_of_phase(user, phase)
+    policy = phase_disclosure.policy_for(phase, viewer=viewer, now=now)
+    visible = phase_disclosure.leaderboard_visible(phase, viewer=viewer, now=now)
+    ranked = phase.ranked_at.timestamp() if phase.ranked_at else 0
+    return (
+        f"leaderboard-{SHAPE}-{phase.pk}-{phase.ranks_version}-{ranked}-{int(visible)}"
+        f"-{policy.detail}-{policy.miou_step}-{phase.inference_ratio_limit}-{phase.task_spec_id}"
+        f"-{phase.challenge.updated_at.timestamp()}"
     )
 
 
 def etag(phase: Phase, *, user: Person = None, now: datetime | None = None) -> str:
-    """Return what changes when the board as this person sees it changes. At most one query."""
-    who = user.pk if user is not None and user.is_authenticated else 0
-    ranked = phase.ranked_at.timestamp() if phase.ranked_at else 0
-    return f"{state(phase, user=user, now=now)}-{ranked:.0f}-{who}"
+    """Return what changes when this person's view of the leaderboard does (one query at most)."""
+    viewer_id = user.pk if user is not None and user.is_authenticated else 0
+    return f"{state(phase, user=user, now=now)}-{viewer_id}"
 
 
-def state(phase: Phase, *, user: Person = None, now: datetime | None = None) -> str:
-    """Return what changes with any line of the board under this person's terms.
+def cached(key: str, make: Callable[[], T], *, kind: TypeAdapter[T]) -> T:
+    """Return what ``make`` makes, a value of ``kind``, once in a minute for each key.
 
-    Whose line is whose is not in it, nor when the ranks were last looked at. At most one query.
+    The one cache of leaderboards: keys start with :func:`state`, so that nothing outlives a change.
     """
-    now = now or timezone.now()
-    viewer = people.viewer_of_phase(user, phase)
-    terms = terms_for(phase, viewer=viewer, now=now)
-    visible = is_visible(phase, viewer=viewer, now=now)
-    return (
-        f"{phase.pk}-{phase.ranks_version}-{int(visible)}-{terms.detail}-{terms.decimals}"
-        f"-{phase.inference_ratio_limit}-{phase.task_spec_id}"
-    )
+    return cached_value(key, make, kind=kind, kept_s=CACHED_S)
 
 
-def classes_of(phase: Phase) -> list[BoardClass]:
+def classes_of(phase: Phase) -> list[LeaderboardClass]:
     """Return the scored classes of a phase's task, in order (no query once the task is loaded)."""
     if phase.task_spec is None:
         return []
     return [
-        BoardClass(line["id"], line["key"], line["name"], line["color"])
+        LeaderboardClass(line["id"], line["key"], line["name"], line["color"])
         for line in phase.task_spec.data.get("classes", [])
         if line.get("scored", True)
     ]
 
 
-def board(phase: Phase, *, user: Person = None, now: datetime | None = None) -> Board:
-    """Return a phase's board as a person may see it.
+def _read(phase: Phase, policy: DisclosurePolicy, *, visible: bool) -> tuple[list[str], list[Row]]:
+    """Return the domains and all rows as anybody under this policy sees them (two queries)."""
+    keys = [shown_class.key for shown_class in classes_of(phase)]
+    lines = _rank_lines(phase, Q()) if visible else []
+    domains = _domains_of(lines) if policy.domains else []
+    group_sizes = Counter(line["group"] for line in lines if line["rank"] is not None)
+    rows: list[Row] = []
+    baselines = count()
+    for line in lines:
+        row = _row(line, phase=phase, policy=policy, keys=keys, domains=domains)
+        ranked = row.kind == TEAM
+        key = f"{row.team_id}" if ranked else f"{row.team_id}-{next(baselines)}"
+        rows.append(replace(row, key=key, tied=ranked and group_sizes[row.group] > 1))
+    rows.sort(key=lambda row: row.kind != TEAM)
+    if policy.rounded:
+        rows = _grouped_by_intervals(rows)
+    published = PublishedResult.objects.filter(challenge=phase.challenge_id, phase_slug=phase.slug)
+    return domains, rows + [_published_row(result) for result in published]
 
-    At most four queries whatever its length (organiser?, lines, the viewer's team, references),
-    given ``phase.challenge`` and ``phase.task_spec`` loaded; lines are kept for a minute while the
-    ranks stand. Visibility of the phase itself (published)
-    is the caller's, who looked it up with ``pages.phase_by_slug``.
+
+def _grouped_by_intervals(rows: Sequence[Row]) -> list[Row]:
+    """Group teams by the intervals that are shown: a new group where two neighbours' do not touch.
+
+    A comparison of neighbours in full precision would tell one bit of hidden labels a submission.
     """
-    now = now or timezone.now()
-    viewer = people.viewer_of_phase(user, phase)
-    terms = terms_for(phase, viewer=viewer, now=now)
-    window = place(now, opens_at=phase.opens_at, closes_at=phase.closes_at)
-    visible = is_visible(phase, viewer=viewer, now=now)
-    classes = classes_of(phase)
-    references = [
-        Reference(one.name, one.kind, one.miou, one.std, one.class_ious, one.source)
-        for one in PublishedResult.objects.filter(
-            challenge=phase.challenge_id, phase_slug=phase.slug
+
+    def differ(above: Row, below: Row) -> bool:
+        low, high = (above.interval or (None, None))[0], (below.interval or (None, None))[1]
+        return low is not None and high is not None and low > high
+
+    teams = [row for row in rows if row.kind == TEAM]
+    groups = ranking.groups(teams, differ=differ)
+    sizes = Counter(groups)
+    grouped = [
+        replace(row, group=group, tied=sizes[group] > 1)
+        for row, group in zip(teams, groups, strict=True)
+    ]
+    return grouped + [row for row in rows if row.kind != TEAM]
+
+
+COLUMNS = {
+    "team_id": "entry__team_id",
+    "team": "entry__team__name",
+    "affiliation": "entry__team__affiliation",
+    "method": "submission__method_name",
+    "created_at": "submission__created_at",
+    "is_final": "submission__is_final",
+    "code_url": "submission__code_url",
+    "paper_url": "submission__paper_url",
+    "baseline_seconds": "submission__baseline_seconds",
+    "method_seconds": "submission__method_seconds",
+    "score_miou": "score__miou",
+    "low": "score__miou_low",
+    "high": "score__miou_high",
+    "class_ious": "score__class_ious",
+    "domain_mious": "score__domain_mious",
+    "overall_accuracy": "score__overall_accuracy",
+    "rounded": "score__rounded",
+}
+
+
+def _rank_lines(phase: Phase, condition: Q) -> list[dict[str, Any]]:
+    lines = list(
+        RankLine.objects.filter(condition, phase=phase)
+        .order_by(*scores.RANK_ORDER)
+        .values(
+            *("rank", "group", "submission_count", "submission_id"),
+            **{name: F(column) for name, column in COLUMNS.items()},
+            seeds=_seeds(),
         )
-    ]
-    rows = _rows(phase, terms=terms, classes=classes) if visible else []
-    mine = people.team_id_in(user, phase) if rows else None
-    if mine is not None:
-        rows = [replace(row, is_mine=True) if row.team_id == mine else row for row in rows]
-    return Board(
-        phase=phase,
-        visible=visible,
-        is_open=window is Window.OPEN,
-        terms=terms,
-        classes=classes,
-        rows=[row for row in rows if row.rank is not None],
-        baselines=[row for row in rows if row.rank is None],
-        references=references,
-        as_of=phase.ranked_at,
-        version=phase.ranks_version,
     )
+    for line in lines:
+        line["miou"] = line.pop("score_miou")  # the line's own is the value that ranked it
+    return lines
 
 
-def _rows(phase: Phase, *, terms: Terms, classes: list[BoardClass]) -> list[Row]:
-    """Return the lines as anybody under these terms sees them, made once per state of the ranks."""
-    ranked = phase.ranked_at.timestamp() if phase.ranked_at else 0
-    key = (
-        f"rows-{KEPT_SHAPE}-{phase.pk}-{phase.ranks_version}-{ranked}-{terms.detail}"
-        f"-{terms.decimals}-{phase.inference_ratio_limit}-{phase.task_spec_id}"
-    )
-    kept: list[Row] | None = cache.get(key)
-    if kept is None:
-        kept = _made_rows(phase, terms=terms, classes=classes)
-        cache.set(key, kept, ROWS_KEPT_S)
-    return kept
-
-
-def _made_rows(phase: Phase, *, terms: Terms, classes: list[BoardClass]) -> list[Row]:
-    lines = RankLine.objects.filter(phase=phase).order_by("-miou", "pk")
-    lines = lines.annotate(seeds=seeds(miou="miou", ious="class_ious"))
-    columns = [
-        "rank",
-        "group",
-        "submission_count",
-        "miou",
-        "entry__team_id",
-        "entry__team__name",
-        "entry__team__affiliation",
-        "submission_id",
-        "submission__method_name",
-        "submission__created_at",
-        "submission__is_final",
-        "submission__is_baseline",
-        "submission__code_url",
-        "submission__paper_url",
-        "submission__baseline_seconds",
-        "submission__method_seconds",
-        "score__miou_low",
-        "score__miou_high",
-        "score__class_ious",
-        "score__overall_accuracy",
-        "seeds",
-    ]
-    keys = [one.key for one in classes]
-    return [_row(line, phase=phase, terms=terms, keys=keys) for line in lines.values(*columns)]
-
-
-def seeds(**columns: str) -> Case:
-    """Return such columns of the scores of a baseline's submissions of one method, for baselines
-    alone, to be read by :func:`runs_of`."""
-    seed = "evaluation__submission__training_runs__seed"
+def _seeds() -> Case:
+    """For baselines alone: the scores of all submissions of the row's method, for `_runs_of`."""
     same = (
-        Score.objects.filter(
-            evaluation__state=State.SCORED.value,
-            evaluation__ground_truth=OuterRef("phase__ground_truth"),
-            evaluation__task_spec=OuterRef("phase__task_spec"),
+        scores.counting_in("phase")
+        .filter(
             evaluation__submission__entry=OuterRef("entry"),
             evaluation__submission__is_baseline=True,
-            evaluation__submission__disqualified_at__isnull=True,
             evaluation__submission__method_name=OuterRef("submission__method_name"),
             miou__isnull=False,
         )
@@ -272,83 +315,81 @@ def seeds(**columns: str) -> Case:
         .distinct("evaluation__submission_id")
         .values(
             seed=JSONObject(
-                of=seed,
+                of="evaluation__submission__training_runs__seed",
                 submission="evaluation__submission_id",
                 number="evaluation__submission__number",
-                **columns,
+                miou="miou",
+                overall_accuracy="overall_accuracy",
+                class_ious="class_ious",
+                domain_mious="domain_mious",
+                rounded="rounded",
             )
         )
     )
     return Case(When(submission__is_baseline=True, then=ArraySubquery(same)))
 
 
-def runs_of(seeds: list[dict[str, Any]] | None) -> list[dict[str, Any]]:
-    """Return one of :func:`seeds` for each seed: of one that was trained again, the last."""
+def _runs_of(line: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return a baseline's scores, one for each seed: of one that was trained again, the last."""
     last: dict[object, dict[str, Any]] = {}
-    for one in sorted(seeds or [], key=lambda one: one["number"]):
-        last[one["submission"] if one["of"] is None else one["of"]] = one
+    for run in sorted(line["seeds"] or [], key=lambda run: run["number"]):
+        last[run["submission"] if run["of"] is None else run["of"]] = run
     return list(last.values())
 
 
-def _row(line: dict[str, Any], *, phase: Phase, terms: Terms, keys: list[str]) -> Row:
-    low, high = line["score__miou_low"], line["score__miou_high"]
-    ious, miou, std = line["score__class_ious"], line["miou"], None
-    runs = runs_of(line["seeds"])
-    if len(runs) > 1:
-        miou = statistics.fmean(run["miou"] for run in runs)
-        std = statistics.stdev(run["miou"] for run in runs)
-        low, high = max(0.0, miou - std), min(1.0, miou + std)
-        ious = {key: mean([run["ious"].get(key) for run in runs]) for key in keys}
-    ratio = inference_ratio(
-        line["submission__baseline_seconds"], line["submission__method_seconds"]
-    )
+def _domains_of(lines: Iterable[dict[str, Any]]) -> list[str]:
+    """Return the names of all domains that were scored, in order."""
+    scored = [score for line in lines for score in (line, *_runs_of(line))]
+    return sorted({domain for score in scored for domain in score["domain_mious"]})
+
+
+def _row(
+    line: dict[str, Any],
+    *,
+    phase: Phase,
+    policy: DisclosurePolicy,
+    keys: Sequence[str],
+    domains: Sequence[str] = (),
+) -> Row:
+    """Return a rank line as a row."""
+    runs = _runs_of(line)
+    values = row_values.disclosed(line, runs, policy=policy)
+    ratio = ranking.inference_ratio(line["baseline_seconds"], line["method_seconds"])
     limit = phase.inference_ratio_limit
     return Row(
+        kind=BASELINE if line["rank"] is None else TEAM,
+        key="",
+        name=line["team"],
+        method=line["method"],
+        miou=values.miou,
+        class_ious={key: values.class_ious.get(key) for key in keys} if policy.classes else {},
         rank=line["rank"],
-        team_id=line["entry__team_id"],
-        team=line["entry__team__name"],
-        affiliation=line["entry__team__affiliation"],
-        method=line["submission__method_name"],
+        group=0 if policy.rounded else line["group"],
+        team_id=line["team_id"],
+        affiliation=line["affiliation"],
         submission_id=line["submission_id"],
-        miou=disclosure.figure(miou, terms=terms),
-        interval=(
-            None
-            if low is None or high is None
-            else (disclosure.figure(low, terms=terms), disclosure.figure(high, terms=terms))
-        ),
-        class_ious=(
-            {key: disclosure.figure(ious.get(key), terms=terms) for key in keys}
-            if terms.classes
-            else {}
-        ),
-        overall_accuracy=(
-            disclosure.figure(line["score__overall_accuracy"], terms=terms)
-            if terms.classes
-            else None
-        ),
-        created_at=line["submission__created_at"],
+        interval=values.interval,
+        std=values.std,
+        seed_count=max(1, len(runs)),
+        overall_accuracy=values.overall_accuracy if policy.classes else None,
+        domain_mious=[values.domain_mious.get(domain) for domain in domains],
+        created_at=line["created_at"],
         submission_count=line["submission_count"],
-        group=line["group"],
-        is_baseline=line["submission__is_baseline"],
-        is_mine=False,
-        is_final=line["submission__is_final"],
-        code_url=line["submission__code_url"],
-        paper_url=line["submission__paper_url"],
+        is_final=line["is_final"],
+        code_url=line["code_url"],
+        paper_url=line["paper_url"],
         inference_ratio=ratio,
         over_inference_limit=ratio is not None and limit is not None and ratio > limit,
-        std=disclosure.figure(std, terms=terms),
-        seed_count=max(1, len(runs)),
     )
 
 
-def mean(values: Sequence[float | None]) -> float | None:
-    """Return the mean of what is known; None where nothing is."""
-    known = [value for value in values if value is not None]
-    return statistics.fmean(known) if known else None
-
-
-def inference_ratio(baseline_seconds: float | None, method_seconds: float | None) -> float | None:
-    """Return how many times the baseline's inference time a method takes (both self-declared)."""
-    if not baseline_seconds or method_seconds is None:
-        return None
-    return method_seconds / baseline_seconds
+def _published_row(result: PublishedResult) -> Row:
+    return Row(
+        kind=f"published-{result.kind}",
+        key="",
+        name=result.name,
+        method=result.source,
+        miou=result.miou,
+        std=result.std,
+        class_ious=result.class_ious,
+    )

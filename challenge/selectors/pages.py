@@ -1,46 +1,51 @@
-"""What the challenge pages show: the menu, the home page's lines, pages, news."""
+"""What the challenge pages show: the menu, the home page's summaries, pages, news."""
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
-from django.contrib.auth.models import AnonymousUser
-from django.core.cache import cache
-from django.db.models import Exists, OuterRef, Prefetch, QuerySet, Subquery
+from django.db.models import Prefetch, Q, QuerySet
 from django.utils import timezone
+from pydantic import TypeAdapter
 
 from challenge.errors import refuse
 from challenge.models import (
     Announcement,
     Challenge,
-    Membership,
     Page,
     Phase,
     PublishedResult,
-    RankLine,
     User,
 )
-from challenge.rules import disclosure
 from challenge.rules.disclosure import Viewer
-from challenge.rules.windows import Window, place
-from challenge.selectors import leaderboard, people
+from challenge.rules.windows import Window, window_at
+from challenge.selectors import leaderboard, people, phase_disclosure
+from challenge.selectors.cached import cached
+from challenge.selectors.leaderboard import Row
 from challenge.selectors.people import Person
 
 MENU_KEPT_S = 10
-TOP_LINES = 3
+TOP_ROWS = 3
 
 
 @dataclass(frozen=True)
-class MenuLine:
+class MenuItem:
     """A published challenge in the head of every page."""
 
     slug: str
     title: dict[str, str]
 
 
+MENU_ITEMS = TypeAdapter(list[MenuItem])
+TABS = TypeAdapter(list[tuple[str, str]])
+PHASE_ROWS = TypeAdapter(list[dict[str, Any]])
+
+
 @dataclass(frozen=True)
-class PhaseLine:
+class PhaseStatus:
     """A phase and where it stands now."""
 
     phase: Phase
@@ -60,20 +65,12 @@ class PhaseLine:
 
 
 @dataclass(frozen=True)
-class TopLine:
-    """A team among the first of a phase, its figure rounded as the phase's rules say."""
-
-    name: str
-    miou: float | None
-
-
-@dataclass(frozen=True)
-class HomeLine:
+class ChallengeSummary:
     """A challenge on the home page."""
 
     challenge: Challenge
-    phases: list[PhaseLine]
-    top: list[TopLine] = field(default_factory=list)
+    phases: list[PhaseStatus]
+    top: list[Row] = field(default_factory=list)
     top_phase: Phase | None = None
 
     @property
@@ -81,14 +78,14 @@ class HomeLine:
         return any(line.open for line in self.phases)
 
 
-def menu() -> list[MenuLine]:
+def menu() -> list[MenuItem]:
     """Return the published challenges for the head of the page (no query for ten seconds)."""
-    lines: list[MenuLine] | None = cache.get("menu")
-    if lines is None:
+
+    def read() -> list[MenuItem]:
         rows = Challenge.objects.filter(is_published=True).values_list("slug", "title")
-        lines = [MenuLine(slug, title) for slug, title in rows]
-        cache.set("menu", lines, MENU_KEPT_S)
-    return lines
+        return [MenuItem(slug, title) for slug, title in rows]
+
+    return cached("menu-items", read, kind=MENU_ITEMS, kept_s=MENU_KEPT_S)
 
 
 def visible_phases(challenge: Challenge, *, organiser: bool) -> QuerySet[Phase]:
@@ -97,13 +94,13 @@ def visible_phases(challenge: Challenge, *, organiser: bool) -> QuerySet[Phase]:
     return phases if organiser else phases.filter(is_published=True)
 
 
-def phase_lines(
+def phase_statuses(
     challenge: Challenge, *, user: Person, now: datetime | None = None
-) -> list[PhaseLine]:
+) -> list[PhaseStatus]:
     """Return a challenge's phases in order with where they stand (two queries at most)."""
     now = now or timezone.now()
     phases = visible_phases(challenge, organiser=people.is_organiser(user, challenge))
-    return [phase_line(phase, now) for phase in phases]
+    return [phase_status(phase, now) for phase in phases]
 
 
 def challenge_by_slug(slug: str, *, user: Person) -> Challenge:
@@ -118,36 +115,23 @@ def challenge_by_slug(slug: str, *, user: Person) -> Challenge:
 
 
 def phase_by_slug(challenge_slug: str, phase_slug: str, *, user: Person) -> Phase:
-    """Return a phase with its challenge, its task and who ``user`` is to it (one query).
+    """Return a phase with its challenge and its task (one query).
 
-    :func:`my_team_id` then knows the viewer's team; whether the viewer is an organiser is
-    remembered where ``people.is_organiser`` looks. Raises NotFound ``not-found`` for
-    one that is missing, not published or of a hidden challenge.
+    The same query tells who ``user`` is to the challenge, so that ``people`` need not ask again.
+    Raises NotFound ``not-found`` for one that is missing, not published or of a hidden challenge.
     """
-    found = (
+    phases = (
         Phase.objects.select_related("challenge", "task_spec")
         .filter(challenge__slug=challenge_slug, slug=phase_slug)
         .defer("public_patches")  # thousands of names, which few pages ask for
     )
-    known = user is not None and user.is_authenticated
-    if known and user is not None:
-        mine = Membership.objects.filter(challenge=OuterRef("challenge"), user=user.pk)
-        organised = Challenge.organisers.through.objects.filter(
-            challenge=OuterRef("challenge"), user=user.pk
-        )
-        found = found.annotate(
-            my_team_id=Subquery(mine.values("team")[:1]), is_organised=Exists(organised)
-        )
-    phase = found.first()
+    if isinstance(user, User):
+        phases = phases.annotate(**people.facts_about(user, challenge="challenge"))
+    phase = phases.first()
     if phase is None:
         raise refuse("not-found")
-    if known and user is not None:
-        remember(
-            phase,
-            user=user,
-            my_team_id=getattr(phase, "my_team_id", None),
-            is_organised=getattr(phase, "is_organised", False),
-        )
+    if isinstance(user, User):
+        people.store_facts(user, challenge=phase.challenge, annotated=phase)
     if not (phase.is_published and phase.challenge.is_published) and not people.is_organiser(
         user, phase.challenge
     ):
@@ -155,49 +139,31 @@ def phase_by_slug(challenge_slug: str, phase_slug: str, *, user: Person) -> Phas
     return phase
 
 
-def remember(
-    phase: Phase, *, user: User | AnonymousUser, my_team_id: int | None, is_organised: bool
-) -> None:
-    """Keep with a phase and a person what one query told of both, for this request."""
-    phase.my_team_id = my_team_id  # type: ignore[attr-defined]
-    user.__dict__.setdefault("_organises", {})[phase.challenge_id] = is_organised
-
-
-def my_team_id(phase: Phase) -> int | None:
-    """Return the viewer's team of a phase that was looked up for them. No query."""
-    found: int | None = getattr(phase, "my_team_id", None)
-    return found
-
-
-def home(*, user: Person, now: datetime | None = None) -> list[HomeLine]:
+def home(*, now: datetime | None = None) -> list[ChallengeSummary]:
     """Return the published challenges with their phases and leaders (two queries, one each)."""
     now = now or timezone.now()
     published = Phase.objects.filter(is_published=True).defer("public_patches")
     challenges = Challenge.objects.filter(is_published=True).prefetch_related(
         Prefetch("phases", queryset=published)
     )
-    lines = []
+    summaries = []
     for challenge in challenges:
-        phases = [phase_line(phase, now) for phase in challenge.phases.all()]
+        phases = [phase_status(phase, now) for phase in challenge.phases.all()]
         top_phase = next(
             (line.phase for line in reversed(phases) if line.phase.ranks_version > 0), None
         )
-        top = leaders(top_phase, user=user, now=now) if top_phase else []
-        lines.append(HomeLine(challenge, phases, top, top_phase))
-    return lines
+        top = leaders(top_phase, now=now) if top_phase else []
+        summaries.append(ChallengeSummary(challenge, phases, top, top_phase))
+    return summaries
 
 
-def leaders(phase: Phase, *, user: Person, now: datetime) -> list[TopLine]:
-    """Return the first teams of a phase, or none where its board is hidden (one query)."""
-    if not leaderboard.is_visible(phase, viewer=Viewer.READER, now=now):
+def leaders(phase: Phase, *, now: datetime) -> list[Row]:
+    """Return the first teams of a phase, or none where its leaderboard is hidden (one query)."""
+    if not phase_disclosure.leaderboard_visible(phase, viewer=Viewer.READER, now=now):
         return []
-    terms = leaderboard.terms_for(phase, viewer=Viewer.READER, now=now)
-    rows = (
-        RankLine.objects.filter(phase=phase, rank__isnull=False)
-        .select_related("entry__team")
-        .order_by("rank", "pk")[:TOP_LINES]
-    )
-    return [TopLine(row.entry.team.name, disclosure.figure(row.miou, terms=terms)) for row in rows]
+    policy = phase_disclosure.policy_for(phase, viewer=Viewer.READER, now=now)
+    rows = leaderboard.rows_where(phase, Q(rank__lte=TOP_ROWS), policy=policy, keys=())
+    return rows[:TOP_ROWS]
 
 
 def tab_pages(challenge: Challenge, *, language: str) -> list[tuple[str, str]]:
@@ -205,30 +171,40 @@ def tab_pages(challenge: Challenge, *, language: str) -> list[tuple[str, str]]:
 
     One query, then none for ten seconds.
     """
+
+    def read() -> list[tuple[str, str]]:
+        rows = Page.objects.filter(challenge=challenge, language__in={language, "en"}).values_list(
+            "slug", "language", "title"
+        )
+        titles: dict[str, str] = {}
+        for slug, page_language, title in rows:
+            if slug not in titles or page_language == language:
+                titles[slug] = title
+        return list(titles.items())
+
     key = f"tabs-{challenge.pk}-{language}"
-    kept: list[tuple[str, str]] | None = cache.get(key)
-    if kept is not None:
-        return kept
-    rows = Page.objects.filter(challenge=challenge, language__in={language, "en"}).values_list(
-        "slug", "language", "title"
-    )
-    titles: dict[str, str] = {}
-    for slug, page_language, title in rows:
-        if slug not in titles or page_language == language:
-            titles[slug] = title
-    tabs = list(titles.items())
-    cache.set(key, tabs, MENU_KEPT_S)
-    return tabs
+    return cached(key, read, kind=TABS, kept_s=MENU_KEPT_S)
 
 
 def phase_menu(challenge: Challenge) -> list[Phase]:
     """Return the published phases for a challenge's tabs (no query for ten seconds)."""
-    key = f"phases-{challenge.pk}"
-    kept: list[Phase] | None = cache.get(key)
-    if kept is None:
-        kept = list(challenge.phases.filter(is_published=True).defer("public_patches"))
-        cache.set(key, kept, MENU_KEPT_S)
-    return kept
+    columns = {
+        column.attname: column
+        for column in Phase._meta.concrete_fields
+        if column.attname != "public_patches"  # thousands of names; read if somebody asks
+    }
+    shape = zlib.crc32(" ".join(columns).encode())
+
+    def read() -> list[dict[str, Any]]:
+        return list(challenge.phases.filter(is_published=True).values(*columns))
+
+    rows = cached(f"phases-{challenge.pk}-{shape}", read, kind=PHASE_ROWS, kept_s=MENU_KEPT_S)
+    return [
+        Phase.from_db(
+            "default", columns, [column.to_python(row[name]) for name, column in columns.items()]
+        )
+        for row in rows
+    ]
 
 
 def page(challenge: Challenge, *, slug: str, language: str) -> Page:
@@ -236,13 +212,13 @@ def page(challenge: Challenge, *, slug: str, language: str) -> Page:
 
     Raises NotFound ``not-found``.
     """
-    found = {
+    by_language = {
         page.language: page
         for page in Page.objects.filter(
             challenge=challenge, slug=slug, language__in={language, "en"}
         )
     }
-    wanted = found.get(language) or found.get("en")
+    wanted = by_language.get(language) or by_language.get("en")
     if wanted is None:
         raise refuse("not-found")
     return wanted
@@ -258,6 +234,6 @@ def published_results(challenge: Challenge) -> QuerySet[PublishedResult]:
     return challenge.published_results.order_by("kind", "-miou", "sort_order")
 
 
-def phase_line(phase: Phase, now: datetime) -> PhaseLine:
+def phase_status(phase: Phase, now: datetime) -> PhaseStatus:
     """Return a phase with where it stands at ``now``. No query."""
-    return PhaseLine(phase, place(now, opens_at=phase.opens_at, closes_at=phase.closes_at))
+    return PhaseStatus(phase, window_at(now, opens_at=phase.opens_at, closes_at=phase.closes_at))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from django.contrib.auth.models import AnonymousUser
+from django.db.models import Exists, OuterRef, Subquery
 
+from challenge.errors import refuse
 from challenge.models import Challenge, Membership, Phase, Registration, Submission, Team, User
 from challenge.rules.disclosure import Viewer
 
@@ -13,23 +15,28 @@ Person = User | AnonymousUser | None
 def is_organiser(user: Person, challenge: Challenge) -> bool:
     """Say whether a person organises a challenge; superusers organise every challenge.
 
-    ``is_staff`` alone opens the admin and nothing more. At most one query, remembered on the
-    user object for the length of a request.
+    ``is_staff`` alone opens the admin and nothing more. At most one query in a request.
     """
     if user is None or not user.is_authenticated or not user.is_active:
         return False
     if user.is_superuser:
         return True
-    known: dict[int, bool] = user.__dict__.setdefault("_organises", {})
+    known = user.request_facts.organises
     if challenge.pk not in known:
         known[challenge.pk] = challenge.organisers.filter(pk=user.pk).exists()
     return known[challenge.pk]
 
 
+def require_organiser(user: Person, challenge: Challenge) -> None:
+    """Raise NotAllowed ``not-organiser`` for everybody else."""
+    if not is_organiser(user, challenge):
+        raise refuse("not-organiser", challenge=challenge.slug)
+
+
 def organised_by(user: User) -> list[Challenge]:
     """Return the challenges that a person organises, all for a superuser (one query)."""
-    found = Challenge.objects.order_by("sort_order", "pk")
-    return list(found if user.is_superuser else found.filter(organisers=user.pk))
+    challenges = Challenge.objects.order_by("sort_order", "pk")
+    return list(challenges if user.is_superuser else challenges.filter(organisers=user.pk))
 
 
 def team_of(user: Person, challenge: Challenge) -> Team | None:
@@ -46,15 +53,37 @@ def membership_of(user: Person, challenge: Challenge) -> Membership | None:
 
 
 def team_id_in(user: Person, phase: Phase) -> int | None:
-    """Return a person's team in a phase's challenge (no query where ``phase`` was looked up for
-    this person, else one)."""
+    """Return a person's team in a phase's challenge.
+
+    No query where the phase or one of its submissions was looked up for this person, else one.
+    """
     if user is None or not user.is_authenticated:
         return None
-    if hasattr(phase, "my_team_id"):
-        known: int | None = phase.my_team_id
-        return known
+    if phase.challenge_id in user.request_facts.team_ids:
+        return user.request_facts.team_ids[phase.challenge_id]
     mine = Membership.objects.filter(challenge=phase.challenge_id, user=user.pk)
     return mine.values_list("team", flat=True).first()
+
+
+def facts_about(user: User, *, challenge: str) -> dict[str, Exists | Subquery]:
+    """Return annotations that tell what a person is to a challenge.
+
+    ``challenge`` is the path to it; :func:`store_facts` keeps what they found.
+    """
+    memberships = Membership.objects.filter(challenge=OuterRef(challenge), user=user.pk)
+    organised = Challenge.organisers.through.objects.filter(
+        challenge=OuterRef(challenge), user=user.pk
+    )
+    return {
+        "viewer_team_id": Subquery(memberships.values("team")[:1]),
+        "viewer_organises": Exists(organised),
+    }
+
+
+def store_facts(user: User, *, challenge: Challenge, annotated: Phase | Submission) -> None:
+    """Keep for this request what the annotations of :func:`facts_about` found."""
+    user.request_facts.team_ids[challenge.pk] = getattr(annotated, "viewer_team_id", None)
+    user.request_facts.organises[challenge.pk] = getattr(annotated, "viewer_organises", False)
 
 
 def registration_of(user: Person, challenge: Challenge) -> Registration | None:

@@ -8,11 +8,10 @@ from datetime import datetime
 from django.db.models import F
 from django.utils import timezone
 
-from challenge.models import Phase, Score
+from challenge.models import Phase
 from challenge.rules import disclosure
 from challenge.rules.disclosure import Viewer
-from challenge.rules.lifecycle import State
-from challenge.selectors import leaderboard, people
+from challenge.selectors import people, phase_disclosure, scores
 from challenge.selectors.people import Person
 
 
@@ -34,37 +33,35 @@ def of_phase(phase: Phase, *, user: Person = None, now: datetime | None = None) 
     """
     now = now or timezone.now()
     viewer = people.viewer_of_phase(user, phase)
-    if not leaderboard.is_visible(phase, viewer=viewer, now=now):
+    if not phase_disclosure.leaderboard_visible(phase, viewer=viewer, now=now):
         return []
-    terms = leaderboard.terms_for(phase, viewer=viewer, now=now)
+    policy = phase_disclosure.policy_for(phase, viewer=viewer, now=now)
     rows = (
-        Score.objects.filter(
-            evaluation__state=State.SCORED.value,
-            evaluation__ground_truth=phase.ground_truth_id,
-            evaluation__task_spec=phase.task_spec_id,
-            evaluation__submission__entry__phase=phase,
-            evaluation__submission__disqualified_at__isnull=True,
-            evaluation__submission__is_baseline=False,
-            miou__isnull=False,
-        )
+        scores.counting(phase)
+        .filter(evaluation__submission__is_baseline=False, miou__isnull=False)
         .order_by("evaluation__submission__created_at", "evaluation__revision")
         .values_list(
             F("evaluation__submission"),
             F("evaluation__submission__created_at"),
             F("evaluation__submission__entry__team__name"),
             "miou",
+            "rounded_miou",
         )
     )
-    latest = {submission: (at, team, miou) for submission, at, team, miou in rows}
+    latest = {
+        submission: (at, team, disclosure.disclose_miou(full, rounded, policy=policy))
+        for submission, at, team, full, rounded in rows
+    }
     points: list[Point] = []
     best_of: dict[str, float] = {}
     best = -1.0
     for at, team, miou in latest.values():
+        if miou is None:
+            continue
         rises = miou > best_of.get(team, -1.0)
         best_of[team] = max(best_of.get(team, -1.0), miou)
-        shown = disclosure.figure(miou, terms=terms)
-        if shown is None or not (rises or viewer is Viewer.ORGANISER):
+        if not (rises or viewer is Viewer.ORGANISER):
             continue
-        points.append(Point(at, team, shown, miou > best))
+        points.append(Point(at, team, miou, miou > best))
         best = max(best, miou)
     return points

@@ -1,4 +1,4 @@
-"""Where a waiting submission stands, and when it should start."""
+"""The queue of evaluations: positions, durations, history, and a check of its rows."""
 
 from __future__ import annotations
 
@@ -28,8 +28,11 @@ LEDGER = {
 
 
 @dataclass(frozen=True)
-class Place:
-    """``ahead`` evaluations start before this one; ``starts_at`` is an estimate, None: unknown."""
+class QueuePosition:
+    """Where an evaluation waits: ``ahead`` evaluations start before it.
+
+    ``starts_at`` is an estimate, None: unknown.
+    """
 
     ahead: int
     waiting: int
@@ -37,8 +40,8 @@ class Place:
     starts_at: datetime | None
 
 
-def place(evaluation: Evaluation, *, now: datetime | None = None) -> Place | None:
-    """Return the place of a queued evaluation; None once it no longer waits. Three queries.
+def position(evaluation: Evaluation, *, now: datetime | None = None) -> QueuePosition | None:
+    """Return the position of a queued evaluation; None once it no longer waits. Three queries.
 
     The order is that of the claims (rules.fairness). The start is estimated from the median
     duration of the latest scores and the number running at this moment.
@@ -68,7 +71,7 @@ def place(evaluation: Evaluation, *, now: datetime | None = None) -> Place | Non
     if typical_s is not None:
         rounds = (ahead + busy) / max(1, busy)
         starts_at = now + timedelta(seconds=rounds * typical_s if busy or ahead else 0)
-    return Place(ahead=ahead, waiting=len(ordered), running=busy, starts_at=starts_at)
+    return QueuePosition(ahead=ahead, waiting=len(ordered), running=busy, starts_at=starts_at)
 
 
 def typical_seconds() -> float | None:
@@ -99,7 +102,7 @@ class Verified:
 
 
 def verify() -> Verified:
-    """Check that every evaluation's events, score and ledger lines agree with its state.
+    """Check that every evaluation's events, score and quota ledger agree with its state.
 
     Reads evaluation by evaluation with their rows prefetched in batches; changes nothing.
     """
@@ -117,20 +120,20 @@ def verify() -> Verified:
 
 def _faults(evaluation: Evaluation, scored: set[int]) -> list[str]:
     faults = []
-    at = ""
-    for event in sorted(evaluation.events.all(), key=lambda one: one.pk):
-        if event.from_state != at:
-            faults.append(f"an event starts from {event.from_state!r} while it was {at!r}")
-        if at and not may_move(State(event.from_state), State(event.to_state)):
-            faults.append(f"an illegal move {event.from_state} → {event.to_state}")
-        at = event.to_state
-    if at != evaluation.state:
-        faults.append(f"its events end at {at!r}, its state is {evaluation.state!r}")
+    state = ""
+    for event in sorted(evaluation.events.all(), key=lambda event: event.pk):
+        if event.from_state != state:
+            faults.append(f"an event starts from {event.from_state!r} while it was {state!r}")
+        if state and not may_move(State(event.from_state), State(event.to_state)):
+            faults.append(f"an illegal transition {event.from_state} → {event.to_state}")
+        state = event.to_state
+    if state != evaluation.state:
+        faults.append(f"its events end at {state!r}, its state is {evaluation.state!r}")
     if (evaluation.state == State.SCORED) != (evaluation.pk in scored):
         faults.append(f"{evaluation.state}, and the score is not as that wants")
     if evaluation.priority == Evaluation.Priority.LIVE:
-        lines = sorted(evaluation.submission.quota_lines.all(), key=lambda one: one.pk)
+        lines = sorted(evaluation.submission.quota_lines.all(), key=lambda line: line.pk)
         last = lines[-1].move if lines else "none"
         if last != LEDGER[State(evaluation.state)]:
-            faults.append(f"{evaluation.state}, and its place in the quota is {last}")
+            faults.append(f"{evaluation.state}, and its last ledger line says {last}")
     return faults

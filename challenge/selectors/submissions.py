@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from django.db.models import (
@@ -15,7 +14,6 @@ from django.db.models import (
     OuterRef,
     Prefetch,
     QuerySet,
-    Subquery,
     TextField,
     Value,
     prefetch_related_objects,
@@ -24,11 +22,20 @@ from django.db.models.functions import Cast
 from django.utils import timezone
 
 from challenge.errors import refuse
-from challenge.models import Challenge, Evaluation, Membership, Phase, Score, Submission
+from challenge.models import (
+    Challenge,
+    Evaluation,
+    Membership,
+    Phase,
+    Score,
+    Submission,
+    Upload,
+    User,
+)
 from challenge.rules import disclosure
-from challenge.rules.disclosure import Terms, Viewer
+from challenge.rules.disclosure import DisclosedCard, DisclosurePolicy, Viewer
 from challenge.rules.lifecycle import OPEN_STATES, State
-from challenge.selectors import leaderboard, pages, people
+from challenge.selectors import people, phase_disclosure
 from challenge.selectors.people import Person
 
 
@@ -55,8 +62,8 @@ class Detail:
     submission: Submission
     evaluation: Evaluation | None
     viewer: Viewer
-    terms: Terms
-    card: dict[str, Any] | None
+    policy: DisclosurePolicy
+    card: DisclosedCard | None
     score_hidden: bool
 
     @property
@@ -78,7 +85,7 @@ class Compared:
     detail: Detail
     others: list[Submission]
     other: Submission | None
-    other_card: dict[str, Any] | None
+    other_card: DisclosedCard | None
 
 
 def visible_to(user: Person) -> QuerySet[Submission]:
@@ -86,22 +93,22 @@ def visible_to(user: Person) -> QuerySet[Submission]:
     if user is None or not user.is_authenticated:
         return Submission.objects.none()
     mine = Membership.objects.filter(team=OuterRef("entry__team"), user=user.pk)
-    found = _full(Submission.objects.filter(Exists(mine))).prefetch_related(_evaluations())
-    return found.order_by("-created_at", "-pk")
+    submissions = _full(Submission.objects.filter(Exists(mine))).prefetch_related(_evaluations())
+    return submissions.order_by("-created_at", "-pk")
 
 
 def of_challenge(challenge: Challenge, *, user: Person) -> QuerySet[Submission]:
     """Return all submissions of a challenge, for its organisers. Raises NotFound for others."""
     if not people.is_organiser(user, challenge):
         raise refuse("not-found")
-    found = _full(Submission.objects.filter(entry__phase__challenge=challenge))
-    return found.prefetch_related(_evaluations()).order_by("-created_at", "-pk")
+    submissions = _full(Submission.objects.filter(entry__phase__challenge=challenge))
+    return submissions.prefetch_related(_evaluations()).order_by("-created_at", "-pk")
 
 
 def mine(user: Person, *, phase: Phase | None = None) -> QuerySet[Submission]:
     """Return a person's teams' submissions, of one phase where asked; three queries when read."""
-    found = visible_to(user)
-    return found if phase is None else found.filter(entry__phase=phase)
+    submissions = visible_to(user)
+    return submissions if phase is None else submissions.filter(entry__phase=phase)
 
 
 def get(submission_id: UUID | str, *, user: Person) -> tuple[Submission, Viewer]:
@@ -115,7 +122,7 @@ def get(submission_id: UUID | str, *, user: Person) -> tuple[Submission, Viewer]
 
 
 def detail(submission_id: UUID | str, *, user: Person, now: datetime | None = None) -> Detail:
-    """Return a submission's page for a person, its figures as they may leave.
+    """Return a submission's page for a person, its values as they may leave.
 
     Raises NotFound as :func:`get` does. At most three queries.
     """
@@ -133,26 +140,30 @@ def compared(
     """Return a submission's page with what its team's other scored submissions were.
 
     ``wanted`` names the one to compare with; None: the one before, anything else: none. Others and
-    their figures are for members of the team alone. Raises NotFound as :func:`get` does. At most
+    their values are for members of the team alone. Raises NotFound as :func:`get` does. At most
     four queries, whatever their number.
     """
     now = now or timezone.now()
     submission, viewer = _find(submission_id, user=user)
     entry = submission.entry
     others: list[Submission] = []
-    if pages.my_team_id(entry.phase) == entry.team_id:
+    if people.team_id_in(user, entry.phase) == entry.team_id:
         others = list(
             Submission.objects.filter(entry=entry)
             .exclude(pk=submission.pk)
             .order_by("-created_at", "-pk")
         )
     prefetch_related_objects([submission, *others], _evaluations())
-    for one in others:
-        one.entry = entry
-    others = [one for one in others if shown_miou(one, viewer=viewer, now=now) is not None]
-    named = next((one for one in others if str(one.pk) == wanted), None)
+    for candidate in others:
+        candidate.entry = entry
+    others = [
+        candidate
+        for candidate in others
+        if shown_miou(candidate, viewer=viewer, now=now) is not None
+    ]
+    named = next((candidate for candidate in others if str(candidate.pk) == wanted), None)
     other = next(iter(others), None) if wanted is None else named
-    shown = [one for one in (submission, other) if one is not None]
+    shown = [candidate for candidate in (submission, other) if candidate is not None]
     cards = _cards(shown, viewer=viewer, now=now)
     return Compared(
         detail=_detail(submission, viewer=viewer, cards=cards, now=now),
@@ -175,24 +186,16 @@ def _find(submission_id: UUID | str, *, user: Person) -> tuple[Submission, Viewe
         wanted = UUID(str(submission_id))
     except ValueError:
         raise refuse("not-found") from None
-    if user is None or not user.is_authenticated:
+    if not isinstance(user, User):
         raise refuse("not-found")
-    challenge = OuterRef("entry__phase__challenge")
-    mine = Membership.objects.filter(challenge=challenge, user=user.pk)
-    organised = Challenge.organisers.through.objects.filter(challenge=challenge, user=user.pk)
     submission = (
         _full(Submission.objects.filter(pk=wanted))
-        .annotate(my_team_id=Subquery(mine.values("team")[:1]), is_organised=Exists(organised))
+        .annotate(**people.facts_about(user, challenge="entry__phase__challenge"))
         .first()
     )
     if submission is None:
         raise refuse("not-found")
-    pages.remember(
-        submission.entry.phase,
-        user=user,
-        my_team_id=getattr(submission, "my_team_id", None),
-        is_organised=getattr(submission, "is_organised", False),
-    )
+    people.store_facts(user, challenge=submission.entry.phase.challenge, annotated=submission)
     viewer = people.viewer_of_submission(user, submission)
     if viewer is None:
         raise refuse("not-found")
@@ -200,7 +203,7 @@ def _find(submission_id: UUID | str, *, user: Person) -> tuple[Submission, Viewe
 
 
 def _detail(
-    submission: Submission, *, viewer: Viewer, cards: Mapping[UUID, dict[str, Any]], now: datetime
+    submission: Submission, *, viewer: Viewer, cards: Mapping[UUID, DisclosedCard], now: datetime
 ) -> Detail:
     phase = submission.entry.phase
     evaluation = current(submission)
@@ -209,32 +212,35 @@ def _detail(
         submission=submission,
         evaluation=evaluation,
         viewer=viewer,
-        terms=leaderboard.terms_for(phase, viewer=viewer, now=now),
+        policy=phase_disclosure.policy_for(phase, viewer=viewer, now=now),
         card=cards.get(submission.pk),
         score_hidden=scored and not score_visible(phase, viewer=viewer, now=now),
     )
 
 
 def _cards(
-    found: Sequence[Submission], *, viewer: Viewer, now: datetime
-) -> dict[UUID, dict[str, Any]]:
+    submissions: Sequence[Submission], *, viewer: Viewer, now: datetime
+) -> dict[UUID, DisclosedCard]:
     """Return the disclosed score cards of submissions of one phase that have one to show."""
-    phase = found[0].entry.phase
+    phase = submissions[0].entry.phase
     if not score_visible(phase, viewer=viewer, now=now):
         return {}
     wanted = {
-        evaluation.pk: one.pk
-        for one in found
-        if (evaluation := current(one)) is not None and evaluation.state == State.SCORED
+        evaluation.pk: submission.pk
+        for submission in submissions
+        if (evaluation := current(submission)) is not None and evaluation.state == State.SCORED
     }
     if not wanted:
         return {}
-    terms = leaderboard.terms_for(phase, viewer=viewer, now=now)
+    policy = phase_disclosure.policy_for(phase, viewer=viewer, now=now)
     # the zones' matrices, nine tenths of a card, are never disclosed: they stay behind
     stored = Score.objects.filter(evaluation__in=wanted).values_list(
-        "evaluation", Without("card", "zones")
+        "evaluation", Without("card", "zones"), "rounded"
     )
-    return {wanted[pk]: disclosure.disclose(card, terms=terms) for pk, card in stored}
+    return {
+        wanted[pk]: disclosure.disclose(card, rounded, policy=policy)
+        for pk, card, rounded in stored
+    }
 
 
 def score_visible(phase: Phase, *, viewer: Viewer, now: datetime | None = None) -> bool:
@@ -261,8 +267,10 @@ def shown_miou(
         return None
     if not score_visible(phase, viewer=viewer, now=now):
         return None
-    terms = leaderboard.terms_for(phase, viewer=viewer, now=now)
-    return disclosure.figure(evaluation.score.miou, terms=terms)
+    policy = phase_disclosure.policy_for(phase, viewer=viewer, now=now)
+    return disclosure.disclose_miou(
+        evaluation.score.miou, evaluation.score.rounded_miou, policy=policy
+    )
 
 
 def current(submission: Submission) -> Evaluation | None:
@@ -271,44 +279,34 @@ def current(submission: Submission) -> Evaluation | None:
     Of those under the phase's present truth and task the latest scored one, else the latest; while
     a re-score under new ones is not there yet, the latest of all.
     """
-    evaluations = sorted(submission.evaluations.all(), key=lambda one: one.pk)
+    evaluations = sorted(submission.evaluations.all(), key=lambda evaluation: evaluation.pk)
     if not evaluations:
         return None
     phase = submission.entry.phase
     present = [
-        one
-        for one in evaluations
-        if one.ground_truth_id == phase.ground_truth_id and one.task_spec_id == phase.task_spec_id
+        evaluation
+        for evaluation in evaluations
+        if evaluation.ground_truth_id == phase.ground_truth_id
+        and evaluation.task_spec_id == phase.task_spec_id
     ]
     of_these = present or evaluations
-    scored = [one for one in of_these if one.state == State.SCORED]
+    scored = [evaluation for evaluation in of_these if evaluation.state == State.SCORED]
     return scored[-1] if scored else of_these[-1]
 
 
-def same_content(submission: Submission, *, user: Person) -> list[Submission]:
-    """Return other teams' submissions with the very same pixels (organisers alone; two queries)."""
-    challenge = submission.entry.phase.challenge
-    if not people.is_organiser(user, challenge):
-        raise refuse("not-found")
-    digests = (
-        Score.objects.filter(evaluation__submission=submission)
-        .exclude(content_digest="")
-        .values("content_digest")
-    )
-    return list(
-        _full(
-            Submission.objects.filter(
-                evaluations__score__content_digest__in=digests,
-                entry__phase__challenge=challenge,
-            ).exclude(entry__team=submission.entry.team_id)
-        )
-        .prefetch_related(_evaluations())
-        .distinct()
+def unsubmitted_uploads(user: User, phase: Phase) -> QuerySet[Upload]:
+    """Return a person's complete uploads for a phase that no submission has yet, newest first."""
+    return Upload.objects.filter(
+        user=user,
+        metadata__phase=str(phase),
+        completed_at__isnull=False,
+        expires_at__gt=timezone.now(),
+        submission__isnull=True,
     )
 
 
-def _full(found: QuerySet[Submission]) -> QuerySet[Submission]:
-    return found.select_related(
+def _full(submissions: QuerySet[Submission]) -> QuerySet[Submission]:
+    return submissions.select_related(
         "entry__team", "entry__phase__challenge", "entry__phase__task_spec", "submitted_by"
     ).defer("entry__phase__public_patches")
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from challenge.errors import refuse
@@ -16,13 +16,12 @@ from challenge.models import (
     Membership,
     MergeRequest,
     Phase,
-    Score,
     Submission,
     Team,
 )
 from challenge.rules import disclosure
-from challenge.rules.lifecycle import State
-from challenge.selectors import leaderboard, people
+from challenge.selectors import leaderboard, people, phase_disclosure, scores
+from challenge.selectors.leaderboard import Row
 from challenge.selectors.people import Person
 
 
@@ -37,7 +36,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Step:
-    """A submission on the way up: when, and the figure as it may leave."""
+    """A submission on the way up: when, and the value as it may leave."""
 
     at: datetime
     number: int
@@ -59,11 +58,11 @@ def get(team_id: int, *, challenge: Challenge) -> Team:
 
 def members(team: Team) -> list[Member]:
     """Return a team's members, captain first (one query)."""
-    found = [
-        Member(one.user.username, one.role, one.joined_at)
-        for one in team.memberships.select_related("user").order_by("joined_at")
+    members_shown = [
+        Member(membership.user.username, membership.role, membership.joined_at)
+        for membership in team.memberships.select_related("user").order_by("joined_at")
     ]
-    return sorted(found, key=lambda member: member.role != Membership.Role.CAPTAIN)
+    return sorted(members_shown, key=lambda member: member.role != Membership.Role.CAPTAIN)
 
 
 def of_user(user: Person) -> list[Membership]:
@@ -107,37 +106,42 @@ def progress(
         **window,
     ):
         return []
-    terms = leaderboard.terms_for(phase, viewer=viewer, now=now)
+    policy = phase_disclosure.policy_for(phase, viewer=viewer, now=now)
     steps: list[Step] = []
     best: float | None = None
     rows = (
-        Score.objects.filter(
-            evaluation__state=State.SCORED.value,
-            evaluation__ground_truth=phase.ground_truth_id,
-            evaluation__task_spec=phase.task_spec_id,
-            evaluation__submission__entry__team=team,
-            evaluation__submission__entry__phase=phase,
-            evaluation__submission__disqualified_at__isnull=True,
-        )
+        scores.counting(phase)
+        .filter(evaluation__submission__entry__team=team)
         .order_by("evaluation__submission__number", "-evaluation__revision")
         .distinct("evaluation__submission__number")
-        .values_list("evaluation__submission__created_at", "evaluation__submission__number", "miou")
+        .values_list(
+            "evaluation__submission__created_at",
+            "evaluation__submission__number",
+            "miou",
+            "rounded_miou",
+        )
     )
-    for at, number, miou in rows:
+    for at, number, full, rounded in rows:
+        miou = disclosure.disclose_miou(full, rounded, policy=policy)
         rises = miou is not None and (best is None or miou > best)
         if rises:
             best = miou
         if not (rises or mine or viewer is disclosure.Viewer.ORGANISER):
             continue
-        steps.append(
-            Step(
-                at=at,
-                number=number,
-                miou=disclosure.figure(miou, terms=terms),
-                best=disclosure.figure(best, terms=terms),
-            )
-        )
+        steps.append(Step(at=at, number=number, miou=miou, best=best))
     return steps
+
+
+def leaderboard_row(
+    team: Team, *, phase: Phase, user: Person = None, now: datetime | None = None
+) -> Row | None:
+    """Return a team's row of a leaderboard as a person may see it (two queries at most)."""
+    viewer = people.viewer_of_phase(user, phase)
+    if not phase_disclosure.leaderboard_visible(phase, viewer=viewer, now=now):
+        return None
+    policy = phase_disclosure.policy_for(phase, viewer=viewer, now=now)
+    rows = leaderboard.rows_where(phase, Q(entry__team=team.pk, rank__isnull=False), policy=policy)
+    return rows[0] if rows else None
 
 
 def has_submitted(team: Team) -> bool:

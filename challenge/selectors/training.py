@@ -8,35 +8,44 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.core.cache import cache
 from django.db.models import Prefetch, QuerySet
 from django.utils import timezone
+from pydantic import TypeAdapter
 
 from challenge.errors import refuse
 from challenge.models import Challenge, Phase, Score, TrainingPoint, TrainingRun
-from challenge.rules.lifecycle import RunState
-from challenge.selectors import people
-from challenge.selectors.people import Person
+from challenge.rules.disclosure import Viewer, disclose_miou
+from challenge.rules.lifecycle import RunState, State
+from challenge.selectors import cached, phase_disclosure
 
 WORKERS_KEY = "training-workers"
 # A worker says what it can do every 20 seconds.
 PRESENT = timedelta(seconds=90)
 
 
-@dataclass(frozen=True)
-class Worker:
-    """A GPU worker as it described itself: device, recipes, data sets, when it was last heard.
+@dataclass(frozen=True, kw_only=True)
+class WorkerLine:
+    """What a GPU worker said of itself: device, recipes, data sets, when it was last heard.
 
     ``problem`` is why it cannot train at all, empty where it can.
     """
 
-    name: str
     device: dict[str, Any]
     recipes: list[dict[str, Any]]
     data_roots: list[str]
     seen_at: datetime
-    present: bool
     problem: str = ""
+
+
+WORKERS = TypeAdapter(dict[str, WorkerLine])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Worker(WorkerLine):
+    """A GPU worker by its name, as it described itself."""
+
+    name: str
+    present: bool
 
     @property
     def is_able(self) -> bool:
@@ -44,20 +53,19 @@ class Worker:
         return not self.problem and bool(self.recipes) and bool(self.data_roots)
 
 
+def announced_workers() -> dict[str, WorkerLine]:
+    """Return what each GPU worker last said of itself, by its name. No query."""
+    return cached.read(WORKERS_KEY, kind=WORKERS) or {}
+
+
 def workers(*, now: datetime | None = None) -> list[Worker]:
     """Return the GPU workers heard of in the last week, present ones first. No query."""
     now = now or timezone.now()
-    found = [
-        Worker(name=name, present=line["seen_at"] > now - PRESENT, **line)
-        for name, line in cache.get(WORKERS_KEY, {}).items()
+    known = [
+        Worker(name=name, present=line.seen_at > now - PRESENT, **vars(line))
+        for name, line in announced_workers().items()
     ]
-    return sorted(found, key=lambda one: (not one.present, one.name))
-
-
-def check_organiser(user: Person, challenge: Challenge) -> None:
-    """Raise NotAllowed ``not-organiser`` for everybody else."""
-    if not people.is_organiser(user, challenge):
-        raise refuse("not-organiser", challenge=challenge.slug)
+    return sorted(known, key=lambda worker: (not worker.present, worker.name))
 
 
 def runs_of(challenge: Challenge) -> QuerySet[TrainingRun]:
@@ -74,10 +82,10 @@ def with_curves(runs: QuerySet[TrainingRun]) -> QuerySet[TrainingRun]:
 
 def run(pk: UUID, *, challenge: Challenge) -> TrainingRun:
     """Return a challenge's run with its points (two queries). Raises NotFound ``not-found``."""
-    found = with_curves(runs_of(challenge)).filter(pk=pk).first()
-    if found is None:
+    training_run = with_curves(runs_of(challenge)).filter(pk=pk).first()
+    if training_run is None:
         raise refuse("not-found")
-    return found
+    return training_run
 
 
 def chosen(pks: Sequence[str], *, challenge: Challenge) -> list[TrainingRun]:
@@ -100,21 +108,32 @@ def target_phases(challenge: Challenge) -> QuerySet[Phase]:
 
 
 def scored_mious(runs: Iterable[TrainingRun]) -> dict[UUID, float]:
-    """Return the mIoU of the runs' submissions on the hidden labels, in full (one query).
+    """Return the mIoU of the runs' submissions as organisers may see it (one query).
 
-    For organisers: callers round.
+    ``runs`` have their phase loaded.
     """
-    by_submission = {one.submission_id: one.pk for one in runs if one.submission_id}
+    by_submission = {run.submission_id: run for run in runs if run.submission_id}
     if not by_submission:
         return {}
     rows = (
-        Score.objects.filter(evaluation__submission__in=by_submission, evaluation__state="scored")
+        Score.objects.filter(
+            evaluation__submission__in=by_submission, evaluation__state=State.SCORED.value
+        )
         .order_by("evaluation__revision")
-        .values_list("evaluation__submission", "miou")
+        .values_list("evaluation__submission", "miou", "rounded_miou")
     )
-    return {by_submission[submission]: miou for submission, miou in rows if miou is not None}
+    found = {}
+    for submission, full, rounded in rows:
+        run = by_submission[submission]
+        if run.phase is None:
+            continue
+        policy = phase_disclosure.policy_for(run.phase, viewer=Viewer.ORGANISER)
+        miou = disclose_miou(full, rounded, policy=policy)
+        if miou is not None:
+            found[run.pk] = miou
+    return found
 
 
-def is_moving(found: TrainingRun) -> bool:
+def is_moving(run: TrainingRun) -> bool:
     """Say whether a run waits or goes on."""
-    return found.state in (RunState.QUEUED, RunState.RUNNING)
+    return run.state in (RunState.QUEUED, RunState.RUNNING)

@@ -29,10 +29,10 @@ def of_user(user: User) -> QuerySet[Webhook]:
 
 def get(pk: int, *, user: User) -> Webhook:
     """Return one of a person's own webhooks (one query). Raises NotFound for others'."""
-    found = of_user(user).filter(pk=pk).first()
-    if found is None:
+    webhook = of_user(user).filter(pk=pk).first()
+    if webhook is None:
         raise refuse("not-found")
-    return found
+    return webhook
 
 
 def log(webhook: Webhook) -> list[WebhookDelivery]:

@@ -1,4 +1,4 @@
-"""Filters and tags of the pages: figures by locale, class swatches, bars.
+"""Filters and tags of the pages: numbers by locale, class swatches, bars.
 
 Style attributes are forbidden by the Content-Security-Policy, so colours and lengths that come
 from data are drawn as SVG, whose presentation attributes are not styles.
@@ -16,11 +16,12 @@ from django import template
 from django.utils import formats, timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
-from django.utils.translation import get_language, gettext, ngettext
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
+from challenge.selectors import languages
 from challenge.templatetags import markdown_html
-from scoring.engine.problems import Problem
+from scoring.engine.problems.problems import Problem
 
 register = template.Library()
 
@@ -50,7 +51,7 @@ def text(value: Any) -> str:
     """Return a {language: text} mapping in the page's language, English where it is missing."""
     if not isinstance(value, Mapping):
         return str(value or "")
-    language = (get_language() or "en").split("-")[0]
+    language = languages.current()
     return str(value.get(language) or value.get("en") or next(iter(value.values()), ""))
 
 
@@ -123,8 +124,8 @@ def size_text(value: str) -> str:
 
 
 @register.filter
-def figure(row: Mapping[str, Any]) -> str:
-    """Return a challenge's figure with its unit: 61,712 · 0.2 m."""
+def fact_value(row: Mapping[str, Any]) -> str:
+    """Return a fact's value with its unit: 61,712 · 0.2 m."""
     value = row.get("value")
     if isinstance(value, int):
         shown = decimal_text(value, 0)
@@ -208,7 +209,7 @@ def stage_name(value: str) -> str:
 @register.filter
 def finding(value: Mapping[str, Any]) -> str:
     """Return an engine's note or problem in the page's language."""
-    return Problem.from_json(value).text((get_language() or "en").split("-")[0])
+    return Problem.from_json(value).text(languages.current())
 
 
 @register.filter
@@ -231,9 +232,15 @@ def heat(value: float | None, steps: int = 10) -> str:
 
 
 @register.filter
-def markdown(value: str) -> SafeString:
-    """Render an organiser's Markdown as clean HTML."""
-    return markdown_html.render(value)
+def markdown(value: str, base: str = "") -> SafeString:
+    """Render an organiser's Markdown as clean HTML; relative links begin at ``base``."""
+    return markdown_html.render(value, base)
+
+
+@register.filter
+def markdown_headings(value: str) -> list[tuple[str, SafeString]]:
+    """Return (anchor, title) of the second-level headings of a Markdown text."""
+    return markdown_html.headings(value)
 
 
 def _color(value: str | None) -> str:
@@ -278,14 +285,14 @@ def whisker(
             '<path class="off" d="M9 4L3 9L9 14"/></svg>'
         )
 
-    def place(at: float) -> float:
+    def x(at: float) -> float:
         return round(4 + 112 * max(0.0, min(1.0, (at - start) / (stop - start))), 1)
 
     line = ""
     if low is not None and high is not None:
-        left, right = place(low), place(high)
+        left, right = x(low), x(high)
         line = f'<path d="M{left} 9H{right}M{left} 5V13M{right} 5V13"/>'
     return mark_safe(
         '<svg class="whisker" viewBox="0 0 120 18" aria-hidden="true">'
-        f'{line}<circle cx="{place(value)}" cy="9" r="3"/></svg>'
+        f'{line}<circle cx="{x(value)}" cy="9" r="3"/></svg>'
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from urllib.parse import urljoin
 
 import nh3
 from django.utils.safestring import SafeString, mark_safe
@@ -46,8 +47,11 @@ TAG = re.compile(r"<[^>]+>")
 
 
 @lru_cache(maxsize=256)
-def render(source: str) -> SafeString:
+def render(source: str, base: str = "") -> SafeString:
     """Return ``source`` as HTML that holds no script, style, form or foreign frame.
+
+    ``base`` is the address that relative links begin at, wherever the text is shown; empty: the
+    address of the page.
 
     A first-level heading becomes a second-level one (the page has its own), aligned table cells
     get a class in place of the style attribute that the Content-Security-Policy would block.
@@ -67,6 +71,7 @@ def render(source: str) -> SafeString:
         attributes=ATTRIBUTES,
         url_schemes={"http", "https", "mailto"},
         link_rel="noopener nofollow",
+        url_relative=lambda url: url if url.startswith("#") else urljoin(base, url),
     )
     # a table may be wider than a phone: it scrolls, so a keyboard must reach it
     return mark_safe(clean.replace("<table>", '<table tabindex="0">'))

@@ -1,7 +1,7 @@
-"""Files posted with a form: only where a form asks for one, from somebody, onto a disk with room.
+"""Files posted with a form: only to a view that takes one, by a person, while there is space.
 
-Django reads a form's body before any view sees it, so without this a stranger could fill the
-disk by posting a file to the log-in page.
+Django reads a form's body before any view sees it, so without this anybody could fill the disk by
+posting a file to the log-in page.
 """
 
 from __future__ import annotations
@@ -9,16 +9,21 @@ from __future__ import annotations
 import logging
 import shutil
 import tempfile
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from django.core.files.uploadhandler import TemporaryFileUploadHandler
+from django.http import HttpRequest
+
+from challenge.errors import Refusal
+from challenge.services import stream_slots
+from challenge.uploads import streams
 
 log = logging.getLogger(__name__)
 
 MIB = 2**20
-ROOM_EVERY_BYTES = 16 * MIB
+CHECK_SPACE_EVERY_BYTES = 16 * MIB
 
 
 class FormFileHandler(TemporaryFileUploadHandler):
@@ -34,8 +39,9 @@ class FormFileHandler(TemporaryFileUploadHandler):
         boundary: Any,
         encoding: str | None = None,
     ) -> None:
-        """Refuse a body by its declared length. Raises `RequestDataTooBig` (answered by 400)."""
+        """Refuse a body by its declared length. Raises `RequestDataTooBig` (answered by 413)."""
         limit = MIB
+        user = None
         match = getattr(self.request, "resolver_match", None)
         if match is not None and match.view_name in self.views_with_files:
             user = getattr(self.request, "user", None)
@@ -44,25 +50,36 @@ class FormFileHandler(TemporaryFileUploadHandler):
         if content_length > limit:
             raise RequestDataTooBig(f"the form has {content_length} bytes; allowed are {limit}")
         if content_length > MIB:
-            _check_room(content_length)
+            _check_free_space(content_length)
+            if user is not None and user.pk is not None:
+                self._occupy_slot(user.pk)
         self._unchecked_bytes = 0
+
+    def _occupy_slot(self, user_id: int) -> None:
+        """Occupy a slot for streaming. Raises ``Refusal`` (503) where there is none."""
+        request = cast(HttpRequest, self.request)
+        try:
+            stream_slots.occupy(request, user_id=user_id, direction=stream_slots.Direction.UPLOAD)
+        except Refusal:
+            streams.Body(request).drain()
+            raise
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
         self._unchecked_bytes += len(raw_data)
-        if self._unchecked_bytes >= ROOM_EVERY_BYTES:
-            # Several forms may share the room that each found free.
+        if self._unchecked_bytes >= CHECK_SPACE_EVERY_BYTES:
+            # Several simultaneous forms may count the same free space.
             try:
-                _check_room(0)
+                _check_free_space(0)
             except RequestDataTooBig:
-                self.upload_interrupted()  # Django leaves a file begun to the garbage collector
+                self.upload_interrupted()  # deletes the temporary file, which Django would leave
                 raise
             self._unchecked_bytes = 0
         super().receive_data_chunk(raw_data, start)
 
 
-def _check_room(needed_bytes: int) -> None:
+def _check_free_space(needed_bytes: int) -> None:
     folder = settings.FILE_UPLOAD_TEMP_DIR or tempfile.gettempdir()
-    free = shutil.disk_usage(folder).free - int(settings.UPLOAD_RESERVE_BYTES)
-    if needed_bytes > free:
+    free_bytes = shutil.disk_usage(folder).free - int(settings.UPLOAD_RESERVE_BYTES)
+    if needed_bytes > free_bytes:
         log.warning("a form's file of %s bytes was refused: %s is full", needed_bytes, folder)
-        raise RequestDataTooBig("the server has no room at the moment")
+        raise RequestDataTooBig("the server has no free space at the moment")

@@ -1,7 +1,7 @@
 """The tus 1.0 endpoints: ``/api/v1/uploads`` and ``/api/v1/uploads/{id}``.
 
-Thin: headers in, :mod:`challenge.services.uploads` does it, headers out. A refusal is problem
-JSON like everywhere in the API, and is answered only after the body was read.
+They translate headers for :mod:`challenge.services.storage.uploads`. A refusal is problem JSON as
+everywhere in the API, and is answered only after the body was read.
 """
 
 from __future__ import annotations
@@ -18,10 +18,13 @@ from django.urls import reverse
 from django.utils.http import http_date
 from django.views.decorators.csrf import csrf_exempt
 
-from challenge.errors import Refusal, as_problem, refuse
+from challenge.errors import Refusal, problem_response, refuse
 from challenge.models import Upload, User
 from challenge.selectors import pages
-from challenge.services import identities, submissions, throttles, upload_parts, uploads
+from challenge.services import stream_slots, throttles
+from challenge.services.accounts import identities
+from challenge.services.storage import limits, parts, uploads
+from challenge.services.submissions import submissions
 from challenge.uploads import headers, streams
 
 P = ParamSpec("P")
@@ -30,7 +33,7 @@ PHASE = re.compile(r"[-a-zA-Z0-9_]{1,50}/[-a-zA-Z0-9_]{1,50}", re.ASCII)
 METHOD_OVERRIDES = frozenset({"PATCH", "DELETE", "HEAD"})
 
 
-def speaks_tus(view: View[P]) -> View[P]:
+def tus_endpoint(view: View[P]) -> View[P]:
     """Version check, refusals as problem JSON, the headers that every tus answer has."""
 
     @csrf_exempt  # identities.identify checks it where a cookie speaks for the person
@@ -62,21 +65,13 @@ def _override_method(request: HttpRequest) -> None:
 
 
 def _problem(refusal: Refusal) -> HttpResponse:
-    response = JsonResponse(
-        as_problem(refusal), status=refusal.status, content_type="application/problem+json"
-    )
+    response = problem_response(refusal)
     if refusal.status == 460:
         response.reason_phrase = "Checksum Mismatch"
     if refusal.status == 412:
         response["Tus-Version"] = headers.VERSION
-    if refusal.status == 401:
-        response["WWW-Authenticate"] = 'Bearer realm="flair"'
-    if (wait_s := refusal.params.get("retry_after_s")) is not None:
-        response["Retry-After"] = str(wait_s)
     if (offset := refusal.params.get("offset_bytes")) is not None:
         response["Upload-Offset"] = str(offset)
-    if allow := refusal.params.get("allow"):
-        response["Allow"] = str(allow)
     return response
 
 
@@ -84,7 +79,7 @@ def _wrong_method(request: HttpRequest, allow: str) -> Refusal:
     return refuse("method-not-allowed", method=request.method, allow=allow)
 
 
-@speaks_tus
+@tus_endpoint
 def collection(request: HttpRequest) -> HttpResponse:
     """OPTIONS: what the server can do. POST: create an upload, perhaps with its first bytes.
 
@@ -99,9 +94,9 @@ def collection(request: HttpRequest) -> HttpResponse:
     raise _wrong_method(request, "OPTIONS, GET, POST")
 
 
-@speaks_tus
+@tus_endpoint
 def item(request: HttpRequest, upload_id: UUID) -> HttpResponse:
-    """HEAD: the offset. PATCH: bytes at the offset. DELETE: forget it."""
+    """HEAD: the offset. PATCH: bytes at the offset. DELETE: delete the upload."""
     if request.method == "OPTIONS":
         return _options()
     if request.method not in {"HEAD", "PATCH", "DELETE"}:
@@ -125,14 +120,14 @@ def _options() -> HttpResponse:
     response["Tus-Version"] = headers.VERSION
     response["Tus-Extension"] = headers.EXTENSIONS
     response["Tus-Max-Size"] = str(settings.UPLOAD_LIMIT_BYTES)
-    response["Tus-Checksum-Algorithm"] = ",".join(upload_parts.CHECKSUMS)
+    response["Tus-Checksum-Algorithm"] = ",".join(parts.CHECKSUMS)
     return response
 
 
 def _list(request: HttpRequest) -> HttpResponse:
     user = identities.identify(request, scope="submit", kind="upload").user
     items = []
-    for upload in uploads.waiting(user):
+    for upload in limits.unsubmitted_uploads().filter(user=user):
         try:
             offset = uploads.offset_bytes(upload)
         except Refusal:
@@ -170,13 +165,13 @@ def _create(request: HttpRequest) -> HttpResponse:
         try:
             offset = _receive(request, upload, offset_bytes=0)
         except Refusal:
-            # The client learns no address from a refusal: what it cannot resume must not stay.
+            # A refusal tells the client no address: it could not resume this upload.
             uploads.terminate(upload)
             raise
     response = HttpResponse(status=201)
-    response["Location"] = request.build_absolute_uri(
-        reverse("uploads:item", kwargs={"upload_id": upload.id})
-    )
+    # The client goes on at the host that it came to, which may be a second name of the site.
+    path = reverse("uploads:item", kwargs={"upload_id": upload.id})
+    response["Location"] = f"{request.scheme}://{request.get_host()}{path}"
     return _with_state(response, upload, offset_bytes=offset)
 
 
@@ -191,16 +186,16 @@ def _check_phase(user: User, name: str, *, length_bytes: int) -> None:
 def _receive(request: HttpRequest, upload: Upload, *, offset_bytes: int) -> int:
     length = headers.body_length(request)
     checksum = headers.checksum(request)
-    with streams.place(upload.user_id):
-        offset = uploads.receive(
-            upload=upload,
-            stream=streams.Body(request),
-            offset_bytes=offset_bytes,
-            length_bytes=length,
-            checksum=checksum,
-        )
+    stream_slots.occupy(request, user_id=upload.user_id, direction=stream_slots.Direction.UPLOAD)
+    offset = uploads.receive(
+        upload=upload,
+        stream=streams.Body(request),
+        offset_bytes=offset_bytes,
+        length_bytes=length,
+        checksum=checksum,
+    )
     if offset == upload.length_bytes and not upload.archive:
-        uploads.finish_soon(upload)
+        uploads.finish_in_background(upload)
     return offset
 
 

@@ -119,11 +119,11 @@ def _day(at: datetime, span: timedelta) -> str:
     return formats.date_format(local, SHORT_DAY_FORMAT)
 
 
-def steps(found: Sequence[Step]) -> ProgressChart | None:
+def steps(scored: Sequence[Step]) -> ProgressChart | None:
     """Return the chart of one team's way up, or None below two scores."""
     points: list[Point] = []
     best = -1.0
-    for step in found:
+    for step in scored:
         if step.miou is not None:
             points.append(Point(step.at, f"#{step.number}", step.miou, step.miou > best))
             best = max(best, step.miou)

@@ -7,10 +7,9 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
-from django.utils.translation import get_language
 
 from challenge.models import User
-from challenge.selectors import pages
+from challenge.selectors import languages, pages
 
 # IGN's twelve scored classes, in the order of the nomenclature
 PALETTE = (
@@ -25,7 +24,7 @@ def shell(request: HttpRequest) -> dict[str, Any]:
         "shell": {
             "challenges": SimpleLazyObject(pages.menu),
             "languages": settings.LANGUAGES,
-            "language": (get_language() or "en").split("-")[0],
+            "language": languages.current(),
             "themes": User.Theme.choices,
             "theme": getattr(request, "theme", "auto"),
             "palette": PALETTE,

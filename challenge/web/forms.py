@@ -9,21 +9,34 @@ from typing import Any
 from django import forms
 from django.conf import settings
 from django.http import HttpRequest
-from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from challenge.errors import Refusal
 from challenge.models import ApiToken, Challenge, Submission, Team, User, Webhook
-from challenge.services.submissions import MethodFacts
+from challenge.selectors import languages
+from challenge.services import throttles
+from challenge.services.accounts import usernames
+from challenge.services.submissions.submissions import MethodFacts
+from challenge.services.teams import mailboxes
 from challenge.templatetags.flair import text as title_of
 
 
 class SignUp(forms.Form):
     """What a new account keeps beside allauth's fields: the language it was made in."""
 
+    def clean(self) -> dict[str, Any]:
+        """Let nobody sign up again and again with variants of one address."""
+        cleaned = super().clean() or {}
+        if not self.errors and cleaned.get("email"):
+            try:
+                throttles.check_signups(mailboxes.digest(cleaned["email"], scope="sign-up"))
+            except Refusal as refusal:
+                self.add_error("email", str(refusal))
+        return cleaned
+
     def signup(self, request: HttpRequest, user: User) -> None:
         """Note the language; without it a French newcomer's next page would be in English."""
-        user.language = (get_language() or "en").split("-")[0]
+        user.language = languages.current()
         user.save(update_fields=["language"])
 
 
@@ -125,6 +138,16 @@ class ProfileForm(forms.ModelForm):  # type: ignore[type-arg]
             *((zone, zone.replace("_", " ")) for zone in zones),
         ]
 
+    def clean_username(self) -> str:
+        """Refuse a new name that looks like another person's, or claims a role."""
+        username: str = self.cleaned_data["username"]
+        if username == self.initial.get("username"):
+            return username
+        try:
+            return usernames.check(username, user=self.instance)
+        except Refusal as refusal:
+            raise forms.ValidationError(str(refusal)) from refusal
+
 
 class TokenForm(forms.Form):
     """A new access token."""
@@ -172,7 +195,7 @@ class WebhookForm(forms.Form):
             return
         self.fields["challenge"].choices = [  # type: ignore[attr-defined]
             ("", _("my teams")),
-            *((str(one.pk), title_of(one.title)) for one in organised),
+            *((str(challenge.pk), title_of(challenge.title)) for challenge in organised),
         ]
 
 

@@ -1,7 +1,7 @@
 """Domains on the map of France.
 
 Shapes: "Map of France departments" of svg-maps 2.0.0 by Victor Cazanave, CC BY 4.0, simplified to
-whole units (docs/decisions/071).
+whole units (decision 071).
 """
 
 from __future__ import annotations
@@ -23,8 +23,10 @@ SAME = 0.0005  # differences that two decimals of a per cent do not show well
 def departments() -> dict[str, dict[str, str]]:
     """Return {code: {"name", "path"}} of the 96 départements of metropolitan France."""
     source = Path(__file__).with_name("departments.json")
-    found: dict[str, dict[str, str]] = json.loads(source.read_text(encoding="utf-8"))["departments"]
-    return found
+    by_code: dict[str, dict[str, str]] = json.loads(source.read_text(encoding="utf-8"))[
+        "departments"
+    ]
+    return by_code
 
 
 def code_of(domain: str) -> str:
@@ -37,19 +39,6 @@ def code_of(domain: str) -> str:
         return ""
     code = domain[2:4]
     return code if code in departments() else ""
-
-
-def domain_names(facts: Mapping[str, Any]) -> dict[str, str]:
-    """Return {domain: name and year} from a challenge's facts.
-
-    >>> domain_names({"domains": {"test": [{"id": "D012_2019", "name": "Ain", "year": 2019}]}})
-    {'D012_2019': 'Ain 2019'}
-    """
-    return {
-        row["id"]: f"{row['name']} {row.get('year', '')}".strip()
-        for split in (facts.get("domains") or {}).values()
-        for row in split
-    }
 
 
 def splits(domains: Mapping[str, Any]) -> dict[str, Any]:

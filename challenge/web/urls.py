@@ -8,18 +8,12 @@ from __future__ import annotations
 
 from django.urls import path
 
-from challenge.web import (
-    accounts,
-    challenges,
-    downloads,
-    home,
-    leaderboards,
-    submissions,
-    submitting,
-    teams,
-    training,
-    webhooks,
-)
+from challenge.web import teams
+from challenge.web.accounts import accounts, webhooks
+from challenge.web.challenges import challenges, feeds, home
+from challenge.web.leaderboard import views as leaderboard
+from challenge.web.submissions import downloads, submissions, submitting
+from challenge.web.training import training
 
 app_name = "web"
 
@@ -42,8 +36,9 @@ urlpatterns = [
     path("challenges/<slug:slug>/", challenges.overview, name="challenge"),
     path("challenges/<slug:slug>/join/", challenges.join, name="join"),
     path("challenges/<slug:slug>/news/", challenges.news, name="news"),
+    path("challenges/<slug:slug>/news/atom.xml", feeds.announcements, name="news-feed"),
     path("challenges/<slug:slug>/submissions/", submissions.mine, name="submissions"),
-    path("challenges/<slug:slug>/team/", teams.desk, name="team-desk"),
+    path("challenges/<slug:slug>/team/", teams.manage, name="team-manage"),
     path("challenges/<slug:slug>/team/<str:act>/", teams.act, name="team-act"),
     path("challenges/<slug:slug>/teams/<int:pk>/", teams.team, name="team"),
     path("challenges/<slug:slug>/training/", training.runs, name="training"),
@@ -66,22 +61,22 @@ urlpatterns = [
     ),
     path(
         "challenges/<slug:slug>/<slug:phase_slug>/leaderboard/",
-        leaderboards.board,
+        leaderboard.page,
         name="leaderboard",
     ),
     path(
         "challenges/<slug:slug>/<slug:phase_slug>/leaderboard.csv",
-        leaderboards.as_csv,
+        leaderboard.as_csv,
         name="leaderboard-csv",
     ),
     path(
         "challenges/<slug:slug>/<slug:phase_slug>/leaderboard.json",
-        leaderboards.as_json,
+        leaderboard.as_json,
         name="leaderboard-json",
     ),
     path(
         "challenges/<slug:slug>/<slug:phase_slug>/progress/",
-        leaderboards.over_time,
+        leaderboard.over_time,
         name="progress",
     ),
     path("challenges/<slug:slug>/<slug:phase_slug>/submit/", submitting.submit, name="submit"),

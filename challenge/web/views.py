@@ -1,72 +1,27 @@
-"""What all views share: refusals become pages, the frame of a challenge's pages."""
+"""What every page of a challenge shows around its content: tabs, phases, the viewer's part."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
-from django.shortcuts import render
+from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.translation import get_language, gettext
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from challenge.errors import NotFound, Refusal
 from challenge.models import Challenge, Phase
 from challenge.rules.windows import Window
-from challenge.selectors import pages, people
+from challenge.selectors import languages, pages, people
 
 WINDOW_LABELS = {
     Window.UPCOMING: (_("soon"), "info"),
     Window.OPEN: (_("open"), "good"),
     Window.CLOSED: (_("closed"), ""),
 }
-TITLES = {
-    403: _("This is not yours to do"),
-    404: _("There is nothing here"),
-    409: _("It has moved on"),
-    410: _("Its time has passed"),
-    429: _("Enough for now"),
-}
-
-View = Callable[..., HttpResponseBase]
 
 
-def refusals_as_pages(view: View) -> View:
-    """Answer a Refusal that no form caught with a page of its status and its message."""
-
-    @functools.wraps(view)
-    def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        try:
-            return view(request, *args, **kwargs)
-        except Refusal as refusal:
-            return refusal_page(request, refusal)
-
-    return answer
-
-
-def refusal_page(request: HttpRequest, refusal: Refusal) -> HttpResponse:
-    """Return the page that tells a refusal."""
-    return render(
-        request,
-        "web/refusal.html",
-        {
-            "refusal": refusal,
-            "heading": TITLES.get(refusal.status, _("This cannot be done")),
-            "lost": isinstance(refusal, NotFound),
-        },
-        status=refusal.status,
-    )
-
-
-def language() -> str:
-    """Return the page's language without a region: en, fr."""
-    return (get_language() or "en").split("-")[0]
-
-
-def frame(
+def challenge_context(
     request: HttpRequest, challenge: Challenge, *, current: str = "", phase: Phase | None = None
 ) -> dict[str, Any]:
     """Return what every page of a challenge shows around its content.
@@ -76,15 +31,15 @@ def frame(
     ``current`` names the tab: a page's slug, "leaderboard", "submit", "mine", "team", "news" or
     "training".
     """
-    user: Any = request.user
+    user = request.user
     membership: Any
     if phase is None:
         membership = people.membership_of(user, challenge)
-        lines = pages.phase_lines(challenge, user=user)
+        lines = pages.phase_statuses(challenge, user=user)
     else:
-        membership = pages.my_team_id(phase)
+        membership = people.team_id_in(user, phase)
         now = timezone.now()
-        lines = [pages.phase_line(one, now) for one in pages.phase_menu(challenge)]
+        lines = [pages.phase_status(phase, now) for phase in pages.phase_menu(challenge)]
     main = main_phase([line.phase for line in lines], preferred=phase)
     acts = []
     if main is not None:
@@ -100,7 +55,7 @@ def frame(
         )
         acts.append(
             {
-                "url": reverse("web:team-desk", args=[challenge.slug]),
+                "url": reverse("web:team-manage", args=[challenge.slug]),
                 "title": gettext("My team"),
                 "current": current == "team",
             }
@@ -115,7 +70,7 @@ def frame(
         )
     texts = [
         {"url": page_url(challenge, slug), "title": title, "current": slug == current}
-        for slug, title in pages.tab_pages(challenge, language=language())
+        for slug, title in pages.tab_pages(challenge, language=languages.current())
     ]
     # what moves comes second, so that a phone shows it without scrolling
     tabs = [*texts[:1], *acts, *texts[1:]]
@@ -123,8 +78,8 @@ def frame(
         "challenge": challenge,
         "membership": membership,
         "tabs": tabs,
-        "phase_lines": lines,
-        "phases": [phase_card(line) for line in lines],
+        "phase_statuses": lines,
+        "phases": [phase_summary(line) for line in lines],
         "challenge_open": any(line.open for line in lines),
         "phase": phase,
     }
@@ -138,7 +93,7 @@ def main_phase(phases: list[Phase], *, preferred: Phase | None = None) -> Phase 
     return next(reversed(ranked or phases), None)
 
 
-def phase_card(line: pages.PhaseLine) -> dict[str, Any]:
+def phase_summary(line: pages.PhaseStatus) -> dict[str, Any]:
     """Return a phase's card for the overview's side."""
     label, tone = WINDOW_LABELS[line.window]
     return {

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 
+from scoring.client import http_client
 from scoring.client.credentials import Account
 from scoring.client.errors import CommandError, Exit
 from scoring.engine.version import ENGINE_VERSION
@@ -27,11 +28,10 @@ class Api:
         }
         if account.token:
             headers["Authorization"] = f"Bearer {account.token}"
-        self.http = httpx.Client(
+        self.http = http_client.make_client(
             base_url=f"{account.server}/api/v1/",
             headers=headers,
             timeout=TIMEOUT,
-            follow_redirects=False,
         )
 
     def __enter__(self) -> Api:
@@ -65,13 +65,16 @@ class Api:
         except httpx.TransportError as error:
             raise self.unreachable(error) from error
 
-    def unreachable(self, error: Exception) -> CommandError:
-        """What to say when there is no answer."""
+    def unreachable(self, error: httpx.TransportError) -> CommandError:
+        """What to say when there is no answer; a proxy in between is named by its variable."""
+        proxy = http_client.find_proxy(error.request.url)
+        params = {"variable": proxy.variable} if proxy else {}
         return CommandError(
-            "unreachable",
+            "unreachable-by-proxy" if proxy else "unreachable",
             exit_code=Exit.UNREACHABLE,
             server=self.account.server,
             reason=str(error) or type(error).__name__,
+            **params,
         )
 
     def _json(self, response: httpx.Response) -> Any:
@@ -104,9 +107,9 @@ class Api:
             exit_code = Exit.UNREACHABLE
         if code == "request-invalid":
             exit_code = Exit.USAGE
-        for one in problem.get("errors") or []:
-            field = str(one.get("field", "")).rpartition(".")[2]
-            detail += f"\n  {field}: {one.get('message', '')}"
+        for error in problem.get("errors") or []:
+            field = str(error.get("field", "")).rpartition(".")[2]
+            detail += f"\n  {field}: {error.get('message', '')}"
         return CommandError(
             code,
             exit_code=exit_code,

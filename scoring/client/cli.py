@@ -8,11 +8,12 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from scoring import terminal
 from scoring.client import commands, downloads
 from scoring.client.errors import CommandError, Exit
 from scoring.client.output import Output, plain
 from scoring.client.texts import LANGUAGES, language, say
-from scoring.engine import terminal
+from scoring.engine import resource_limits
 from scoring.engine.version import ENGINE_VERSION
 
 Command = Callable[[argparse.Namespace, Output], Exit]
@@ -124,8 +125,11 @@ def run(argv: Sequence[str] | None = None) -> int:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
         return int(Exit.OK)
     except OSError as error:
-        path = error.filename or args.command
-        return _fail(CommandError("no-access", path=path, reason=error.strerror or error), output)
+        if error.filename is None:
+            reason = resource_limits.describe(error)
+            return _fail(CommandError("no-access", path=args.command, reason=reason), output)
+        reason = error.strerror or str(error)
+        return _fail(CommandError("no-access", path=error.filename, reason=reason), output)
 
 
 def _fail(error: CommandError, output: Output) -> int:

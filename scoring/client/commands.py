@@ -14,9 +14,9 @@ from scoring.client import checking, credentials, downloads, packing, phases, sc
 from scoring.client.api import Api
 from scoring.client.credentials import Account
 from scoring.client.errors import CommandError, Exit
-from scoring.client.output import Output, figure, size
+from scoring.client.output import Output, rounded, size
 from scoring.client.texts import say
-from scoring.engine.verdicts import Rejected
+from scoring.engine.scorer.verdicts import Rejected
 
 POLL_FIRST_S = 0.5
 POLL_MAX_S = 5.0
@@ -30,17 +30,23 @@ RESULT_CODES = {
 
 
 def _account(args: argparse.Namespace, *, need_token: bool = True) -> Account:
-    account = credentials.find(server=args.server)
-    return credentials.require_token(account) if need_token else account
+    return credentials.find(server=args.server, need_token=need_token)
+
+
+def _reader(args: argparse.Namespace) -> Account:
+    """The account of a check: offline nothing is sent, so no token is looked for."""
+    if args.offline:
+        return Account(credentials.find_server(args.server), None)
+    return _account(args, need_token=False)
 
 
 def login(args: argparse.Namespace, output: Output) -> Exit:
     """Try a token and keep it."""
-    account = credentials.find(server=args.server)
+    server = credentials.find_server(args.server)
     if args.forget:
-        credentials.forget(account.server)
-        output.say("logged-out", server=account.server)
-        output.result({"server": account.server, "logged_in": False})
+        credentials.forget(server)
+        output.say("logged-out", server=server)
+        output.result({"server": server, "logged_in": False})
         return Exit.OK
     if args.token == "-":
         token = sys.stdin.readline()
@@ -49,7 +55,7 @@ def login(args: argparse.Namespace, output: Output) -> Exit:
     token = credentials.clean_token(token)
     if token is None:
         raise CommandError("token-empty")
-    account = Account(account.server, token)
+    account = Account(server, token)
     with Api(account, lang=output.lang) as api:
         me = api.get("me")
     path = credentials.remember(account)
@@ -60,7 +66,7 @@ def login(args: argparse.Namespace, output: Output) -> Exit:
 
 def check(args: argparse.Namespace, output: Output) -> Exit:
     """Look for everything that the server would refuse."""
-    account = _account(args, need_token=False)
+    account = _reader(args)
     path = Path(args.predictions)
     with Api(account, lang=output.lang) as api:
         task = phases.fetch(args.phase, api=api, offline=args.offline)
@@ -73,7 +79,7 @@ def check(args: argparse.Namespace, output: Output) -> Exit:
 
 def pack(args: argparse.Namespace, output: Output) -> Exit:
     """Make a valid zip out of a folder of predictions."""
-    account = _account(args, need_token=False)
+    account = _reader(args)
     folder = Path(args.folder)
     if not folder.is_dir():
         raise CommandError("file-missing", path=str(folder))
@@ -162,10 +168,10 @@ def _hand_in(args: argparse.Namespace, path: Path, *, api: Api, output: Output) 
     }
     submission = _submit_upload(facts, api=api)
     memory.forget()
-    found, wanted = submission["archive"]["sha256"], packing.sha256(path)
-    if found != wanted:
+    received, sent = submission["archive"]["sha256"], packing.sha256(path)
+    if received != sent:
         raise CommandError(
-            "state-elsewhere", exit_code=Exit.FAILED, path=str(path), found=found, wanted=wanted
+            "state-elsewhere", exit_code=Exit.FAILED, path=str(path), found=received, wanted=sent
         )
     output.say(
         "submitted",
@@ -228,10 +234,10 @@ def _wait(submission: dict[str, Any], *, timeout_s: float | None, api: Api, outp
                 # A restart of the server is no end: the submission is safe there.
                 if error.exit_code is not Exit.UNREACHABLE:
                     raise
-    return _tell(submission, api=api, output=output)
+    return _show_result(submission, api=api, output=output)
 
 
-def _tell(submission: dict[str, Any], *, api: Api, output: Output) -> Exit:
+def _show_result(submission: dict[str, Any], *, api: Api, output: Output) -> Exit:
     """A submission's result, as its exit code."""
     state = submission["state"]
     score = None
@@ -258,10 +264,10 @@ def status(args: argparse.Namespace, output: Output) -> Exit:
             submission = api.get(f"submissions/{args.submission}")
             if args.wait and submission["state"] in MOVING:
                 return _wait(submission, timeout_s=args.timeout, api=api, output=output)
-            return _tell(submission, api=api, output=output)
-        found = api.get("submissions", phase=args.phase, limit=args.limit)
-    output.result(found)
-    if not found["items"]:
+            return _show_result(submission, api=api, output=output)
+        listed = api.get("submissions", phase=args.phase, limit=args.limit)
+    output.result(listed)
+    if not listed["items"]:
         output.say("no-submissions")
     output.table(
         [
@@ -275,15 +281,15 @@ def status(args: argparse.Namespace, output: Output) -> Exit:
         ],
         [
             (
-                one["id"],
-                one["number"],
-                one["phase"],
-                one["method_name"],
-                say(f"state-{one['state']}", output.lang),
-                figure(one["miou"]),
-                one["created_at"][:16].replace("T", " "),
+                submission["id"],
+                submission["number"],
+                submission["phase"],
+                submission["method_name"],
+                say(f"state-{submission['state']}", output.lang),
+                rounded(submission["miou"]),
+                submission["created_at"][:16].replace("T", " "),
             )
-            for one in found["items"]
+            for submission in listed["items"]
         ],
         whole=(0, 1, 2, 4, 5, 6),
     )

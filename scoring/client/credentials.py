@@ -6,11 +6,13 @@ import json
 import os
 import re
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 import platformdirs
 
 from scoring.client.errors import CommandError, Exit
@@ -27,7 +29,7 @@ class Account:
 
 
 def config_path() -> Path:
-    """The credentials' file: FLAIR_CONFIG_DIR, else the platform's place for settings."""
+    """The credentials' file: FLAIR_CONFIG_DIR, else the platform's folder for settings."""
     folder = os.environ.get("FLAIR_CONFIG_DIR") or platformdirs.user_config_dir("flair")
     return Path(folder) / "credentials.json"
 
@@ -42,7 +44,9 @@ def clean_server(server: str) -> str:
     try:
         parts = urlsplit(server.strip())
         is_address = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
+        is_address = is_address and not re.search(r"\s", server.strip())
+        httpx.URL(server.strip())  # refuses more than urlsplit does
+    except (ValueError, httpx.InvalidURL):
         is_address = False
     if not is_address:
         raise CommandError("server-url-invalid", server=server)
@@ -51,10 +55,12 @@ def clean_server(server: str) -> str:
 
 def _read() -> dict[str, Any]:
     try:
-        found = json.loads(config_path().read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
+        stored = json.loads(config_path().read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    if not isinstance(stored, dict) or not isinstance(stored.get("tokens") or {}, dict):
+        return {}
+    return stored
 
 
 def _write(content: dict[str, Any]) -> Path:
@@ -84,18 +90,46 @@ def forget(server: str) -> None:
     _write({"default": content.get("default", server), "tokens": tokens})
 
 
-def find(*, server: str | None, token: str | None = None) -> Account:
+def find_server(given: str | None) -> str:
+    """The address of the server: what was given, else FLAIR_SERVER, else the last one.
+
+    Raises ``CommandError`` when none is known or it is not an address.
+    """
+    if given:
+        return clean_server(given)
+    variable = os.environ.get("FLAIR_SERVER")
+    if variable:
+        try:
+            return clean_server(variable)
+        except CommandError as error:
+            raise CommandError(
+                "server-variable-invalid", variable="FLAIR_SERVER", value=variable
+            ) from error
+    remembered = _read().get("default")
+    if not remembered:
+        raise CommandError("server-missing")
+    return clean_server(str(remembered))
+
+
+def find(*, server: str | None, need_token: bool = False) -> Account:
     """The account to use: what was given, else the environment, else what was remembered.
 
-    Raises ``CommandError`` when no server is known.
+    Raises ``CommandError`` when no server is known, or no token and ``need_token``; OSError where
+    what was remembered is needed and cannot be read.
     """
-    content = _read()
-    address = server or os.environ.get("FLAIR_SERVER") or content.get("default")
-    if not address:
-        raise CommandError("server-missing")
-    address = clean_server(str(address))
-    remembered = (content.get("tokens") or {}).get(address)
-    return Account(address, clean_token(token or os.environ.get("FLAIR_TOKEN") or remembered))
+    address = find_server(server)
+    try:
+        token = clean_token(os.environ.get("FLAIR_TOKEN"))
+    except CommandError as error:
+        raise CommandError(
+            "token-variable-invalid", exit_code=Exit.NOT_LOGGED_IN, variable="FLAIR_TOKEN"
+        ) from error
+    if token is None:
+        # A reader needs no token: a home that cannot be read is no reason to stop.
+        with suppress(*(() if need_token else (OSError,))):
+            token = clean_token((_read().get("tokens") or {}).get(address))
+    account = Account(address, token)
+    return require_token(account) if need_token else account
 
 
 def require_token(account: Account) -> Account:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from scoring.client import phases
+from scoring.client import http_client, phases
 from scoring.client.api import Api
 from scoring.client.errors import CommandError, Exit
 from scoring.client.output import Output, size
@@ -29,16 +29,16 @@ def run(args: argparse.Namespace, *, api: Api, output: Output) -> Exit:
         out = _out(args, f"{args.name.replace('/', '-')}-patches.csv")
         return _save(text, out, output=output)
     if args.what == "task":
-        found = api.get(f"{phases.address(args.name)}/task")
+        task = api.get(f"{phases.address(args.name)}/task")
         return _save(
-            json.dumps(found), _out(args, f"{args.name.replace('/', '-')}-task.json"), output=output
+            json.dumps(task), _out(args, f"{args.name.replace('/', '-')}-task.json"), output=output
         )
     if args.what == "archive":
         out = _out(args, f"{args.name}.zip")
         _stream(f"submissions/{args.name}/archive", out, client=api.http, api=api, output=output)
         return _saved(out, output=output)
-    found = api.get(f"submissions/{args.name}/{args.what}")
-    text = json.dumps(found, indent=2, ensure_ascii=False) + "\n"
+    document = api.get(f"submissions/{args.name}/{args.what}")
+    text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
     return _save(text, _out(args, f"{args.name}-{args.what}.json"), output=output)
 
 
@@ -55,22 +55,22 @@ def _data(args: argparse.Namespace, *, api: Api, output: Output) -> Exit:
             ],
             [
                 (
-                    one["file"],
-                    one["size"],
-                    one["content"].get(output.lang, one["content"].get("en", "")),
-                    one["url"],
+                    file["file"],
+                    file["size"],
+                    file["content"].get(output.lang, file["content"].get("en", "")),
+                    file["url"],
                 )
-                for one in files
+                for file in files
             ],
             whole=(0, 3),
         )
         return Exit.OK
-    chosen = {one["file"]: one["url"] for one in files}
+    chosen = {file["file"]: file["url"] for file in files}
     if args.file not in chosen:
         raise CommandError("download-unknown", name=args.file, known=", ".join(chosen))
     out = _out(args, Path(urlsplit(chosen[args.file]).path).name or args.file)
     # A client of its own: the token is for our server, not for where the data lies.
-    with httpx.Client(follow_redirects=True, timeout=30.0) as client:
+    with http_client.make_client(follow_redirects=True, timeout=30.0) as client:
         _stream(chosen[args.file], out, client=client, api=api, output=output)
     return _saved(out, output=output)
 

@@ -21,8 +21,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from scoring import terminal
 from scoring.client.texts import say
-from scoring.engine import terminal
 
 # A line of a table that goes into a file is never broken; on a terminal what identifies is not.
 FILE_COLUMNS = 10_000
@@ -45,10 +45,10 @@ def size(count: float) -> str:
     raise AssertionError("unreachable")
 
 
-def figure(value: float | None) -> str:
+def rounded(value: float | None) -> str:
     """A fraction with four decimals, a dash for none.
 
-    >>> figure(0.5443), figure(None)
+    >>> rounded(0.5443), rounded(None)
     ('0.5443', '–')
     """
     return "–" if value is None else f"{value:.4f}"
@@ -103,17 +103,17 @@ class Output:
     ) -> None:
         """A table; each column is (title, whether it holds numbers).
 
-        Those at the places ``whole`` are never broken over lines: they are there to be copied.
+        Those at the positions ``whole`` are never broken over lines: they are there to be copied.
         """
         if self.as_json:
             return
         table = Table(box=None, pad_edge=False, header_style="bold")
-        for place, (title, is_number) in enumerate(columns):
+        for index, (title, is_number) in enumerate(columns):
             table.add_column(
                 title,
                 justify="right" if is_number else "left",
                 overflow="fold",
-                no_wrap=place in whole,
+                no_wrap=index in whole,
             )
         for row in rows:
             table.add_row(*(escape("" if cell is None else plain(str(cell))) for cell in row))

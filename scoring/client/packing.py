@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scoring.client.errors import CommandError
-from scoring.engine.spec import TaskSpec
+from scoring.engine.task.specification import TaskSpec
 
 # zip cannot write an earlier date; a fixed one makes two packings alike.
 DATE = (1980, 1, 1, 0, 0, 0)
@@ -35,21 +35,21 @@ def collect(folder: Path, *, spec: TaskSpec) -> tuple[dict[str, Path], tuple[str
 
     Raises ``CommandError`` when one patch is there twice, or none at all.
     """
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     ignored: list[str] = []
     for path in sorted(_files(folder)):
         patch = spec.prediction_id(path.stem) if path.suffix.lower() in SUFFIXES else None
         if patch is None:
             ignored.append(path.relative_to(folder).as_posix())
             continue
-        if patch in found:
-            raise CommandError("pack-twice", id=patch, first=str(found[patch]), second=str(path))
-        found[patch] = path
-    if not found:
+        if patch in files:
+            raise CommandError("pack-twice", id=patch, first=str(files[patch]), second=str(path))
+        files[patch] = path
+    if not files:
         raise CommandError(
             "pack-empty", path=str(folder), name=spec.prediction_name.replace("{id}", "…")
         )
-    return found, tuple(ignored)
+    return files, tuple(ignored)
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -72,26 +72,26 @@ def pack(
     """
     if out.exists() and not force:
         raise CommandError("file-exists", path=str(out))
-    found, ignored = collect(folder, spec=spec)
+    files, ignored = collect(folder, spec=spec)
     descriptor, draft = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}-")
     try:
         with (
             os.fdopen(descriptor, "wb") as stream,
             zipfile.ZipFile(stream, "w", compression=zipfile.ZIP_DEFLATED) as archive,
         ):
-            for done, (patch, path) in enumerate(sorted(found.items()), start=1):
+            for done, (patch, path) in enumerate(sorted(files.items()), start=1):
                 entry = zipfile.ZipInfo(spec.prediction_name.replace("{id}", patch), date_time=DATE)
                 entry.compress_type = zipfile.ZIP_DEFLATED
                 entry.create_system = 3  # Unix, also when packed on Windows
                 entry.external_attr = MODE_BITS
                 archive.writestr(entry, path.read_bytes(), compresslevel=6)
-                on_progress(done, len(found))
+                on_progress(done, len(files))
         Path(draft).chmod(0o644)
         Path(draft).replace(out)
     except BaseException:
         Path(draft).unlink(missing_ok=True)
         raise
-    return Packed(out, len(found), out.stat().st_size, sha256(out), ignored)
+    return Packed(out, len(files), out.stat().st_size, sha256(out), ignored)
 
 
 def sha256(path: Path) -> str:

@@ -12,17 +12,22 @@ from typing import Any
 from scoring.client import credentials
 from scoring.client.api import Api
 from scoring.client.errors import CommandError
-from scoring.engine.spec import Patch, TaskSpec, from_json
+from scoring.engine.task.specification import Patch, TaskSpec, from_json
 
 PHASE = re.compile(r"[-a-zA-Z0-9_]+/[-a-zA-Z0-9_]+", re.ASCII)
 
 
 @dataclass(frozen=True)
 class PhaseTask:
-    """What is to be predicted in a phase: the task and the patches that are expected."""
+    """What is to be predicted in a phase: the task and the patches that are expected.
+
+    ``archive_limit_bytes`` is the phase's limit of the file; None where an older server or a task
+    kept for offline use says none.
+    """
 
     phase: str
     spec: TaskSpec
+    archive_limit_bytes: int | None = None
 
     @property
     def patches(self) -> tuple[Patch, ...]:
@@ -52,17 +57,21 @@ def fetch(phase: str, *, api: Api, offline: bool = False) -> PhaseTask:
     if offline:
         try:
             return _read(phase, json.loads(path.read_text(encoding="utf-8")))
-        except FileNotFoundError as error:
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise CommandError(
                 "phase-not-fetched", phase=phase, server=api.account.server
             ) from error
     answer = api.get(url)
-    found = _read(phase, answer)
+    task = _read(phase, answer)
     with suppress(OSError):  # a home that cannot be written: then --offline has nothing, no more
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.write_text(json.dumps(answer), encoding="utf-8")
-    return found
+    return task
 
 
 def _read(phase: str, answer: dict[str, Any]) -> PhaseTask:
-    return PhaseTask(phase=phase, spec=from_json(answer["task"]))
+    return PhaseTask(
+        phase=phase,
+        spec=from_json(answer["task"]),
+        archive_limit_bytes=answer.get("archive_limit_bytes"),
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from scoring.client.output import Output, figure
+from scoring.client.output import Output, rounded
 from scoring.client.texts import say
 
 
@@ -17,11 +17,11 @@ def _name(value: Any, lang: str) -> str:
 def show(score: dict[str, Any], *, output: Output) -> None:
     """A score card."""
     interval = score.get("miou_interval")
-    within = f"  [{figure(interval[0])}, {figure(interval[1])}]" if interval else ""
-    output.line(f"mIoU {figure(score['miou'])}{within}")
+    within = f"  [{rounded(interval[0])}, {rounded(interval[1])}]" if interval else ""
+    output.line(f"mIoU {rounded(score['miou'])}{within}")
     for title, key in (("OA", "overall_accuracy"), ("F1", "mean_f1")):
         if score.get(key) is not None:
-            output.line(f"{title:<4} {figure(score[key])}")
+            output.line(f"{title:<4} {rounded(score[key])}")
     if score.get("classes"):
         output.table(
             [
@@ -33,15 +33,15 @@ def show(score: dict[str, Any], *, output: Output) -> None:
             ],
             [
                 (
-                    _name(one["name"], output.lang)
-                    if one["scored"]
-                    else f"({_name(one['name'], output.lang)})",
-                    figure(one["iou"]),
-                    figure(one["precision"]),
-                    figure(one["recall"]),
-                    figure(one["f1"]),
+                    _name(line["name"], output.lang)
+                    if line["scored"]
+                    else f"({_name(line['name'], output.lang)})",
+                    rounded(line["iou"]),
+                    rounded(line["precision"]),
+                    rounded(line["recall"]),
+                    rounded(line["f1"]),
                 )
-                for one in score["classes"]
+                for line in score["classes"]
             ],
         )
     for note in score.get("notes", []):
@@ -51,13 +51,13 @@ def show(score: dict[str, Any], *, output: Output) -> None:
 def show_board(board: dict[str, Any], *, output: Output) -> None:
     """A leaderboard, references marked."""
     lang = output.lang
-    rows = [(one["miou"] or 0.0, _board_row(one, lang)) for one in board["rows"]]
-    rows += [(one["miou"] or 0.0, _board_row(one, lang)) for one in board["baselines"]]
+    rows = [(row["miou"] or 0.0, _board_row(row, lang)) for row in board["rows"]]
+    rows += [(row["miou"] or 0.0, _board_row(row, lang)) for row in board["baselines"]]
     rows += [
-        (one["miou"], ("", one["name"], say("reference", lang), figure(one["miou"]), "", ""))
-        for one in board["references"]
+        (row["miou"], ("", row["name"], say("reference", lang), rounded(row["miou"]), "", ""))
+        for row in board["references"]
     ]
-    rows.sort(key=lambda row: -row[0])
+    rows.sort(key=lambda pair: -pair[0])
     output.table(
         [
             (say("rank", lang), True),
@@ -71,15 +71,15 @@ def show_board(board: dict[str, Any], *, output: Output) -> None:
     )
 
 
-def _board_row(one: dict[str, Any], lang: str) -> tuple[object, ...]:
-    interval = one.get("interval")
-    within = f"[{figure(interval[0])}, {figure(interval[1])}]" if interval else ""
-    mark = " *" if one["is_mine"] else ""
+def _board_row(row: dict[str, Any], lang: str) -> tuple[object, ...]:
+    interval = row.get("interval")
+    within = f"[{rounded(interval[0])}, {rounded(interval[1])}]" if interval else ""
+    mark = " *" if row["is_mine"] else ""
     return (
-        one["rank"] or "",
-        one["team"] + mark,
-        one["method"] if one["rank"] else f"{one['method']} ({say('reference', lang)})",
-        figure(one["miou"]),
+        row["rank"] or "",
+        row["team"] + mark,
+        row["method"] if row["rank"] else f"{row['method']} ({say('reference', lang)})",
+        rounded(row["miou"]),
         within,
-        one["created_at"][:10],
+        row["created_at"][:10],
     )

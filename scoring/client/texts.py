@@ -1,12 +1,13 @@
 """What the command itself says, in English and French.
 
-Faults of an archive come from ``scoring.engine.problems``, refusals from the server: both have
-their own catalogue. This one holds the rest.
+Faults of an archive come from ``scoring.engine.problems.problems``, refusals from the server:
+both have their own catalogue. This one holds the rest.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 
 LANGUAGES = ("en", "fr")
@@ -24,12 +25,29 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{server}: a server's address begins with https:// or http://",
         "{server} : l'adresse d'un serveur commence par https:// ou http://",
     ),
+    "server-variable-invalid": (
+        "The environment variable {variable} is {value}: an address begins with https:// or http://",
+        (
+            "La variable d'environnement {variable} vaut {value} : une adresse commence par "
+            "https:// ou http://"
+        ),
+    ),
     "token-prompt": ("Token (it is not shown): ", "Jeton (il ne s'affiche pas) : "),
     "token-form": (
         "This is no token: it holds spaces or characters that no token has. Copy it again.",
         (
             "Ce n'est pas un jeton : il contient des espaces ou des caractères qu'aucun jeton "
             "n'a. Copiez-le à nouveau."
+        ),
+    ),
+    "token-variable-invalid": (
+        (
+            "The environment variable {variable} holds no token, but spaces or characters that no "
+            "token has. Correct or unset it."
+        ),
+        (
+            "La variable d'environnement {variable} ne contient pas de jeton, mais des espaces ou "
+            "des caractères qu'aucun jeton n'a. Corrigez-la ou supprimez-la."
         ),
     ),
     "token-empty": ("No token was given.", "Aucun jeton n'a été donné."),
@@ -41,6 +59,36 @@ TEXTS: dict[str, tuple[str, str]] = {
     "unreachable": (
         "{server} cannot be reached: {reason}. Check the address and the network, try again.",
         "{server} est injoignable : {reason}. Vérifiez l'adresse et le réseau, puis réessayez.",
+    ),
+    "unreachable-by-proxy": (
+        (
+            "{server} cannot be reached through the proxy of the variable {variable}: {reason}. "
+            "Check the variable and the network; NO_PROXY lists the hosts without proxy."
+        ),
+        (
+            "{server} est injoignable par le proxy de la variable {variable} : {reason}. "
+            "Vérifiez la variable et le réseau ; NO_PROXY énumère les hôtes sans proxy."
+        ),
+    ),
+    "proxy-invalid": (
+        (
+            "The environment variable {variable} holds no address of a proxy ({reason}): {value}. "
+            "Correct or unset it. Known: {schemes}"
+        ),
+        (
+            "La variable d'environnement {variable} ne contient pas l'adresse d'un proxy "
+            "({reason}) : {value}. Corrigez-la ou supprimez-la. Connus : {schemes}"
+        ),
+    ),
+    "certificates-invalid": (
+        (
+            "The environment variable {variable} names a file or folder that cannot be used "
+            "({reason}): {value}. Correct or unset it."
+        ),
+        (
+            "La variable d'environnement {variable} désigne un fichier ou un dossier inutilisable "
+            "({reason}) : {value}. Corrigez-la ou supprimez-la."
+        ),
     ),
     "answer-strange": (
         "{server} answered {status} with something that is not this API. Is the address right?",
@@ -206,5 +254,6 @@ def language(environ: Mapping[str, str] | None = None) -> str:
     for name in ("FLAIR_LANG", "LC_ALL", "LC_MESSAGES", "LANG"):
         value = environ.get(name, "")
         if value:
-            return "fr" if value.lower().startswith("fr") else "en"
+            word = re.split(r"[-_.@:]", value.strip().lower())[0]
+            return "fr" if word in {"fr", "french", "français"} else "en"
     return "en"

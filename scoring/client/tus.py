@@ -49,10 +49,10 @@ class File:
     def of(cls, path: Path) -> File:
         """Look at a file. Raises ``CommandError`` when it is not there."""
         try:
-            found = path.stat()
+            status = path.stat()
         except OSError as error:
             raise CommandError("file-missing", path=str(path)) from error
-        return cls(path.resolve(), found.st_size, found.st_mtime_ns)
+        return cls(path.resolve(), status.st_size, status.st_mtime_ns)
 
     def check_unchanged(self) -> None:
         """Raise ``CommandError`` when the file is not what it was."""
@@ -116,16 +116,16 @@ def upload(
                 location, offset = _create(api, file, phase=phase), 0
                 memory.write(location)
             else:
-                found = _offset(api, location)
-                if found is None:
+                received = _offset(api, location)
+                if received is None:
                     location = None
                     memory.forget()
                     continue
-                if found > offset:
+                if received > offset:
                     failures = 0
                     if offset == 0:
-                        on_resume(found)
-                offset = found
+                        on_resume(received)
+                offset = received
             on_progress(offset, file.size_bytes)
             while offset < file.size_bytes:
                 offset = _send(api, file, location, offset=offset, on_progress=on_progress)

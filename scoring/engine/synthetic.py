@@ -1,4 +1,4 @@
-"""Made land cover: coherent masks and noisy predictions, for benchmarks and tests.
+"""Synthetic land cover: coherent masks and noisy predictions, for benchmarks and tests.
 
 A mask is the arg-max of one smooth random field per class of the patch; a prediction is the
 arg-max of the same fields with finer noise added, so that it errs along borders and in speckles
@@ -17,7 +17,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.engine.spec import Patch, TaskSpec
+from scoring.engine.task.specification import Patch, TaskSpec
 
 COARSE_CELLS = 5
 MEDIUM_CELLS = 16
@@ -58,13 +58,13 @@ def pair(spec: TaskSpec, *, seed: int, noise: float = 0.45) -> Pair:
 
 
 def patches(spec: TaskSpec, *, count: int) -> Sequence[Patch]:
-    """The first patches of the specification's list, or made ones in made zones and domains."""
+    """The first patches of the specification's list, or synthetic ones in synthetic zones."""
     if len(spec.expected) >= count:
         return spec.expected[:count]
-    return list(itertools.islice(_made_patches(), count))
+    return list(itertools.islice(_synthetic_patches(), count))
 
 
-def _made_patches() -> Iterator[Patch]:
+def _synthetic_patches() -> Iterator[Patch]:
     for number in itertools.count():
         zone, domain = number // PATCHES_PER_ZONE, number // (PATCHES_PER_ZONE * ZONES_PER_DOMAIN)
         yield Patch(
@@ -91,10 +91,11 @@ def _smooth(rng: np.random.Generator, size: tuple[int, int], *, cells: int) -> N
 
 @lru_cache(maxsize=16)
 def _weights(length: int, cells: int) -> NDArray[np.float32]:
-    at = np.linspace(0, cells - 1, length)
-    left = np.clip(at.astype(np.int64), 0, cells - 2)
-    gone = at - left
-    share = gone * gone * (3 - 2 * gone)
+    """float32[length, cells]: the interpolation of each position between its two grid cells."""
+    position = np.linspace(0, cells - 1, length)
+    left = np.clip(position.astype(np.int64), 0, cells - 2)
+    fraction = position - left
+    share = fraction * fraction * (3 - 2 * fraction)  # smoothstep
     weights = np.zeros((length, cells), dtype=np.float32)
     weights[np.arange(length), left] = 1 - share
     weights[np.arange(length), left + 1] = share

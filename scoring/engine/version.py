@@ -4,4 +4,4 @@ Raise it whenever any number of a golden score card (tests/scoring/golden) chang
 are comparable only under the same version, and stored scores of an older one are re-scored.
 """
 
-ENGINE_VERSION = "1.0.0"
+ENGINE_VERSION = "1.1.0"

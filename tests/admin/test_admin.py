@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -10,7 +11,10 @@ from django.test import Client
 from django.urls import reverse
 
 from challenge.models import AuditEvent, Evaluation, Phase, Registration, Score, Submission, User
-from challenge.services import evaluations, phases, tokens, training_runs
+from challenge.services.accounts import tokens
+from challenge.services.challenges import phases
+from challenge.services.submissions import evaluations
+from challenge.services.training import training_runs
 from tests.factories import (
     NOON,
     captain_of,
@@ -24,11 +28,6 @@ from tests.factories import (
 
 pytestmark = pytest.mark.django_db
 OURS = [m for m in admin.site._registry if m._meta.app_label == "challenge"]
-
-
-@pytest.fixture
-def phase() -> Phase:
-    return make_phase()
 
 
 @pytest.fixture
@@ -72,6 +71,54 @@ def test_every_list_and_every_row_opens(
         assert page.status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("name", "query"),
+    [
+        ("score", "miou__gt=0.4"),
+        ("score", "card__confusion__0__0__gt=1"),
+        ("score", "class_ious__a__gt=0.4"),
+        ("groundtruth", "digest__startswith=a"),
+        ("groundtruth", "label_pixels__1__gt=5"),
+        ("submission", "evaluations__score__miou__gt=0.4"),
+    ],
+)
+def test_an_address_cannot_ask_for_a_hidden_value(
+    client: Client, organiser: User, scored: Submission, name: str, query: str
+) -> None:
+    url = reverse(f"admin:challenge_{name}_changelist")
+    assert client.get(f"{url}?{query}").status_code == 400
+
+
+def test_the_lists_own_filters_work(client: Client, organiser: User, scored: Submission) -> None:
+    url = reverse("admin:challenge_submission_changelist")
+    phase_id = scored.entry.phase_id
+    year = scored.created_at.year
+    for query in (
+        f"entry__phase__id__exact={phase_id}",
+        "same_pixels=yes",
+        "is_baseline__exact=0",
+        "disqualified_at__isempty=1",
+        f"created_at__year={year}",
+    ):
+        assert client.get(f"{url}?{query}").status_code == 200, query
+
+
+@pytest.mark.parametrize("name", ["score", "submission"])
+def test_lists_are_not_sorted_by_hidden_values(
+    client: Client, organiser: User, scored: Submission, name: str
+) -> None:
+    lower = submit(make_team(scored.entry.phase.challenge), scored.entry.phase)
+    give_score(lower, 0.5 - 1e-9)
+    url = reverse(f"admin:challenge_{name}_changelist")
+    orders = set()
+    for column in range(1, 11):
+        for sign in ("", "-"):
+            page = client.get(f"{url}?o={sign}{column}")
+            found = page.context["cl"].queryset.query.order_by
+            orders |= {str(field) for field in found}
+    assert not [field for field in orders if "miou" in field and "rounded" not in field]
+
+
 @pytest.mark.parametrize("model", OURS, ids=lambda m: m._meta.model_name)
 def test_nothing_is_deleted_here(client: Client, boss: User, model: type) -> None:
     site = admin.site._registry[model]
@@ -98,7 +145,7 @@ def test_cancel_goes_through_the_service(client: Client, organiser: User, phase:
     assert waiting.quota_lines.last().move == "refunded"
 
 
-def test_what_cannot_be_cancelled_is_said(
+def test_a_refused_cancellation_is_reported(
     client: Client, organiser: User, scored: Submission
 ) -> None:
     act(client, "cancel", scored)
@@ -116,7 +163,7 @@ def test_a_failed_one_is_queued_again(client: Client, organiser: User, phase: Ph
     failed = submit(make_team(phase.challenge), phase)
     claim = evaluations.claim(worker="w", now=NOON)
     assert claim is not None
-    evaluations.complete_broken(claim.evaluation_id, attempt=1, code="scorer-killed", now=NOON)
+    evaluations.mark_failed(claim.evaluation_id, attempt=1, code="scorer-killed", now=NOON)
     act(client, "queue_failed", failed)
     assert failed.evaluations.get().state == "queued"
 
@@ -188,6 +235,17 @@ def test_organisers_see_their_own_challenges_alone(
     assert client.get(reverse("admin:challenge_apitoken_changelist")).status_code == 403
 
 
+def test_lists_show_no_value_of_hidden_labels_finer_than_its_step(
+    client: Client, organiser: User, phase: Phase
+) -> None:
+    give_score(submit(make_team(phase.challenge), phase), 0.123456789)
+    Phase.objects.update(closes_at=None)
+    for name in ("submission", "score"):
+        page = client.get(reverse(f"admin:challenge_{name}_changelist"), {"o": "5"})
+        assert page.status_code in {200, 403}
+        assert not re.search(r"0\.123[3-9]|0\.1234", page.content.decode()), name
+
+
 def test_staff_who_organise_nothing_see_nothing(client: Client, scored: Submission) -> None:
     client.force_login(make_user(is_staff=True))
     url = reverse("admin:challenge_submission_changelist")
@@ -221,7 +279,9 @@ def test_the_same_pixels_under_another_account_are_shown(
     assert reverse("admin:challenge_submission_change", args=[rows["Others"].pk]) not in shown
 
 
-def test_the_same_team_twice_is_no_twin(client: Client, organiser: User, phase: Phase) -> None:
+def test_two_submissions_of_one_team_are_not_reported_as_duplicates(
+    client: Client, organiser: User, phase: Phase
+) -> None:
     team = make_team(phase.challenge)
     for _turn in range(2):
         give_score(submit(team, phase), 0.5)
@@ -241,7 +301,7 @@ def test_the_admin_has_no_log_in_of_its_own(client: Client) -> None:
     assert tried.url.startswith(reverse("account_login"))
 
 
-def test_a_phase_says_until_when_its_figures_are_rounded(
+def test_a_phase_shows_until_when_its_values_are_rounded(
     client: Client, phase: Phase, organiser: User
 ) -> None:
     url = reverse("admin:challenge_phase_change", args=[phase.pk])
@@ -252,7 +312,17 @@ def test_a_phase_says_until_when_its_figures_are_rounded(
     assert f"{phase.closes_at:%Y-%m-%d %H:%M} UTC" in shown()
     assert "same labels goes on" not in shown()
     make_phase(phase.challenge, "final", ground_truth=phase.ground_truth, closes_at=None)
-    phases.hold_figures()
+    phases.update_labels_open_until()
     assert "never: no end is set. Another phase on the same labels goes on" in shown()
     Phase.objects.filter(pk=phase.pk).update(precision="phase-closed")
     assert "who submits there can read them" in shown()
+
+
+@pytest.mark.parametrize("name", ["apitoken", "upload", "webhookdelivery"])
+@pytest.mark.parametrize("page", ["change", "delete", "history"])
+def test_rows_of_people_do_not_break_for_organisers(
+    client: Client, organiser: User, name: str, page: str
+) -> None:
+    """The admin reads the row before it asks for the permission."""
+    url = reverse(f"admin:challenge_{name}_{page}", args=["1"])
+    assert client.get(url).status_code in {302, 403}

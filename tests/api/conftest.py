@@ -13,7 +13,7 @@ from django.test import Client
 from django.utils import timezone
 
 from challenge.models import Challenge, Phase, Submission, Team, User
-from challenge.services import tokens
+from challenge.services.accounts import tokens
 from tests import factories
 from tests.live_site import LiveSite
 
@@ -135,6 +135,4 @@ def _server(tmp_path_factory: pytest.TempPathFactory, django_db_setup: None) -> 
 @pytest.fixture
 def site(_server: LiveSite, transactional_db: None) -> LiveSite:
     """The running server; it starts with the first test that asks."""
-    if _server.process is None:
-        _server.start()
-    return _server
+    return _server.running()

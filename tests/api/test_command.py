@@ -19,8 +19,8 @@ from challenge.models import Phase, Submission, Upload
 from scoring.client import tus
 from tests.api.conftest import token_of
 from tests.factories import captain_of, make_team
-from tests.lifecycle.real import Worker, make_real_phase, make_zip
 from tests.live_site import LiveSite
+from tests.workers.real import Worker, make_real_phase, make_zip
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(180)]
 PATCHES = 4
@@ -78,7 +78,9 @@ def phase(worker: Worker) -> Phase:
     return make_real_phase(worker.labels, patches=PATCHES)
 
 
-def test_a_participants_day(served: LiveSite, worker: Worker, phase: Phase, tmp_path: Path) -> None:
+def test_a_participant_joins_submits_and_reads_the_score(
+    served: LiveSite, worker: Worker, phase: Phase, tmp_path: Path
+) -> None:
     home = tmp_path / "home"
     home.mkdir()
     captain = captain_of(make_team(phase.challenge, "Alpha"))
@@ -111,12 +113,23 @@ def test_a_participants_day(served: LiveSite, worker: Worker, phase: Phase, tmp_
     packed = json.loads(flair.run("pack", "preds", "--phase", "abc/test", "--json").stdout)
     assert (packed["valid"], packed["count"]) == (True, PATCHES)
     flair.run("check", "preds.zip", "--phase", "abc/test", "--offline")
+
+    # What the phase would refuse for its size is not called valid, online or offline.
+    limit_bytes, size_bytes = phase.archive_limit_bytes, (home / "preds.zip").stat().st_size
+    Phase.objects.filter(pk=phase.pk).update(archive_limit_bytes=size_bytes - 1)
+    for how in ([], ["--offline"]):
+        shown = flair.run("check", "preds.zip", "--phase", "abc/test", "--json", *how, code=1)
+        (error,) = json.loads(shown.stdout)["errors"]
+        assert error["code"] == "archive-too-large"
+        assert error["params"] == {"size_bytes": size_bytes, "limit_bytes": size_bytes - 1}
+    Phase.objects.filter(pk=phase.pk).update(archive_limit_bytes=limit_bytes)
+
     shown = flair.run(
         *("submit", "preds.zip", "--phase", "abc/test", "--method", "U-Net"),
         *("--code-url", "https://example.org/code", "--json", "--timeout", "60"),
     )
     submission = json.loads(shown.stdout)
-    assert submission["state"] == "scored", worker.said()
+    assert submission["state"] == "scored", worker.log_tail()
     assert 0 < submission["score"]["miou"] < 1
     assert submission["archive"]["sha256"] == packed["sha256"]
     assert len(submission["score"]["classes"]) == 3

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from django.db import connections
 
-from challenge.config.engines.places import ROOT
+from challenge.embedded.data_folder import ROOT
 from challenge.models import Submission
 from scoring.client import cli
 from scoring.client.errors import Exit
@@ -84,7 +84,7 @@ def test_the_examples_submit_and_read_a_score(
 
 
 def test_the_signature_check_accepts_what_we_send() -> None:
-    from challenge.services import webhooks
+    from challenge.services.notifications import webhooks
 
     names: dict[str, object] = {}
     exec(block("python", "is_genuine"), names)

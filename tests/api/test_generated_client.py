@@ -15,7 +15,7 @@ from uuid import UUID
 import httpx
 import pytest
 
-from challenge.config.engines.places import ROOT
+from challenge.embedded.data_folder import ROOT
 from challenge.models import Submission
 from tests import factories
 from tests.api.conftest import build_world, token_of
@@ -70,8 +70,8 @@ def test_it_submits_and_reads_a_score(generated: Any, site: LiveSite) -> None:
 
 
 def submit_and_read(client: Any) -> None:
-    def call(room: str, name: str) -> Any:
-        return importlib.import_module(f"flair_api.api.{room}.{name}")
+    def call(package: str, name: str) -> Any:
+        return importlib.import_module(f"flair_api.api.{package}.{name}")
 
     models = importlib.import_module("flair_api.models")
     created = call("uploads", "upload_create").sync_detailed(

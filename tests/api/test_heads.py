@@ -7,16 +7,31 @@ import http.client
 import json
 
 import pytest
+from django.core.signals import request_finished
+from django.db import close_old_connections
+from django.http.response import HttpResponseBase
 from django.test import Client
 
 from tests.api.conftest import Caller, World, build_world, caller
 from tests.live_site import LiveSite
 from tests.permissions.world import ROLES, address, make_world, routes, visitor
 
-pytestmark = pytest.mark.usefixtures("running_engines")
+pytestmark = pytest.mark.usefixtures("running_servers")
 PATCHES = "/challenges/abc/phases/test/patches"
 # What a GET of now and a GET of a moment later may differ in.
 PASSING = {"date", "content-length", "etag", "set-cookie"}
+
+
+def close_files(response: HttpResponseBase) -> None:
+    """A download is a file that is open; Django's test client leaves the closing to its caller.
+
+    The end of a request would close the connection of the test's transaction too.
+    """
+    request_finished.disconnect(close_old_connections)
+    try:
+        response.close()
+    finally:
+        request_finished.connect(close_old_connections)
 
 
 @pytest.mark.django_db
@@ -31,8 +46,8 @@ def test_head_is_possible_wherever_get_is(role: str) -> None:
         url = address(route, world)
         got, head = person.ask("GET", url), person.ask("HEAD", url)
         asked += 1
-        got.close()  # a download is a file that is open
-        if head.status_code != got.status_code or b"".join(head):
+        close_files(got)
+        if got.status_code >= 500 or head.status_code != got.status_code or b"".join(head):
             wrong.append(f"{route}: GET {got.status_code}, HEAD {head.status_code}")
         kept = {name.lower(): value for name, value in got.headers.items()}
         told = {name.lower(): value for name, value in head.headers.items()}
@@ -43,7 +58,7 @@ def test_head_is_possible_wherever_get_is(role: str) -> None:
     assert asked > 25
 
 
-def test_head_tells_the_length_and_the_tag(reader: Caller, world: World) -> None:
+def test_head_returns_the_length_and_the_etag(reader: Caller, world: World) -> None:
     got, head = reader.get(PATCHES), reader.call("HEAD", PATCHES)
     assert (head.content, head.headers["ETag"]) == (b"", got.headers["ETag"])
     assert int(head.headers["Content-Length"]) == len(got.content) > 0
@@ -85,7 +100,7 @@ def test_large_answers_go_out_as_gzip(reader: Caller) -> None:
     assert "Accept-Encoding" in small.headers["Vary"]
 
 
-def test_the_tag_of_a_compressed_answer_is_weak_and_still_known(reader: Caller) -> None:
+def test_the_etag_of_a_compressed_response_is_weak_and_still_matches(reader: Caller) -> None:
     plain = reader.get("/problems").headers["ETag"]
     weak = reader.get("/problems", **{"accept-encoding": "gzip"}).headers["ETag"]
     assert weak == f"W/{plain}"

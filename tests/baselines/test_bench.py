@@ -14,9 +14,10 @@ from baselines import cli, train  # noqa: E402
 from baselines.bench import learning, loader, site, step  # noqa: E402
 from baselines.data import layout, samples  # noqa: E402
 from baselines.train import recipe as recipes  # noqa: E402
-from scoring.engine import child, store  # noqa: E402
-from scoring.engine import spec as specs  # noqa: E402
-from scoring.engine.verdicts import Scored  # noqa: E402
+from scoring.engine.scorer import child  # noqa: E402
+from scoring.engine.scorer.verdicts import Scored  # noqa: E402
+from scoring.engine.task import specification as specs  # noqa: E402
+from scoring.engine.truth import store  # noqa: E402
 
 
 def test_the_plain_reader_reads_what_ours_reads(tree: Path) -> None:
@@ -90,7 +91,7 @@ def test_a_site_that_cannot_start_says_why(tmp_path: Path) -> None:
         pass
 
 
-def test_the_claims_are_those_of_the_figures() -> None:
+def test_the_claims_are_those_of_the_results() -> None:
     def row(miou: float, earth: float) -> learning.Row:
         return learning.Row(miou, {"pervious_surface": earth, "bare_soil": earth, "water": 1.0})
 
@@ -109,8 +110,8 @@ def test_the_claims_are_those_of_the_figures() -> None:
 
 
 def test_a_claim_that_does_not_hold_is_named() -> None:
-    figures = {"loader": {"ratio": 44.0}, "learning": {"claims": {"sure": True, "bold": False}}}
-    assert cli._missed(figures) == ["bold"]
+    results = {"loader": {"ratio": 44.0}, "learning": {"claims": {"sure": True, "bold": False}}}
+    assert cli._failed_claims(results) == ["bold"]
 
 
 def test_shuffled_series_are_those_of_another_zone(tree: Path, tmp_path: Path) -> None:

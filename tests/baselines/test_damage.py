@@ -22,10 +22,10 @@ from baselines import area, cli, networks, predict, submit  # noqa: E402
 from baselines.data import layout, rasters, samples  # noqa: E402
 from baselines.data.samples import Options  # noqa: E402
 from baselines.data.sentinel import SeriesOptions  # noqa: E402
+from baselines.train import module, state  # noqa: E402
 from baselines.train import recipe as recipes  # noqa: E402
-from baselines.train import state, task  # noqa: E402
 from scoring.client import tus  # noqa: E402
-from scoring.engine import spec as specs  # noqa: E402
+from scoring.engine.task import specification as specs  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -38,6 +38,10 @@ def garble(path: Path) -> None:
     path.write_text("junk {")
 
 
+def empty(path: Path) -> None:
+    path.write_text("\n")
+
+
 @pytest.mark.parametrize(
     ("pattern", "damage", "said"),
     [
@@ -45,6 +49,16 @@ def garble(path: Path) -> None:
         ("IMG_*.tif", garble, r"patch 07....: .*IMG_07....\.tif: no GeoTIFF that can be read"),
         ("*_data.npy", cut, r"patch 07....: .*_data\.npy: damaged or cut short"),
         ("*_data.npy", garble, r"patch 07....: .*_data\.npy: damaged or cut short"),
+        (
+            "*_products.txt",
+            empty,
+            r"patch 07....: zone D\d{3}_\d{4} Z\w+ has no satellite date: .*_products\.txt",
+        ),
+        (
+            "*_products.txt",
+            garble,
+            r"patch 07....: zone D\d{3}_\d{4} Z\w+, .*_products\.txt: line 1",
+        ),
         ("*centroids*.json", garble, r"centroids_sp_to_patch\.json: no JSON"),
     ],
 )
@@ -70,8 +84,9 @@ def saved_run(folder: Path, *, broken: str = "") -> Path:
         {"network.options": {"encoder": "resnet18", "decoder_channels": [32, 24, 16, 12, 8]}},
     )
     state.open_folder(folder, recipe=recipe, seed=1, resume=True)
+    state.set_ending(folder, "finished")
     torch.manual_seed(0)
-    weights = task.build_network(recipe, patch_px=64).state_dict()
+    weights = module.build_network(recipe, patch_px=64).state_dict()
     if broken == "another network":
         weights.popitem()
     content = {"recipe": recipe.to_json(), "network": weights, "patch_px": 64}
@@ -159,9 +174,9 @@ def test_only_the_wanted_patches_are_predicted_and_all_of_them(
     assert [path.stem[-6:] for path in (tmp_path / "out").iterdir()] == [there[1]]
     ids.write_text("domain,zone,patch\nD015_2020,Z1_UU,999999\n")
     assert cli.main(command) == 1
-    assert "lacks 1 of the 1 test patches (first: 999999)" in capsys.readouterr().err
+    assert "lacks 1 of the 1 patches to predict (first: 999999)" in capsys.readouterr().err
     assert cli.main([*command[:-1], "flair-2"]) == 1
-    assert "lacks 16046 of the 16050 test patches" in capsys.readouterr().err
+    assert "lacks 16046 of the 16050 patches to predict" in capsys.readouterr().err
 
 
 def test_images_that_a_network_cannot_join_are_refused() -> None:
@@ -170,7 +185,7 @@ def test_images_that_a_network_cannot_join_are_refused() -> None:
         network(aerial=torch.zeros(1, 5, 63, 64))
 
 
-def test_a_server_that_is_not_there_is_told_at_each_try(
+def test_an_unreachable_server_is_reported_at_each_try(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tus, "FAILURES_MAX", 2)
@@ -203,7 +218,9 @@ print([path.name for path in Path(sys.argv[2]).iterdir()])
 
 
 @pytest.mark.parametrize("what", ["images", "series"])
-def test_a_full_disk_is_said_and_kills_nobody(what: str, tree: Path, tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_kills_no_process(
+    what: str, tree: Path, tmp_path: Path
+) -> None:
     """On a real file system of 100 kB (500 kB hold the images), in a room of its own."""
     disk = tmp_path / "disk"
     disk.mkdir()
@@ -219,7 +236,7 @@ def test_a_full_disk_is_said_and_kills_nobody(what: str, tree: Path, tmp_path: P
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     said, left = done.stdout.splitlines()
-    assert said.startswith("no room for 12 decoded patches in ")
+    assert said.startswith("not enough free space for 12 decoded patches in ")
     assert left == "[]"
 
 

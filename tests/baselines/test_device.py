@@ -14,8 +14,12 @@ torch = pytest.importorskip("torch", reason="the extra `baselines` is not instal
 
 from baselines.data import batches, cache, layout  # noqa: E402
 from baselines.data.nomenclature import N_CLASSES  # noqa: E402
-from baselines.networks import operators  # noqa: E402
-from baselines.train import loop, losses, measure, task  # noqa: E402
+from baselines.train import (  # noqa: E402
+    loop,
+    losses,
+    measure,
+    module,
+)
 from baselines.train import recipe as recipes  # noqa: E402
 
 META = torch.device("meta")
@@ -32,9 +36,9 @@ def test_a_step_makes_everything_on_its_device(name: str, tree: Path, tmp_path: 
     (batch,) = batches.Epoch(packed, 3)
     if "padding" in batch:
         batch["padding"][0, -1] = True  # else part of U-TAE is not run
-    network = task.build_network(recipe, patch_px=64).to(META)
+    network = module.build_network(recipe, patch_px=64).to(META)
     inputs = batches.to_inputs(
-        batch, device=META, moved="together", memory_format=task.memory_format(recipe)
+        batch, device=META, moved="together", memory_format=module.memory_format(recipe)
     )
     target = inputs.pop("target")
     weights = losses.class_weights(N_CLASSES, without=(12,)).to(META)
@@ -78,4 +82,4 @@ def test_a_gpu_without_bfloat16_trains_in_float32_and_says_so(
     precision, note = loop._precision(recipe, accelerator="auto")
     assert precision == "32-true"
     assert "Old GPU has no bfloat16" in note
-    assert not operators.has_bfloat16(torch.device("cuda"))
+    assert not loop.has_bfloat16(torch.device("cuda"))

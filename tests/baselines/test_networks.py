@@ -12,9 +12,9 @@ torch = pytest.importorskip("torch", reason="the extra `baselines` is not instal
 from torch import Tensor, nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
-from baselines import networks  # noqa: E402
+from baselines import dependencies, networks  # noqa: E402
 from baselines.bench import reference  # noqa: E402
-from baselines.networks import aerial, attention, doubling, operators, utae, utt  # noqa: E402
+from baselines.networks import aerial, attention, doubling, utae, utt  # noqa: E402
 from baselines.networks.metadata import MetadataEncoder  # noqa: E402
 from baselines.networks.output import enlarge, upsample  # noqa: E402
 
@@ -248,7 +248,7 @@ def test_utt_takes_other_aerial_networks() -> None:
         assert networks.count_parameters(network) + dead == published
 
 
-def test_unreachable_weights_are_said_and_replaced(
+def test_unreachable_weights_are_reported_and_replaced(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     from huggingface_hub import constants
@@ -294,9 +294,9 @@ def test_wrong_names_say_what_is_allowed() -> None:
 
 
 def test_operators_are_defined_only_beside_a_torch_without_cuda() -> None:
-    operators.segmentation_models()
-    expected = torch.version.cuda is None and operators._torchvision_wants_cuda()
-    assert (operators._library is not None) == expected
+    dependencies.segmentation_models()
+    expected = torch.version.cuda is None and dependencies._torchvision_needs_cuda()
+    assert (dependencies._library is not None) == expected
 
 
 @pytest.mark.parametrize("skips", [0, 3])

@@ -24,7 +24,7 @@ torch = pytest.importorskip("torch", reason="the extra `baselines` is not instal
 from baselines import area, cli, package, predict, submit, train  # noqa: E402
 from baselines.data import batches, layout, rasters  # noqa: E402
 from baselines.train import recipe as recipes  # noqa: E402
-from scoring.engine import spec as specs  # noqa: E402
+from scoring.engine.task import specification as specs  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -89,7 +89,7 @@ def test_every_patch_is_predicted_once(
         assert (one == other).mean() > 0.999
 
 
-def test_places_and_probabilities_on_request(
+def test_georeference_and_probabilities_are_written_on_request(
     runs: dict[str, Path], tree: Path, tmp_path: Path
 ) -> None:
     predict.run(
@@ -144,8 +144,17 @@ def test_only_the_wanted_patches_are_predicted(
     wanted = ["077416", "077414"]
     predict.run(runs["unet"], data_root=tree, out_dir=tmp_path, ids=wanted)
     assert sorted(path.stem for path in tmp_path.iterdir()) == ["PRED_077414", "PRED_077416"]
-    with pytest.raises(FileNotFoundError, match=r"lacks 1 of the 2 test patches \(first: 099999\)"):
+    with pytest.raises(FileNotFoundError, match=r"lacks 1 of the 2 patches .* \(first: 099999\)"):
         predict.run(runs["unet"], data_root=tree, out_dir=tmp_path, ids=["077414", "099999"])
+
+
+def test_a_phase_may_ask_for_validation_patches(
+    runs: dict[str, Path], tree: Path, tmp_path: Path
+) -> None:
+    """The practice phases are scored on patches whose labels come with the training data."""
+    wanted = ["000009", "077414"]
+    predict.run(runs["unet"], data_root=tree, out_dir=tmp_path, ids=wanted)
+    assert sorted(path.stem for path in tmp_path.iterdir()) == ["PRED_000009", "PRED_077414"]
 
 
 def test_prediction_stops_when_asked(runs: dict[str, Path], tree: Path, tmp_path: Path) -> None:
@@ -185,7 +194,7 @@ def test_cores_partition_an_axis(size: int, window: int, overlap: int) -> None:
         assert strip.start <= strip.core_start < strip.core_stop <= strip.start + window
 
 
-def test_an_area_is_mapped_whole_with_polygons(
+def test_a_complete_area_is_mapped_with_polygons(
     runs: dict[str, Path], tree: Path, tmp_path: Path
 ) -> None:
     image, out, polygons = tmp_path / "a.tif", tmp_path / "map.tif", tmp_path / "map.gpkg"

@@ -16,11 +16,14 @@ torch = pytest.importorskip("torch", reason="the extra `baselines` is not instal
 
 from torch.distributed import utils as distributed  # noqa: E402
 
-from baselines import cli, train  # noqa: E402
-from baselines.networks import operators  # noqa: E402
+from baselines import (  # noqa: E402
+    cli,
+    dependencies,
+    train,
+)
 from baselines.train import processes, state  # noqa: E402
 from baselines.train import recipe as recipes  # noqa: E402
-from baselines.train.task import Held  # noqa: E402
+from baselines.train.module import RawBatch  # noqa: E402
 
 SETTINGS = {
     "training.epochs": 1, "training.batch_size": 1, "training.precision": "fp32",
@@ -82,7 +85,7 @@ def test_a_scheduler_starts_the_processes_only_where_it_does(
         monkeypatch.delenv(name, raising=False)
     for name, value in told.items():
         monkeypatch.setenv(name, value)
-    operators.lightning()
+    dependencies.lightning()
     assert [type(plugin).__name__ for plugin in processes.plugins()] == starter
 
 
@@ -153,7 +156,7 @@ def test_several_gpus_leave_a_batch_to_the_step() -> None:
     meta = torch.device("meta")
     moved: Any = distributed._recursive_to((batch,), meta, False)
     assert moved[0][0]["padding"].device == meta
-    held: Any = distributed._recursive_to((Held(batch),), meta, False)
+    held: Any = distributed._recursive_to((RawBatch(batch),), meta, False)
     assert held[0][0].batch["padding"].device.type == "cpu"
 
 

@@ -21,12 +21,13 @@ from torch.nn import functional  # noqa: E402
 
 from baselines import train  # noqa: E402
 from baselines.networks import Output  # noqa: E402
-from baselines.train import losses, measure, state  # noqa: E402
+from baselines.train import losses, measure, progress, state  # noqa: E402
 from baselines.train import recipe as recipes  # noqa: E402
+from baselines.train.events import Event  # noqa: E402
+from baselines.train.progress import Progress  # noqa: E402
 from baselines.train.recipe import Recipe, RecipeError  # noqa: E402
-from baselines.train.task import Progress  # noqa: E402
-from scoring.engine import metrics  # noqa: E402
-from scoring.engine import spec as specs  # noqa: E402
+from scoring.engine.metrics import metrics  # noqa: E402
+from scoring.engine.task import specification as specs  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -72,7 +73,7 @@ def test_every_recipe_runs_two_steps(name: str, tree: Path, tmp_path: Path) -> N
     training = dataclasses.replace(recipe.training, batch_size=2, global_batch_size=None)
     if recipe.data.split == "fold":  # the tree has two domains
         recipe = recipes.changed(recipe, {"data.folds": 2})
-    events: list[train.Event] = []
+    events: list[Event] = []
     steps = 0
 
     def two_steps_done() -> bool:
@@ -199,7 +200,7 @@ def _run(tree: Path, out: Path, recipe: Recipe, **options: Any) -> dict[str, Any
 
 
 def test_a_run_learns_and_keeps_its_best_epoch(tree: Path, tmp_path: Path) -> None:
-    events: list[train.Event] = []
+    events: list[Event] = []
     recipe = _small({"training.epochs": 4, "training.batch_size": 2})
     result = _run(tree, tmp_path / "run", recipe, on_event=events.append)
     epochs = [event for event in events if event["event"] == "epoch"]
@@ -240,8 +241,38 @@ def test_another_run_in_the_folder_is_refused(tree: Path, tmp_path: Path) -> Non
         _run(tree, tmp_path / "run", recipe, resume=False)
 
 
+def test_a_run_goes_on_with_more_epochs_where_the_rate_does_not_depend_on_them(
+    tree: Path, tmp_path: Path
+) -> None:
+    changes = {"training.epochs": 1, "optimiser.schedule": "plateau"}
+    _run(tree, tmp_path / "run", _small(changes))
+    longer = _small(changes | {"training.epochs": 2, "training.patience": 5})
+    assert _run(tree, tmp_path / "run", longer)["epochs"] == 2
+    frozen = json.loads((tmp_path / "run" / state.RUN).read_text())
+    assert frozen["recipe"]["training"]["epochs"] == 2
+    assert frozen["recipe_digest"] == longer.digest
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"training.epochs": 9}, r"training\.epochs is 3 there, 9 here \(the one-cycle rate"),
+        ({"training.batch_size": 5}, r"training\.batch_size is 4 there, 5 here\. Give"),
+        ({"optimiser.lr": 0.5}, r"optimiser\.lr is .* there, 0\.5 here"),
+    ],
+)
+def test_a_resume_with_other_settings_names_the_keys_that_differ(
+    tmp_path: Path, change: dict[str, Any], said: str
+) -> None:
+    recipe = _small({"optimiser.schedule": "one-cycle"})
+    state.open_folder(tmp_path, recipe=recipe, seed=7, resume=True)
+    other = _small({"optimiser.schedule": "one-cycle"} | change)
+    with pytest.raises(ValueError, match=said):
+        state.open_folder(tmp_path, recipe=other, seed=7, resume=True)
+
+
 def test_gradients_are_gathered_to_the_global_batch(tree: Path, tmp_path: Path) -> None:
-    events: list[train.Event] = []
+    events: list[Event] = []
     recipe = _small({"training.epochs": 1, "training.batch_size": 2,
                        "training.global_batch_size": 8})  # fmt: skip
     _run(tree, tmp_path / "run", recipe, on_event=events.append)
@@ -303,8 +334,55 @@ def test_a_killed_run_resumes_to_the_same_result(tree: Path, tmp_path: Path, sch
         assert [int(row["epoch"]) for row in csv.DictReader(source)] == [0, 1, 2]
 
 
+@pytest.mark.parametrize("at", [1, 2, 3, 4, 5])
+def test_a_stopped_run_goes_on_from_its_step(tree: Path, tmp_path: Path, at: int) -> None:
+    """Wherever it is stopped, dropout and accumulated gradients included: the same weights."""
+    recipe = _small(
+        {"training.epochs": 2, "training.batch_size": 1, "training.global_batch_size": 2,
+         "data.metadata": True}
+    )  # fmt: skip
+    _run(tree, tmp_path / "whole", recipe)
+    asked = 0
+
+    def stop() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked == at
+
+    assert _run(tree, tmp_path / "cut", recipe, should_stop=stop)["state"] == "stopped"
+    cut = state.load(tmp_path / "cut" / state.LAST)
+    assert cut["partial"]["steps"] == at + at % 2, "a step of the optimiser is never cut"
+    assert _run(tree, tmp_path / "cut", recipe)["state"] == "finished"
+    one = state.load(tmp_path / "whole" / state.LAST)["network"]
+    other = state.load(tmp_path / "cut" / state.LAST)["network"]
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_run_stopped_in_validation_trains_no_step_twice(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = _small({"training.epochs": 2, "training.batch_size": 2})
+    _run(tree, tmp_path / "whole", recipe)
+    with monkeypatch.context() as quick:
+        quick.setattr(progress, "STEP_EVENT_EVERY_S", 0.0)  # ask in each validation batch
+        asked = 0
+
+        def stop() -> bool:
+            nonlocal asked
+            asked += 1
+            return asked == 4 + 1  # four steps of training, the first batch of validation
+
+        assert _run(tree, tmp_path / "cut", recipe, should_stop=stop)["state"] == "stopped"
+    cut = state.load(tmp_path / "cut" / state.LAST)
+    assert (cut["partial"]["steps"], cut["progress"]["epochs_done"]) == (4, 0)
+    assert _run(tree, tmp_path / "cut", recipe)["state"] == "finished"
+    one = state.load(tmp_path / "whole" / state.LAST)["network"]
+    other = state.load(tmp_path / "cut" / state.LAST)["network"]
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
 @pytest.mark.parametrize("last", ["log_epoch", "save"])
-def test_an_end_between_two_writes_loses_no_epoch(
+def test_a_kill_between_two_writes_loses_no_epoch(
     tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: str
 ) -> None:
     recipe = _small({"training.epochs": 3, "training.batch_size": 2})
@@ -326,7 +404,7 @@ def test_an_end_between_two_writes_loses_no_epoch(
         assert [int(row["epoch"]) for row in csv.DictReader(source)] == [0, 1, 2]
 
 
-def test_a_checkpoint_is_whole_or_absent(tmp_path: Path) -> None:
+def test_a_checkpoint_is_complete_or_absent(tmp_path: Path) -> None:
     path = tmp_path / "x.ckpt"
     state.save(path, {"a": torch.ones(2)})
     with pytest.raises(AttributeError):

@@ -48,8 +48,8 @@ def tiff(pixels: NDArray[np.uint8]) -> bytes:
 
 def make(folder: Path, *, distinct: int) -> tuple[Path, Path, int]:
     """Write the tree of masks and the zip of predictions; return both and the number of patches."""
-    from scoring.engine import spec as specs
     from scoring.engine import synthetic
+    from scoring.engine.task import specification as specs
 
     task = specs.load("flair-1")
     pairs = [synthetic.pair(task, seed=seed) for seed in range(distinct)]
@@ -122,13 +122,13 @@ def run(folder: Path, *, distinct: int) -> dict[str, object]:
     """Do it all in ``folder``; return the figures."""
     import django
 
-    from challenge.config import engines
+    from challenge import embedded
 
     for part in ("labels", "evidence"):
         (folder / part).mkdir()
     print("Making masks and predictions …", file=sys.stderr, flush=True)
     labels, archive, patches = make(folder, distinct=distinct)
-    held = engines.hold_if_unset()
+    connection = embedded.connect_if_unset()
     django.setup()
     from django.core.management import call_command
 
@@ -157,7 +157,7 @@ def run(folder: Path, *, distinct: int) -> dict[str, object]:
         worker.wait(timeout=30)
     truth_bytes = sum(path.stat().st_size for path in (folder / "labels").rglob("*.*"))
     evidence_bytes = sum(path.stat().st_size for path in (folder / "evidence").iterdir())
-    del held
+    del connection
     return {
         "patches": patches,
         "archive_bytes": archive.stat().st_size,
@@ -183,8 +183,9 @@ def submit(archive: Path, *, worker_pid: int) -> dict[str, object]:
     from django.utils import timezone
 
     from challenge.models import Challenge, Evaluation, Phase, User
-    from challenge.services import submissions, teams
-    from challenge.services.submissions import MethodFacts
+    from challenge.services.submissions import submissions
+    from challenge.services.submissions.submissions import MethodFacts
+    from challenge.services.teams import teams
 
     phase = Phase.objects.get(challenge__slug="flair-1", slug="test")
     now = timezone.now()

@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import uuid
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from django.core.management import call_command
@@ -27,7 +27,9 @@ from challenge.models import (
     Team,
     User,
 )
-from challenge.services import ranks
+from challenge.services.leaderboard import ranks
+from challenge.services.submissions import scores
+from scoring.engine.metrics.card import ScoreCard
 from tests.web import seed
 
 BATCH = 500
@@ -71,7 +73,7 @@ def crowd(phase: Phase, *, teams: int, submissions: int) -> None:
 
 def _make_entries(phase: Phase, count: int) -> list[Entry]:
     now = timezone.now()
-    names = itertools.product(PLACES.split(), KINDS.split(), ("", " II", " III", *range(4, 12)))
+    names = itertools.product(PLACES.split(), KINDS.split(), ("", " II", " III", *range(4, 11), 12))
     labels = [f"{place} {kind}{more}" for place, kind, more in itertools.islice(names, count)]
     users = User.objects.bulk_create(
         User(username=f"crowd-{n}", email=f"crowd-{n}@example.org", password="!")
@@ -176,15 +178,28 @@ def _make_score(evaluation: Evaluation, card: dict[str, Any], shift: float) -> S
         return None if value is None else min(0.99, max(0.01, value + shift))
 
     assert evaluation.finished_at is not None
-    low, high = card["intervals"]["miou"]
+    low, high = card["intervals"]["miou"] or (None, None)
+    measured = {
+        "miou": moved(card["miou"]),
+        "overall_accuracy": moved(card["overall_accuracy"]),
+        "mean_f1": moved(card["mean_f1"]),
+    }
+    own = card | measured
+    own |= {
+        "content_digest": evaluation.submission.archive_sha256,
+        "intervals": {"miou": [moved(low), moved(high)]},
+        "classes": [one | {"iou": moved(one["iou"])} for one in card["classes"]],
+    }
+    rounded = scores.round_card(evaluation.ground_truth, cast("ScoreCard", own))
     return Score(
         evaluation=evaluation,
-        miou=moved(card["miou"]),
+        **measured,
         miou_low=moved(low),
         miou_high=moved(high),
-        overall_accuracy=moved(card["overall_accuracy"]),
-        mean_f1=moved(card["mean_f1"]),
+        rounded_miou=rounded["miou"],
+        rounded=rounded,
         class_ious={one["key"]: moved(one["iou"]) for one in card["classes"] if one["scored"]},
+        domain_mious={name: domain["miou"] for name, domain in card["domains"].items()},
         card=card,
         engine_version=card["engine_version"],
         content_digest=evaluation.submission.archive_sha256,

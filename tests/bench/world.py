@@ -19,8 +19,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from challenge.config import engines
-from challenge.config.engines.places import ROOT
+from challenge import embedded
+from challenge.embedded.data_folder import ROOT
 from tests.live_site import COMMAND, free_port
 
 FOLDER = ROOT / ".data" / "bench"
@@ -72,7 +72,7 @@ def served(folder: Path, *, wanted: str, fill: Callable[[], None]) -> Iterator[s
     """
     port = free_port()
     _prepare_environment(folder, port)
-    with engines.hold(engines.Place(engines.default_folder()), quick=True):
+    with embedded.connect(embedded.DataFolder(embedded.default_folder()), quick=True):
         import django
 
         django.setup()

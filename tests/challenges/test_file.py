@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from challenge.services import challenge_file
-from challenge.services.toml_reader import FileMistakes, Mistake
+from challenge.services.challenges import challenge_file
+from challenge.services.challenges.toml_document import FileMistakes, Mistake
 from tests.challenges import folders
 
 
@@ -21,7 +21,7 @@ def test_it_works(tmp_path: Path) -> None:
     file = challenge_file.read(folders.write(tmp_path))
 
     assert file.slug == "tiny"
-    assert file.title == {"en": "Tiny", "fr": "Minuscule"}
+    assert file.head.title == {"en": "Tiny", "fr": "Minuscule"}
     assert [c.key for c in file.spec.classes] == ["land", "water", "other"]
     assert file.spec.expected == ()
     (phase,) = file.phases
@@ -29,7 +29,11 @@ def test_it_works(tmp_path: Path) -> None:
         ("000001", "D002_2021", "Z1_UU"),
         ("000002", "D002_2021", "Z1_UU"),
     ]
-    assert (phase.daily_limit, phase.archive_bytes, phase.detail) == (5, 1_000_000, "domains")
+    assert (phase.table.daily_limit, phase.archive_bytes, phase.table.detail) == (
+        5,
+        1_000_000,
+        "domains",
+    )
     assert [(p.slug, p.language, p.title) for p in file.pages] == [
         ("overview", "en", "Overview"),
         ("overview", "fr", "Présentation"),
@@ -44,7 +48,7 @@ def test_the_path_may_name_the_folder_or_the_file(tmp_path: Path) -> None:
     assert challenge_file.read(tmp_path / "challenge.toml") == challenge_file.read(tmp_path)
 
 
-def test_a_folder_without_the_file_is_said(tmp_path: Path) -> None:
+def test_a_folder_without_the_file_is_reported(tmp_path: Path) -> None:
     (mistake,) = mistakes(tmp_path)
     assert "there is no challenge.toml here" in mistake.message
 

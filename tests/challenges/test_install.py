@@ -13,8 +13,9 @@ from django.core.management import CommandError, call_command
 from pytest_django import Settings
 
 from challenge.models import AuditEvent, GroundTruth, Phase
-from challenge.services import challenges
-from scoring.engine.store import PackedTruth
+from challenge.rules.rounding import CLASS_STEPS, Steps
+from challenge.services.challenges import challenges
+from scoring.engine.truth.store import PackedTruth
 from tests.challenges import folders
 
 pytestmark = pytest.mark.django_db
@@ -73,7 +74,33 @@ def test_it_works(labels: Path) -> None:
         assert packed.digest == truth.digest
         assert packed.read("000002")[0].tolist() == [2, 2, 2, 2, 1, 1, 1, 1]
     event = AuditEvent.objects.get(action="ground_truth.install")
-    assert event.data["digest"] == truth.digest
+    assert event.data["commitment"] == truth.commitment
+
+
+def test_the_digest_of_the_labels_is_told_nowhere(labels: Path) -> None:
+    """Whoever rebuilt the labels could check it against a part of their digest."""
+    said = install(labels)
+    truth = GroundTruth.objects.get()
+    told = [said, truth.store_name, str(AuditEvent.objects.get(action="ground_truth.install").data)]
+    assert not [text for text in told if truth.digest[:8] in text]
+    assert truth.commitment[:12] in said
+
+
+def test_steps_are_made_of_the_labels_alone(labels: Path) -> None:
+    said = install(labels)
+    truth = GroundTruth.objects.get()
+    steps = Steps.from_json(truth.steps)
+    assert (steps.miou, steps.classes) == (0.05, {}), "128 pixels: every class is suppressed"
+    assert "every class is too small and suppressed" in said
+    assert Phase.objects.get().miou_step == steps.miou
+    assert len(bytes.fromhex(truth.rounding_key)) == 32
+
+
+def test_an_organiser_may_show_more_of_labels_that_need_no_protection(labels: Path) -> None:
+    install(labels, "--pixels-per-step", "1")
+    steps = Steps.from_json(GroundTruth.objects.get().steps)
+    assert steps.classes
+    assert set(steps.classes.values()) <= set(CLASS_STEPS)
 
 
 def test_the_same_labels_are_the_same_version(labels: Path) -> None:
@@ -141,11 +168,11 @@ def test_ids_of_a_list_are_enough(labels: Path, tmp_path: Path) -> None:
         (("--ids", "nowhere.csv"), "nowhere.csv cannot be read"),
     ],
 )
-def test_a_wrong_word_is_said(labels: Path, words: tuple[str, ...], said: str) -> None:
+def test_an_unknown_argument_is_reported(labels: Path, words: tuple[str, ...], said: str) -> None:
     refused(labels, said, "", *words)
 
 
-def test_an_unknown_challenge_is_said(labels: Path) -> None:
+def test_an_unknown_challenge_is_reported(labels: Path) -> None:
     with pytest.raises(CommandError, match=r"no challenge 'huge'; there are: tiny"):
         call_command("install_ground_truth", "huge", "--labels", str(labels))
 

@@ -10,7 +10,7 @@ from django.core.management import CommandError, call_command
 
 from challenge.models import Announcement, AuditEvent, Challenge, Page, Phase, TaskSpec
 from challenge.rules.disclosure import NEVER
-from challenge.services import challenges
+from challenge.services.challenges import challenges
 from tests.challenges import folders
 
 pytestmark = pytest.mark.django_db
@@ -44,7 +44,7 @@ def test_the_task_is_stored_without_the_ids(tmp_path: Path) -> None:
     assert TaskSpec.objects.get().data["expected"] == []
 
 
-def test_a_second_time_changes_nothing(tmp_path: Path) -> None:
+def test_repeating_the_load_changes_nothing(tmp_path: Path) -> None:
     load(folders.write(tmp_path))
     before = Challenge.objects.values().get()
     assert load(tmp_path).startswith("tiny: is up to date\n")
@@ -59,7 +59,7 @@ def test_shipped_challenges_load_twice() -> None:
         assert challenges.load(folder).changes == []
 
 
-def test_a_change_is_written_and_said(tmp_path: Path) -> None:
+def test_a_change_is_written_and_reported(tmp_path: Path) -> None:
     load(folders.write(tmp_path))
     said = load(folders.write(tmp_path, replacing="daily_limit = 5", by="daily_limit = 7"))
     assert "tiny: updated\n  phase test: daily_limit 5 → 7\n" in said

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scoring.engine import spec as task_spec
+from scoring.engine.task import specification as task_spec
 
 CHALLENGES = Path(__file__).resolve().parents[2] / "challenges"
 

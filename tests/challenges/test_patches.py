@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from challenge.models import Challenge, GroundTruth, Phase
 from challenge.models.patches import Patches, fold, unfold
-from challenge.services import challenges
-from scoring.engine.spec import SHIPPED
+from challenge.services.challenges import challenges
+from scoring.engine.task.specification import SHIPPED
 from tests.challenges import folders
 
 _ids = st.one_of(

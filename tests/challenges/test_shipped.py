@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 from collections import Counter
 from pathlib import Path
@@ -11,9 +12,9 @@ import numpy as np
 import pytest
 
 from challenge.rules import page_blocks
-from challenge.services import challenge_file
-from challenge.services.challenge_file import ChallengeFile
-from scoring.engine import spec as task_spec
+from challenge.services.challenges import challenge_file
+from challenge.services.challenges.challenge_file import ChallengeFile
+from scoring.engine.task import specification as task_spec
 from tests.shared_data import shared_data
 
 ROOT = Path(__file__).resolve().parents[2] / "challenges"
@@ -65,13 +66,44 @@ def test_the_list_is_the_official_one(flair_1: ChallengeFile) -> None:
     assert [(p.id, p.domain, p.zone) for p in test.patches] == official
 
 
-def test_practice_is_a_small_part_of_several_domains_and_zones(shipped: ChallengeFile) -> None:
+def test_practice_covers_every_validation_domain_and_many_zones(shipped: ChallengeFile) -> None:
     (practice,) = [p for p in shipped.phases if p.slug == "practice"]
+    assert practice.table.labels_public
+    assert len(practice.patches) == 43
+    assert len({(p.domain, p.zone) for p in practice.patches}) == 38
     domains = {p.domain for p in practice.patches}
-    assert len(practice.patches) == 48
-    assert len(domains) >= 5
-    assert len({(p.domain, p.zone) for p in practice.patches}) >= 8
-    assert domains <= {d["id"] for d in shipped.facts["domains"]["test"]}
+    assert domains == {d["id"] for d in shipped.facts["domains"]["val"]}
+
+
+def test_no_patch_with_public_labels_is_hidden_in_any_shipped_challenge() -> None:
+    """FLAIR #1 and #2 number their patches together: an id is one place on the ground."""
+    phases = [
+        phase
+        for path in sorted(ROOT.glob("*/challenge.toml"))
+        for phase in challenge_file.read(path).phases
+    ]
+    public = {p.id for phase in phases if phase.table.labels_public for p in phase.patches}
+    hidden = {p.id for phase in phases if not phase.table.labels_public for p in phase.patches}
+    assert public
+    assert hidden
+    assert not public & hidden
+    assert all(phase.table.labels_public for phase in phases if phase.slug == "practice")
+
+
+def test_the_practice_patches_are_real_ones(shipped: ChallengeFile) -> None:
+    """Ids, domains and zones as in IGN's own metadata of its toy data set."""
+    shared = shared_data()
+    if shared is None:
+        pytest.skip("the official metadata lie beside the checkout in shared/data; not there")
+    path = shared / "official_sample" / "flair-one_TOY_metadata.json"
+    places = {
+        name.removeprefix("IMG_"): (row["domain"], row["zone"])
+        for name, row in json.loads(path.read_text()).items()
+    }
+    (practice,) = [p for p in shipped.phases if p.slug == "practice"]
+    validation = {d["id"] for d in shipped.facts["domains"]["val"]}
+    listed = {p.id: (p.domain, p.zone) for p in practice.patches}
+    assert listed == {i: place for i, place in places.items() if place[0] in validation}
 
 
 def test_both_challenges_reduce_alike(shipped: ChallengeFile) -> None:
@@ -94,7 +126,7 @@ def test_names_that_participants_used_are_read(shipped: ChallengeFile, stem: str
     assert (shipped.spec.prediction_id(stem) is not None) == legal
 
 
-def test_the_nomenclature_is_whole(shipped: ChallengeFile) -> None:
+def test_the_nomenclature_is_complete(shipped: ChallengeFile) -> None:
     rows = shipped.facts["nomenclature"]
     assert [r["label"] for r in rows] == list(range(1, 20))
     assert len({r["color"] for r in rows}) == 19

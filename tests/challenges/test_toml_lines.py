@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from challenge.rules import page_blocks
-from challenge.services.toml_reader import dotted, line_index, undotted
+from challenge.services.challenges.toml_document import dotted, line_index, undotted
 
 TRICKY = '''\
 a = "x = 1" # b = 2

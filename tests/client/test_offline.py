@@ -17,7 +17,7 @@ from scoring.client import cli, commands, credentials, packing, texts, tus
 from scoring.client.credentials import Account
 from scoring.client.errors import CommandError, Exit
 from scoring.client.output import Output
-from scoring.engine.examples import abc_spec
+from scoring.engine.task.examples import abc_spec
 
 CLIENT = Path(cli.__file__).parent
 
@@ -133,7 +133,7 @@ def test_without_a_cache_an_upload_is_not_remembered_and_goes_on(
 
 
 @pytest.mark.parametrize("pasted", ["my secret words", "jéton", "flair_a\nflair_b"])
-def test_what_is_no_token_is_neither_sent_nor_repeated(
+def test_an_invalid_token_is_neither_sent_nor_printed(
     pasted: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FLAIR_TOKEN", pasted)
@@ -143,13 +143,15 @@ def test_what_is_no_token_is_neither_sent_nor_repeated(
     assert pasted not in said
 
 
-def test_lines_of_a_table_in_a_file_are_whole(capsys: pytest.CaptureFixture[str]) -> None:
+def test_rows_of_a_table_written_to_a_file_are_not_cut(capsys: pytest.CaptureFixture[str]) -> None:
     names = ["x" * 300, "y" * 36]
     Output(lang="en", as_json=False).table([("a", False), ("b", False)], [names], whole=(1,))
     assert "  ".join(names) in capsys.readouterr().out.splitlines()[1]
 
 
-def test_others_words_steer_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_server_texts_hold_no_terminal_control_characters(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     output = Output(lang="en", as_json=False)
     name = "evil\x1b]0;title\x07\u202e\x9b2J"
     output.table([("a", False)], [[name]])
@@ -172,7 +174,7 @@ def test_others_words_steer_no_terminal(capsys: pytest.CaptureFixture[str]) -> N
         (502, "", True, True),
     ],
 )
-def test_what_does_not_pass_by_itself_is_not_asked_again(
+def test_a_permanent_refusal_is_not_retried(
     status: int, code: str, creation: bool, elsewhere: bool
 ) -> None:
     answer = httpx.Response(status, json={"code": code}) if code else httpx.Response(status)
@@ -202,7 +204,7 @@ def _fields(text: str) -> set[str]:
     return {name for _text, name, _spec, _conversion in string.Formatter().parse(text) if name}
 
 
-def test_every_word_that_is_said_is_in_the_catalogue() -> None:
+def test_every_text_that_is_used_is_in_the_catalogue() -> None:
     said = set()
     for path in CLIENT.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -217,7 +219,7 @@ def test_every_word_that_is_said_is_in_the_catalogue() -> None:
     assert len(said) > 25
 
 
-def test_every_word_of_the_catalogue_is_said() -> None:
+def test_every_text_of_the_catalogue_is_used() -> None:
     source = "".join(path.read_text(encoding="utf-8") for path in CLIENT.glob("*.py"))
     source = source.replace((CLIENT / "texts.py").read_text(encoding="utf-8"), "")
     unsaid = {code for code in texts.TEXTS if f'"{code}"' not in source}

@@ -7,15 +7,20 @@ import re
 import shutil
 import subprocess
 import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 import yaml
-from django.conf import settings
+from redis.backoff import ConstantBackoff
+from redis.retry import Retry
 
-from challenge.config.engines.places import ROOT
-from challenge.config.processes import Crew
+from challenge.embedded.data_folder import ROOT, valkey_program
+from challenge.embedded.processes import ProcessGroup
 from tests import compose
 from tests.live_site import database_url, free_port
 
@@ -43,7 +48,9 @@ def test_compose_itself_accepts_the_file() -> None:
     assert (answer.returncode, answer.stderr) == (0, "")
 
 
-def test_the_check_can_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compose_refuses_an_undefined_volume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     broken = tmp_path / "docker-compose.yml"
     broken.write_text(compose.FILE.read_text().replace("volumes:\n  database:\n", "volumes:\n"))
     monkeypatch.setattr(compose, "FILE", broken)
@@ -66,12 +73,12 @@ def test_labels_are_mounted_in_workers_alone_and_read_only(
 
 
 def test_evidence_is_mounted_in_workers_alone(services: dict[str, dict[str, Any]]) -> None:
-    holders = {name for name, service in services.items() if mounts(service, "evidence")}
+    mounting = {name for name, service in services.items() if mounts(service, "evidence")}
 
-    assert holders == {"worker", "organiser"}
+    assert mounting == {"worker", "organiser"}
 
 
-def test_no_process_without_labels_is_told_where_they_are(
+def test_processes_without_labels_get_no_labels_setting(
     services: dict[str, dict[str, Any]],
 ) -> None:
     told = {
@@ -87,7 +94,9 @@ def test_there_is_no_secret_in_the_file() -> None:
     raw = yaml.safe_load(compose.FILE.read_text(encoding="utf-8"))
     for name, service in raw["services"].items():
         for key in service.get("environment", {}):
-            secret = re.search(r"PASSWORD|SECRET|DATABASE_URL|EMAIL_URL|RECEIPT_KEY", key)
+            secret = re.search(
+                r"PASSWORD|SECRET|DATABASE_URL|REDIS_URL|CACHE_URL|EMAIL_URL|RECEIPT_KEY", key
+            )
             assert not secret or key.endswith("_FILE"), f"{name} has {key}"
     assert not re.search(r"://[^/\s]*:[^/\s@]+@", compose.FILE.read_text(encoding="utf-8"))
 
@@ -117,24 +126,120 @@ def test_the_web_is_published_to_this_host_alone(services: dict[str, dict[str, A
     assert not any(ports.values())
 
 
+def test_each_server_has_a_network_of_its_own(services: dict[str, dict[str, Any]]) -> None:
+    networks = {name: set(service.get("networks", {})) for name, service in services.items()}
+
+    assert networks["postgres"] == {"database"}
+    assert networks["broker"] == {"broker"}
+    assert networks["cache"] == {"cache"}
+    assert {name for name, joined in networks.items() if "outside" in joined} == {"web", "worker"}
+
+
+def test_cache_and_broker_are_two_servers_that_want_a_password(
+    services: dict[str, dict[str, Any]],
+) -> None:
+    policies = {"broker": "noeviction", "cache": "allkeys-lru"}
+    for name, policy in policies.items():
+        command = services[name]["command"]
+        assert command[command.index("--maxmemory-policy") + 1] == policy
+        assert command[command.index("--aclfile") + 1] == f"/run/secrets/{name}_users"
+    for name in OURS:
+        assert services[name]["environment"]["REDIS_URL_FILE"] == "/run/secrets/broker_url"
+        assert services[name]["environment"]["CACHE_URL_FILE"] == "/run/secrets/cache_url"
+
+
+def test_base_images_may_be_named_by_digest(monkeypatch: pytest.MonkeyPatch) -> None:
+    digest = "registry.example/image@sha256:" + "0" * 64
+    chosen = {"POSTGRES_IMAGE": digest, "VALKEY_IMAGE": digest, "PYTHON_IMAGE": digest}
+    monkeypatch.setattr(compose, "VARIABLES", compose.VARIABLES | chosen)
+    found = compose.services()
+
+    assert {found[name]["image"] for name in ("postgres", "broker", "cache")} == {digest}
+    assert {found[name]["build"]["args"]["PYTHON_IMAGE"] for name in OURS} == {digest}
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    assert set(re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE)) == {
+        "${PYTHON_IMAGE}",
+        "build",
+        "base",
+    }
+
+
+def make_secrets(folder: Path) -> None:
+    """Run what docs/operating.md tells to run before the first start, in ``folder``."""
+    text = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
+    block = text[text.index("```sh\n") + 6 :].partition("```")[0]
+    lines = [
+        line for line in block.splitlines() if not line.startswith(("sudo ", "export ", "docker "))
+    ]
+    subprocess.run(["bash", "-euc", "\n".join(lines)], cwd=folder, check=True)
+
+
+@contextmanager
+def valkey(
+    name: str, services: dict[str, dict[str, Any]], secrets: Path, processes: ProcessGroup
+) -> Iterator[str]:
+    """Run the server ``name`` as the file has it; yields its address with user and password."""
+    port = free_port()
+    command = [
+        str(secrets / Path(word).name) if word.startswith("/run/secrets/") else word
+        for word in services[name]["command"]
+    ]
+    started = processes.start(
+        name, (str(valkey_program()), *command[1:], "--port", str(port), "--bind", "127.0.0.1")
+    )
+    url = (secrets / f"{name}_url").read_text().replace(f"@{name}:6379", f"@127.0.0.1:{port}")
+    patience = Retry(ConstantBackoff(0.05), 400)
+    client = redis.Redis.from_url(url, retry=patience, retry_on_error=[redis.ConnectionError])
+    assert client.ping(), started.tail()
+    yield url
+
+
+def test_a_stranger_in_the_network_can_neither_read_nor_write_nor_administer(
+    services: dict[str, dict[str, Any]], tmp_path: Path
+) -> None:
+    make_secrets(tmp_path)
+    with (
+        ProcessGroup(logs=tmp_path / "logs") as processes,
+        valkey("cache", services, tmp_path / "secrets", processes) as url,
+    ):
+        ours = redis.Redis.from_url(url)
+        stranger = redis.Redis.from_url("redis://" + url.partition("@")[2])
+        ours.set("flair:1:menu-items", b"value")
+        for words in ("GET flair:1:menu-items", "SET a b", "CONFIG GET *"):
+            with pytest.raises(redis.exceptions.RedisError):
+                stranger.execute_command(*words.split())
+        assert stranger.ping()  # which the container's health check asks
+        for words in ("CONFIG GET *", "FLUSHALL", "KEYS *", "ACL LIST"):
+            with pytest.raises(redis.exceptions.RedisError):
+                ours.execute_command(*words.split())
+
+
 @pytest.mark.django_db(transaction=True)
 def test_each_command_runs_and_its_health_check_passes(
     services: dict[str, dict[str, Any]], tmp_path: Path
 ) -> None:
-    """migrate, web, worker, gpu-worker and beat as the file has them, against real engines."""
-    secret = tmp_path / "database_url"
-    secret.write_text(database_url())
+    """Both Valkey servers, migrate, web, worker, gpu-worker and beat as the file has them."""
+    make_secrets(tmp_path)
+    secrets = tmp_path / "secrets"
+    (secrets / "database_url").write_text(database_url())
     port = free_port()
-    with Crew(logs=tmp_path / "logs") as crew:
+    with (
+        ProcessGroup(logs=tmp_path / "logs") as processes,
+        valkey("broker", services, secrets, processes) as broker_url,
+        valkey("cache", services, secrets, processes) as cache_url,
+    ):
+        (secrets / "broker_url").write_text(broker_url)
+        (secrets / "cache_url").write_text(cache_url)
         for name in ("migrate", "web", "worker", "gpu-worker", "beat"):
             (tmp_path / name).mkdir()
             environment = {
-                **{key: str(value) for key, value in services[name]["environment"].items()},
+                **{
+                    key: str(value).replace("/run/secrets", str(secrets))
+                    for key, value in services[name]["environment"].items()
+                },
                 "DATABASE_URL": "",
-                "DATABASE_URL_FILE": str(secret),
-                "REDIS_URL": settings.REDIS_URL,
-                "SECRET_KEY": "x" * 50,
-                "SECRET_KEY_FILE": "",
+                "REDIS_URL": "",
+                "SECRET_KEY": "",
                 "EMAIL_URL": "memory://",
                 "EMAIL_URL_FILE": "",
                 "BIND": f"127.0.0.1:{port}",
@@ -148,18 +253,20 @@ def test_each_command_runs_and_its_health_check_passes(
                 "FLAIR_DATA_DIR": str(tmp_path / name),
                 "STATIC_MANIFEST": "0",
             }
-            process = crew.start(
+            process = processes.start(
                 name, installed(services[name]["command"]), environment=environment
             )
             if name == "migrate":
                 assert process.popen.wait(PATIENCE_S) == 0, process.tail()
-                crew.members.remove(process)
+                processes.processes.remove(process)
                 continue
             probe = installed(services[name]["healthcheck"]["test"][1:])
             began_s = time.monotonic()
-            wait_until_healthy(crew, probe, environment)
+            wait_until_healthy(processes, probe, environment)
             print(f"{name} was healthy after {time.monotonic() - began_s:.1f} s")
-        crew.check()
+        processes.check()
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=30) as answer:
+            assert answer.read() == b"ok\n"  # the cache takes writes, too
 
 
 def installed(command: list[str]) -> tuple[str, ...]:
@@ -169,14 +276,16 @@ def installed(command: list[str]) -> tuple[str, ...]:
     return (program, *command[1:])
 
 
-def wait_until_healthy(crew: Crew, probe: tuple[str, ...], environment: dict[str, str]) -> None:
+def wait_until_healthy(
+    processes: ProcessGroup, probe: tuple[str, ...], environment: dict[str, str]
+) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while True:
-        crew.check()
+        processes.check()
         asked = subprocess.run(
             probe, cwd=ROOT, env=os.environ | environment, capture_output=True, check=False
         )
         if asked.returncode == 0:
             return
-        assert time.monotonic() < deadline, asked.stderr.decode() + crew.members[-1].tail()
+        assert time.monotonic() < deadline, asked.stderr.decode() + processes.processes[-1].tail()
         time.sleep(0.3)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from challenge.config import env
+from challenge import env
 
 
 def test_a_secret_comes_from_its_file_without_the_last_newline(
@@ -44,7 +44,9 @@ def test_a_secret_without_default_must_be_set() -> None:
     ("value", "size_bytes"),
     [("12", 12), ("5GB", 5_000_000_000), ("600MiB", 600 * 2**20), ("2 kB", 2000), ("", 7)],
 )
-def test_sizes(monkeypatch: pytest.MonkeyPatch, value: str, size_bytes: int) -> None:
+def test_sizes_are_read_with_their_units(
+    monkeypatch: pytest.MonkeyPatch, value: str, size_bytes: int
+) -> None:
     monkeypatch.setenv("SIZE", value)
 
     assert env.size_bytes("SIZE", default=7) == size_bytes
@@ -81,3 +83,13 @@ def test_an_address_never_shows_its_password() -> None:
 def test_an_ill_formed_port_is_blamed_on_its_variable() -> None:
     with pytest.raises(env.BadSetting, match="X: is not a URL"):
         env.take_apart("X", "redis://host:many/0", schemes=("redis",))
+
+
+def test_ports_are_numbers_that_exist(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert env.ports("PORTS", default=(80,)) == [80]
+    monkeypatch.setenv("PORTS", "443, 8443")
+    assert env.ports("PORTS") == [443, 8443]
+    for wrong in ("http", "0", "65536", "4٣", "-1", "9" * 30):
+        monkeypatch.setenv("PORTS", wrong)
+        with pytest.raises(env.BadSetting, match="1 to 65535"):
+            env.ports("PORTS")

@@ -7,9 +7,9 @@ import subprocess
 
 import pytest
 
-from challenge.config.engines.places import ROOT
+from challenge.embedded.data_folder import ROOT
 
-TYPED = ("install", "demo", "test", "fast", "check", "bench")
+TYPED = ("install", "demo", "test", "fast", "check", "bench", "docs")
 
 
 def test_make_alone_lists_what_people_type() -> None:

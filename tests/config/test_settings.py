@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from challenge.config import env
-from challenge.config.engines.places import ROOT
+from challenge import env
+from challenge.embedded.data_folder import ROOT
 
 READERS = {name for name in vars(env) if not name.startswith("_")}
 
@@ -51,9 +51,9 @@ def test_nothing_else_reads_the_environment() -> None:
     ]
 
     assert sorted(readers) == [
-        "challenge/config/engines/holder.py",
-        "challenge/config/engines/servers.py",
-        "challenge/config/env.py",
+        "challenge/embedded/client.py",
+        "challenge/embedded/servers.py",
+        "challenge/env.py",
     ]
 
 
@@ -79,7 +79,7 @@ def settings_with(tmp_path: Path, *names: str, **environment: str) -> Any:
 PRODUCTION = {
     "DATABASE_URL": "postgresql://flair:s%40fe@db.example:6432/site?sslmode=require",
     "REDIS_URL": "redis://:pw@broker:6379/2",
-    "SECRET_KEY": "x" * 50,
+    "SECRET_KEY": "0123456789abcdefghijklmnopqrstuvwxyz-0123456789abcdef",
     "SITE_URL": "https://challenges.example",
 }
 
@@ -92,7 +92,8 @@ def test_production_addresses_are_taken_apart(tmp_path: Path) -> None:
     assert database["PORT"] == 6432
     assert (database["USER"], database["PASSWORD"]) == ("flair", "s@fe")
     assert database["NAME"] == "site"
-    assert database["OPTIONS"] == {"sslmode": "require"}
+    assert database["OPTIONS"]["sslmode"] == "require"
+    assert database["OPTIONS"]["connect_timeout"] == "5"
     assert found["CELERY_BROKER_URL"] == "redis://:pw@broker:6379/2"
     assert found["CACHES"]["default"]["LOCATION"] == "redis://:pw@broker:6379/2"
 
@@ -119,7 +120,7 @@ def test_https_makes_everything_strict(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("behind", "count"), [("1", 1), ("0", 0)])
-def test_log_ins_are_counted_by_client_where_a_proxy_tells_it(
+def test_log_ins_are_counted_by_client_behind_a_trusted_proxy(
     tmp_path: Path, behind: str, count: int
 ) -> None:
     name = "ALLAUTH_TRUSTED_PROXY_COUNT"
@@ -143,6 +144,25 @@ def test_a_secret_key_is_demanded_where_the_database_is_named(tmp_path: Path) ->
 
     with pytest.raises(RuntimeError, match="SECRET_KEY: is not set; set SECRET_KEY or"):
         settings_with(tmp_path, "DEBUG", **environment)
+
+
+def test_development_may_have_any_secret_key(tmp_path: Path) -> None:
+    found = settings_with(tmp_path, "SECRET_KEY", **{**PRODUCTION, "SECRET_KEY": "a", "DEBUG": "1"})
+
+    assert found == {"SECRET_KEY": "a"}
+
+
+def test_the_cache_may_be_a_server_of_its_own(tmp_path: Path) -> None:
+    url = "redis://flair:pw@cache:6379/0"
+    found = settings_with(tmp_path, "CACHES", "CELERY_BROKER_URL", CACHE_URL=url, **PRODUCTION)
+
+    assert found["CACHES"]["default"]["LOCATION"] == url
+    assert found["CELERY_BROKER_URL"] == PRODUCTION["REDIS_URL"]
+
+
+def test_messages_are_json_and_nothing_else(tmp_path: Path) -> None:
+    names = ("CELERY_TASK_SERIALIZER", "CELERY_ACCEPT_CONTENT")
+    assert list(settings_with(tmp_path, *names, **PRODUCTION).values()) == ["json", ["json"]]
 
 
 def test_a_checkout_makes_its_own_secret_key_once(tmp_path: Path) -> None:
@@ -178,6 +198,13 @@ def test_storage_in_a_bucket(tmp_path: Path) -> None:
         ("SCORER_MEMORY", "6 apples", "SCORER_MEMORY: is '6 apples'"),
         ("LABELS_DIR", "labels", "LABELS_DIR: is 'labels'; give an absolute path"),
         ("LOG_LEVEL", "LOUD", "LOG_LEVEL: is 'LOUD'; allowed are DEBUG"),
+        ("SECRET_KEY", "a" * 49, "SECRET_KEY: has 49 characters; 50 are needed; make one with"),
+        ("SECRET_KEY", "a" * 64, "SECRET_KEY: is easily guessed; it must be random; make one"),
+        (
+            "SECRET_KEY",
+            "django-insecure-0123456789abcdefghijklmnopqrstuvwxyz",
+            "SECRET_KEY: is easily guessed; it must be random; make one with 'openssl rand",
+        ),
         ("SECRET_KEY_FILE", "/nowhere", "both SECRET_KEY and SECRET_KEY_FILE are set"),
     ],
 )
@@ -186,7 +213,7 @@ def test_mistakes_are_named(tmp_path: Path, name: str, value: str, message: str)
         settings_with(tmp_path, "DEBUG", **{**PRODUCTION, name: value})
 
 
-def test_static_files_are_collected_under_hashed_names(tmp_path: Path) -> None:
+def test_static_files_and_their_imports_have_hashed_names(tmp_path: Path) -> None:
     """WhiteNoise's manifest fails on a file that names a missing one: found here, not at deploy."""
     ran = subprocess.run(
         [sys.executable, "manage.py", "collectstatic", "--no-input", "--verbosity", "0"],
@@ -198,4 +225,13 @@ def test_static_files_are_collected_under_hashed_names(tmp_path: Path) -> None:
     )
 
     assert ran.returncode == 0, ran.stderr
-    assert (tmp_path / "static" / "staticfiles.json").exists()
+    collected = tmp_path / "static"
+    paths = json.loads((collected / "staticfiles.json").read_text())["paths"]
+    modules = [collected / hashed for name, hashed in paths.items() if name.startswith("js/")]
+    imports = [
+        (module.parent / url).resolve()
+        for module in modules
+        for url in re.findall(r'^import .* from "(.*)";$', module.read_text(), re.MULTILINE)
+    ]
+    assert len(imports) > 20
+    assert not [url for url in imports if url not in {module.resolve() for module in modules}]

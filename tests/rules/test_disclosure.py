@@ -1,93 +1,134 @@
-"""Figures about hidden labels: four decimals and no counts while a phase is open."""
+"""Values about hidden labels: in steps, without domains, matrix and counts."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from challenge.rules import disclosure
-from challenge.rules.disclosure import NEVER, Viewer
-from tests.factories import make_card
+from challenge.rules.disclosure import NEVER, DisclosurePolicy, Viewer
+from challenge.rules.rounding import rounded_values, steps_for
+from tests.factories import STEPS, make_card
 
 OPENS = datetime(2026, 5, 1, tzinfo=UTC)
 CLOSES = datetime(2026, 6, 1, tzinfo=UTC)
 OPEN = OPENS + timedelta(days=3)
 CARD = make_card(0.123456789)
+KEY = bytes(32)
 
 
-def terms(viewer: Viewer = Viewer.OWNER, detail: str = "full", now: datetime = OPEN) -> Any:
-    return disclosure.terms(
-        viewer=viewer, detail=detail, opens_at=OPENS, rounded_until=CLOSES, now=now
+def policy(
+    viewer: Viewer = Viewer.OWNER, detail: str = "full", now: datetime = OPEN, **more: Any
+) -> DisclosurePolicy:
+    return disclosure.policy_for(
+        viewer=viewer,
+        detail=detail,
+        opens_at=OPENS,
+        rounded_until=CLOSES,
+        now=now,
+        **{"miou_step": STEPS.miou, **more},
     )
 
 
-def leaves(value: Any) -> Iterator[Any]:
-    if isinstance(value, dict):
-        for item in value.values():
-            yield from leaves(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from leaves(item)
-    else:
-        yield value
+def disclose(card: Any, policy: DisclosurePolicy) -> Any:
+    """The card as it leaves, with its values rounded as when the score was stored."""
+    return disclosure.disclose(card, rounded_values(card, steps=STEPS, key=KEY), policy=policy)
+
+
+def is_multiple(value: float, step: float) -> bool:
+    return abs(value / step - round(value / step)) < 1e-6
 
 
 @pytest.mark.parametrize("viewer", list(Viewer))
 @pytest.mark.parametrize("detail", ["full", "domains", "classes", "miou"])
-def test_while_open_no_figure_has_more_than_four_decimals(viewer: Viewer, detail: str) -> None:
-    shown = disclosure.disclose(CARD, terms=terms(viewer, detail))
-    floats = [leaf for leaf in leaves(shown) if isinstance(leaf, float)]
-    assert floats
-    assert all(round(value, 4) == value for value in floats)
-    assert shown["seconds"] == 2
+def test_of_hidden_labels_values_leave_in_steps_alone(viewer: Viewer, detail: str) -> None:
+    shown = disclose(CARD, policy(viewer, detail))
+    assert is_multiple(shown["miou"], STEPS.miou)
+    assert all(is_multiple(end, STEPS.interval) for end in shown["miou_interval"])
+    for line in shown.get("classes", []):
+        for metric in ("iou", "recall"):
+            assert line[metric] is None or is_multiple(line[metric], STEPS.classes[line["id"]])
+    assert (shown["decimals"], shown["miou_step"], shown["seconds"]) == (3, STEPS.miou, 2)
 
 
 @pytest.mark.parametrize("viewer", list(Viewer))
-def test_while_open_no_count_of_true_pixels_leaves(viewer: Viewer) -> None:
-    shown = disclosure.disclose(CARD, terms=terms(viewer))
+@pytest.mark.parametrize("detail", ["full", "domains", "classes", "miou"])
+def test_of_hidden_labels_no_domain_matrix_or_count_leaves(viewer: Viewer, detail: str) -> None:
+    shown = disclose(CARD, policy(viewer, detail))
+    assert not {"domains", "confusion", "confusion_rows"} & set(shown)
     assert "1234567" not in json.dumps(shown)
-    assert "confusion" not in json.dumps(shown).replace("confusion_rows", "")
+    assert "D001" not in json.dumps(shown)
 
 
 @pytest.mark.parametrize("viewer", list(Viewer))
-def test_while_open_precision_tells_no_label_of_a_chosen_pixel(viewer: Viewer) -> None:
+def test_of_hidden_labels_no_ratio_leaves_whose_denominator_was_chosen(viewer: Viewer) -> None:
     """A class predicted on one pixel has a precision of 1 or 0: the label of that pixel."""
-    card = make_card(0.5, pixels=100_000)
-    few, enough = card["classes"][0], card["classes"][1]
-    few |= {"predicted_pixels": 1, "precision": 1.0}
-    enough["predicted_pixels"] = 1_000
-    shown = disclosure.disclose(card, terms=terms(viewer))["classes"]
-    assert (shown[0]["precision"], shown[1]["precision"]) == (None, 0.7123)
-    told = disclosure.disclose(card, terms=terms(viewer, now=CLOSES))["classes"]
-    assert told[0]["precision"] == 1.0
+    for line in disclose(CARD, policy(viewer, "classes"))["classes"]:
+        assert line["precision"] is None
+        assert line["f1"] is None or line["f1"] == round(2 * line["iou"] / (1 + line["iou"]), 4)
+    told = disclose(CARD, policy(viewer, now=CLOSES))["classes"]
+    assert told[0]["precision"] == 0.712345678
+
+
+def test_classes_too_small_are_suppressed_whatever_was_submitted() -> None:
+    steps = steps_for([9_000_000_000, 7_000_000, 0], scored=[0, 1])
+    for miou in (0.0, 0.3, 1.0):
+        card = make_card(miou)
+        shown = disclosure.disclose(
+            card, rounded_values(card, steps=steps, key=KEY), policy=policy(detail="classes")
+        )
+        hidden = [line["id"] for line in shown["classes"] if line["iou"] is None]
+        assert hidden == [1, 2]
+        assert [line["recall"] for line in shown["classes"]][1:] == [None, None]
+        assert shown["mean_f1"] is None, "it would tell the suppressed class by subtraction"
+
+
+def test_without_rounded_values_no_metric_of_hidden_labels_leaves() -> None:
+    shown = disclosure.disclose(CARD, {}, policy=policy(detail="classes"))
+    values = [shown["miou"], shown["miou_interval"], shown["overall_accuracy"]]
+    values += [line[metric] for line in shown["classes"] for metric in ("iou", "recall", "f1")]
+    assert set(values) == {None}
+
+
+ALL = {"classes", "overall_accuracy", "mean_f1", "domains", "confusion_rows", "confusion"}
 
 
 @pytest.mark.parametrize(
-    ("detail", "keys"),
+    ("detail", "public", "hidden"),
     [
-        ("miou", set()),
-        ("classes", {"classes", "overall_accuracy", "mean_f1"}),
-        ("domains", {"classes", "overall_accuracy", "mean_f1", "domains"}),
-        ("full", {"classes", "overall_accuracy", "mean_f1", "domains", "confusion_rows"}),
+        ("miou", set(), set()),
+        ("classes", {"classes", "overall_accuracy", "mean_f1"}, None),
+        ("domains", {"classes", "overall_accuracy", "mean_f1", "domains"}, None),
+        ("full", ALL, None),
     ],
 )
-def test_the_organiser_chooses_the_detail(detail: str, keys: set[str]) -> None:
-    asked = {"classes", "overall_accuracy", "mean_f1", "domains", "confusion_rows", "confusion"}
-    assert asked & set(disclosure.disclose(CARD, terms=terms(detail=detail))) == keys
+def test_the_organiser_chooses_the_detail_as_far_as_labels_are_public(
+    detail: str, public: set[str], hidden: set[str] | None
+) -> None:
+    if hidden is None:
+        hidden = {"classes", "overall_accuracy", "mean_f1"}
+    assert ALL & set(disclose(CARD, policy(detail=detail, labels_public=True))) == public
+    assert ALL & set(disclose(CARD, policy(detail=detail))) == hidden
 
 
-def test_organisers_see_every_part_rounded_alike() -> None:
-    shown = disclosure.disclose(CARD, terms=terms(Viewer.ORGANISER, "miou"))
-    assert shown["miou"] == 0.1235
-    assert "confusion_rows" in shown
+def test_organisers_see_classes_rounded_alike() -> None:
+    shown = disclose(CARD, policy(Viewer.ORGANISER, "miou"))
+    assert shown["miou"] == disclose(CARD, policy(Viewer.OWNER, "miou"))["miou"]
+    assert shown["classes"]
 
 
-def test_once_closed_everything_is_said_in_full() -> None:
-    shown = disclosure.disclose(CARD, terms=terms(Viewer.READER, "miou", CLOSES))
+def test_public_labels_leave_in_full_precision_while_open() -> None:
+    shown = disclose(CARD, policy(labels_public=True))
+    assert shown["miou"] == 0.123456789
+    assert shown["classes"][0]["truth_pixels"] == 1234567
+    assert shown["domains"]["D001_2020"]["miou"] == 0.123456789
+
+
+def test_after_the_close_values_are_in_full_precision() -> None:
+    shown = disclose(CARD, policy(Viewer.READER, "miou", CLOSES))
     assert shown["miou"] == 0.123456789
     assert shown["confusion"] == CARD["confusion"]
     assert shown["classes"][0]["truth_pixels"] == 1234567
@@ -97,14 +138,14 @@ def test_a_phase_without_an_end_is_always_open() -> None:
     until = disclosure.rounded_until(
         closes_at=None, labels_open_until=None, precision="labels-closed"
     )
-    found = disclosure.terms(
+    found = disclosure.policy_for(
         viewer=Viewer.READER,
         detail="full",
         opens_at=OPENS,
         rounded_until=until,
         now=OPENS + timedelta(days=9999),
     )
-    assert (found.decimals, found.counts) == (4, False)
+    assert (found.rounded, found.counts) == (True, False)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +160,7 @@ def test_a_phase_without_an_end_is_always_open() -> None:
         (None, None, "phase-closed", NEVER),
     ],
 )
-def test_figures_wait_for_every_phase_on_the_labels(
+def test_full_precision_waits_for_every_phase_on_the_labels(
     closes_at: datetime | None, others: datetime | None, precision: str, until: datetime
 ) -> None:
     found = disclosure.rounded_until(
@@ -139,10 +180,10 @@ def test_other_phases_count_by_the_labels_in_common() -> None:
 
 
 def test_what_was_not_measured_stays_nothing() -> None:
-    shown = disclosure.disclose(make_card(None), terms=terms())
+    shown = disclose(make_card(None), policy())
     assert shown["miou"] is None
     assert shown["miou_interval"] is None
-    assert disclosure.figure(float("nan"), terms=terms()) is None
+    assert disclosure.disclose_miou(float("nan"), None, policy=policy(now=CLOSES)) is None
 
 
 @pytest.mark.parametrize(
@@ -167,5 +208,5 @@ def test_who_sees_the_board_and_who_a_score(
         "closes_at": CLOSES,
         "now": now,
     }
-    assert disclosure.board_visible(**asked) is board
+    assert disclosure.leaderboard_visible(**asked) is board
     assert disclosure.score_visible(**asked) is score

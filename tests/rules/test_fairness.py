@@ -24,7 +24,7 @@ def test_live_goes_before_rescores_of_teams_equally_busy() -> None:
     assert [w.id for w in order(queue, running={})] == [3, 1, 2]
 
 
-def test_whoever_runs_already_waits() -> None:
+def test_a_team_with_a_running_evaluation_waits() -> None:
     queue = [waiting(1, "a"), waiting(2, "b", priority=1)]
     assert [w.id for w in order(queue, running={"a": 1})] == [2, 1]
 

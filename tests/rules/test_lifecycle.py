@@ -7,8 +7,8 @@ from itertools import product
 import pytest
 
 from challenge.rules.lifecycle import (
-    MOVES,
-    RUN_MOVES,
+    RUN_TRANSITIONS,
+    TRANSITIONS,
     QuotaMove,
     RunState,
     State,
@@ -34,9 +34,9 @@ def test_only_the_designs_moves_are_legal(old: State, new: State) -> None:
 
 
 def test_each_move_does_to_the_quota_what_the_design_says() -> None:
-    found = {(o.value, n.value): m.quota and m.quota.value for (o, n), m in MOVES.items()}
+    found = {(o.value, n.value): m.quota and m.quota.value for (o, n), m in TRANSITIONS.items()}
     assert found == LEGAL
-    assert {m.quota for m in MOVES.values()} <= {None, *QuotaMove}
+    assert {m.quota for m in TRANSITIONS.values()} <= {None, *QuotaMove}
 
 
 @pytest.mark.parametrize(("old", "new"), list(product(RunState, RunState)))
@@ -51,7 +51,7 @@ def test_runs_move_like_evaluations(old: RunState, new: RunState) -> None:
         ("failed", "queued"),
     }
     assert may_run_move(old, new) == ((old.value, new.value) in legal)
-    assert len(RUN_MOVES) == len(legal)
+    assert len(RUN_TRANSITIONS) == len(legal)
 
 
 def test_three_attempts_then_failed() -> None:

@@ -18,7 +18,7 @@ def see(used: Used, *, daily: int | None, total: int | None, invalid: int | None
     return view(used, now=NOON, daily_limit=daily, total_limit=total, invalid_daily_limit=invalid)
 
 
-def test_days_are_utc_days_wherever_the_clock_hangs() -> None:
+def test_quota_days_are_utc_days_in_every_time_zone() -> None:
     paris = timezone(timedelta(hours=2))
     assert utc_day(datetime(2026, 5, 5, 1, 59, tzinfo=paris)) == TODAY
     assert utc_day(datetime(2026, 5, 5, 2, 0, tzinfo=paris)) == TODAY + timedelta(days=1)
@@ -55,7 +55,7 @@ def test_nothing_refills_when_nothing_is_left_in_all() -> None:
 
 
 @given(st.lists(st.tuples(st.booleans(), st.sampled_from([None, *Reason]))))
-def test_used_is_never_less_than_none_when_each_refund_had_its_place(
+def test_used_quota_is_never_negative(
     story: list[tuple[bool, Reason | None]],
 ) -> None:
     lines = []

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from challenge.rules.windows import Window, is_open, place
+from challenge.rules.windows import Window, is_open, window_at
 
 OPENS = datetime(2026, 5, 1, tzinfo=UTC)
 CLOSES = datetime(2026, 6, 1, tzinfo=UTC)
@@ -22,9 +22,9 @@ TICK = timedelta(microseconds=1)
     ],
 )
 def test_the_window_is_half_open(now: datetime, where: Window) -> None:
-    assert place(now, opens_at=OPENS, closes_at=CLOSES) is where
+    assert window_at(now, opens_at=OPENS, closes_at=CLOSES) is where
     assert is_open(now, opens_at=OPENS, closes_at=CLOSES) == (where is Window.OPEN)
 
 
 def test_without_an_end_it_never_closes() -> None:
-    assert place(OPENS + timedelta(days=9999), opens_at=OPENS, closes_at=None) is Window.OPEN
+    assert window_at(OPENS + timedelta(days=9999), opens_at=OPENS, closes_at=None) is Window.OPEN

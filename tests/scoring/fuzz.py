@@ -28,11 +28,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.engine import archive, counting, decoder, feeding, ledger
-from scoring.engine import spec as specs
-from scoring.engine.outcome import Outcome
-from scoring.engine.problems import Findings, Problem, Refused
-from scoring.engine.spec import TaskSpec
+from scoring.engine.archive import listing as archive
+from scoring.engine.decode import decoder
+from scoring.engine.metrics import counting
+from scoring.engine.problems.problems import Problem, ProblemList, Refused
+from scoring.engine.scorer import decoding, recorder
+from scoring.engine.scorer.outcome import Outcome
+from scoring.engine.task import specification as specs
+from scoring.engine.task.specification import TaskSpec
 from tests.scoring.attacks import tiffs, zips
 
 SIDE_PX = 64
@@ -143,8 +146,8 @@ class Report:
         self.codes.update({p.code for p in problems})
 
 
-class _Everything(Findings):
-    """Findings that forget nothing."""
+class _Everything(ProblemList):
+    """ProblemList that forget nothing."""
 
     def add(self, problem: Problem) -> None:
         self.listed.append(problem)
@@ -187,7 +190,7 @@ def _decoded(
     try:
         problems = list(listing.problems)
         for m in listing.members:
-            task = decoder.Task(m.method, m.compressed_bytes, m.size_bytes, m.crc32)
+            task = decoder.DecodeRequest(m.method, m.compressed_bytes, m.size_bytes, m.crc32)
             try:
                 worker.decode(task, listing.read(m), out)
             except Refused as refused:
@@ -261,12 +264,12 @@ def _by_pool(
     outcome = Outcome(spec, problems=_Everything())
     listing = archive.open_upload(path, spec=spec, expected_ids=())
     try:
-        with feeding.Isolated(listing, spec, workers=2) as decoders:
+        with decoding.IsolatedDecoding(listing, spec, workers=2) as isolated:
             if with_gdal:
-                decoders._for_gdal, decoders._members = decoders._members, deque()
-            tell = ledger.Teller(None, "checking", 0)
-            decoders.run(ledger.Ledger(outcome, tell, new_count=lambda: count))
-        outcome.finish()
+                isolated._for_gdal, isolated._members = isolated._members, deque()
+            progress = recorder.ProgressReporter(None, "checking", 0)
+            isolated.run(recorder.PatchRecorder(outcome, progress, new_counter=lambda: count))
+        outcome.summarise()
     finally:
         listing.close()
     return pixels, {str(p.file)[5:11]: p for p in outcome.problems}

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from scoring.engine.version import ENGINE_VERSION
-from tests.scoring import test_card
+from tests.scoring.metrics import test_card
 
 
 def main() -> int:

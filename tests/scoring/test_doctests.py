@@ -10,8 +10,12 @@ import pytest
 
 from scoring import engine
 
-MODULES = [m.name for m in pkgutil.iter_modules(engine.__path__, "scoring.engine.")]
-WITH_EXAMPLES = {"scoring.engine.metrics", "scoring.engine.counting", "scoring.engine.bootstrap"}
+MODULES = [m.name for m in pkgutil.walk_packages(engine.__path__, "scoring.engine.")]
+WITH_EXAMPLES = {
+    "scoring.engine.metrics.metrics",
+    "scoring.engine.metrics.counting",
+    "scoring.engine.metrics.student",
+}
 
 
 @pytest.mark.parametrize("name", MODULES)

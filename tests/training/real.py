@@ -4,27 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
-from django.core.files.storage import default_storage
 from django.utils import timezone
 
-from challenge.config.engines.places import ROOT
+from challenge.embedded.data_folder import ROOT
 from challenge.models import Challenge, GroundTruth, Phase, TaskSpec
-from scoring.engine import spec as specs
-from scoring.engine import store
+from scoring.engine.task import specification as specs
+from scoring.engine.truth import store
 from tests.factories import make_challenge, make_phase
-from tests.live_site import database_url
+from tests.worker_process import WorkerProcess
 
 SIDE_PX = 64
 DATA_ROOT = "toy"
@@ -91,29 +84,18 @@ def _test_labels(toy: Path) -> Path:
     return found
 
 
-@dataclass
-class GpuWorker:
-    """One Celery worker of the queues gpu and scoring, in a session of its own."""
+class GpuWorker(WorkerProcess):
+    """One worker of the queues gpu and scoring: data sets in ``data``, runs in ``folder``."""
 
-    folder: Path
-    data: Path
-    labels: Path
-    lease_s: int = 5
-    process: subprocess.Popen[bytes] | None = None
+    def __init__(self, folder: Path, data: Path, labels: Path, lease_s: int = 5) -> None:
+        super().__init__(folder / "gpu-worker.log", queues="gpu,scoring,default")
+        self.data = data
+        self.labels = labels
+        self.lease_s = lease_s
+        self.runs = folder / "runs"
 
-    @property
-    def log(self) -> Path:
-        return self.folder / "gpu-worker.log"
-
-    @property
-    def runs(self) -> Path:
-        return self.folder / "runs"
-
-    def start(self) -> None:
-        environment = os.environ | {
-            "DATABASE_URL": database_url(),
-            "REDIS_URL": settings.REDIS_URL,
-            "STORAGE_URL": f"file://{Path(default_storage.path(''))}",
+    def environment(self) -> dict[str, str]:
+        return {
             "LABELS_DIR": str(self.labels),
             "BASELINES_DATA_DIR": str(self.data),
             "BASELINES_RUNS_DIR": str(self.runs),
@@ -121,49 +103,11 @@ class GpuWorker:
             "OMP_NUM_THREADS": "1",
             "HF_HUB_OFFLINE": "1",
         }
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "celery", "--app", "challenge.config.celery:app"),
-                    *("worker", "--concurrency", "1", "--queues", "gpu,scoring,default"),
-                    *("--without-mingle", "--without-gossip", "--loglevel", "INFO"),
-                ],
-                cwd=ROOT,
-                env=environment,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
 
-    def kill(self) -> None:
-        """SIGKILL the worker and its pool; the training must die with them by itself."""
-        assert self.process is not None
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait(timeout=20)
-        self.process = None
-
-    def stop(self) -> None:
-        if self.process is None:
-            return
-        self.process.terminate()
-        try:
-            self.process.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            self.kill()
-        self.process = None
-
-    def wait_until(self, true: Callable[[], bool], *, what: str, timeout_s: float = 100) -> None:
-        """Wait for something to become true; fail with the logs' last words."""
-        end_s = time.monotonic() + timeout_s
-        while not true():
-            if time.monotonic() > end_s:
-                words = [path.read_text(errors="replace")[-2500:] for path in self._logs()]
-                raise AssertionError(f"waited for {what} in vain\n" + "\n".join(words))
-            time.sleep(0.1)
-
-    def _logs(self) -> list[Path]:
-        return [*self.runs.glob("*/log.txt"), *([self.log] if self.log.exists() else [])]
+    def log_tail(self) -> str:
+        """The end of the worker's and of the runs' logs."""
+        runs = [path.read_text(errors="replace")[-2500:] for path in self.runs.glob("*/log.txt")]
+        return "\n".join([super().log_tail(), *runs])
 
 
 def runners_of(run_id: object) -> list[int]:

@@ -19,7 +19,7 @@ from playwright.sync_api import expect
 from pytest_django import DjangoDbBlocker
 
 from challenge.models import TrainingRun
-from challenge.services import training_runs, training_workers
+from challenge.services.training import training_runs, workers
 from tests.factories import make_challenge, make_phase, make_user
 from tests.live_site import LiveSite
 from tests.web.browser import chromium, open_page, sign_in
@@ -47,7 +47,7 @@ class World:
 @pytest.fixture(scope="module")
 def world(
     tmp_path_factory: pytest.TempPathFactory,
-    running_engines: None,
+    running_servers: None,
     django_db_setup: None,
     django_db_blocker: DjangoDbBlocker,
 ) -> Iterator[World]:
@@ -119,7 +119,7 @@ def committed(act: Callable[[], object]) -> None:
 
 
 def announce() -> None:
-    training_workers.announce(
+    workers.announce(
         "gpu@machine",
         device={"kind": "cuda", "name": "A GPU", "memory_bytes": 80 * 10**9, "count": 1},
         recipes=[{"name": "tiny-unet", "title": "Tiny U-Net", "published_miou": None}],
@@ -130,7 +130,7 @@ def announce() -> None:
 @pytest.mark.parametrize(
     ("width_px", "language", "theme"), [(1440, "en", "dark"), (390, "fr", "light")]
 )
-def test_the_pages_hinder_nobody(
+def test_the_pages_have_no_accessibility_violations(
     world: World, tmp_path: Path, width_px: int, language: str, theme: str
 ) -> None:
     announce()
@@ -164,7 +164,7 @@ def test_a_runs_page_moves_by_itself_and_cancels(world: World) -> None:
         expect(page.locator("path.curve").first).not_to_have_attribute("d", before or "")
         page.get_by_role("button", name="Cancel").click()
         expect(page.get_by_text("stopping")).to_be_visible()
-        committed(lambda: training_runs.stopped(world.running.pk, attempt=1))
+        committed(lambda: training_runs.mark_cancelled(world.running.pk, attempt=1))
         # The page asks for itself anew once the run has ended.
         expect(page.locator("progress")).to_have_count(0)
         expect(page.locator("h2 .tag")).to_have_text("cancelled")

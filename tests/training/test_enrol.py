@@ -12,10 +12,10 @@ from django.test import Client
 from django.utils import timezone
 
 from challenge.models import Challenge, Team, User
-from challenge.services import tokens
+from challenge.services.accounts import tokens
 from tests.factories import make_challenge, make_phase, make_user
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("running_engines")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("running_servers")]
 
 
 @pytest.fixture

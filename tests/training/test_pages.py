@@ -14,14 +14,15 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from baselines import following
-from challenge.config.engines.places import ROOT
+from baselines import run_progress
+from challenge.embedded.data_folder import ROOT
 from challenge.errors import Refusal
 from challenge.models import Phase, RankLine, Score, Submission, TrainingRun
-from challenge.services import ranks, training_results, training_runs, training_workers
+from challenge.services.leaderboard import ranks
+from challenge.services.training import results, training_runs, workers
 from tests.factories import give_score, make_challenge, make_phase, make_user
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("running_engines")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("running_servers")]
 
 RECIPES = [
     {"name": "tiny-unet", "title": "Tiny U-Net", "published_miou": None},
@@ -49,9 +50,7 @@ def organiser(phase: Phase) -> Client:
 @pytest.fixture
 def _a_worker() -> None:
     device = {"kind": "cuda", "name": "A GPU", "memory_bytes": 80 * 10**9, "count": 1}
-    training_workers.announce(
-        "gpu@machine", device=device, recipes=RECIPES, data_roots=["flair-1", "toy"]
-    )
+    workers.announce("gpu@machine", device=device, recipes=RECIPES, data_roots=["flair-1", "toy"])
 
 
 def address(phase: Phase, name: str = "training", *more: Any) -> str:
@@ -92,7 +91,7 @@ def finish(run: TrainingRun, folder: Any, *, miou: float) -> Submission:
     archive = folder / "predictions.zip"
     archive.write_bytes(b"PK")
     result = {"title": "Tiny U-Net", "epochs": 3, "best_epoch": 2, "best_miou": 0.4, "seconds": 9}
-    submission = training_results.submit(
+    submission = results.submit(
         run.pk, attempt=1, archive_path=archive, result=result, hardware="A GPU"
     )
     give_score(submission, miou, at=timezone.now())
@@ -121,7 +120,7 @@ def test_the_form_proposes_the_data_set_that_is_named_like_the_challenge(
     slug = phase.challenge.slug
     roots = ["aaa", f"{slug}-demo", "zzz"]
     device = {"kind": "cpu", "name": "CPU", "memory_bytes": 10**9}
-    training_workers.announce("gpu@machine", device=device, recipes=RECIPES, data_roots=roots)
+    workers.announce("gpu@machine", device=device, recipes=RECIPES, data_roots=roots)
     page = organiser.get(address(phase)).content.decode()
     assert f'<option value="{slug}-demo" selected>' in page
 
@@ -139,9 +138,7 @@ def test_a_worker_that_cannot_train_says_what_is_missing(
 ) -> None:
     device = {} if problem else {"kind": "cpu", "name": "CPU, 2 threads", "memory_bytes": 10**9}
     recipes = [] if problem else RECIPES
-    training_workers.announce(
-        "gpu@machine", device=device, recipes=recipes, data_roots=[], problem=problem
-    )
+    workers.announce("gpu@machine", device=device, recipes=recipes, data_roots=[], problem=problem)
     page = organiser.get(address(phase)).content.decode()
     assert said in page
     assert "No worker can train yet" in page
@@ -154,7 +151,9 @@ def test_a_machine_without_torch_says_so(tmp_path: Path, monkeypatch: pytest.Mon
         "raise ModuleNotFoundError(\"No module named 'torch'\")"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    assert following.ask(ROOT) == following.About(problem="extra-missing")
+    assert run_progress.query_capabilities(ROOT) == run_progress.RunnerCapabilities(
+        problem="extra-missing"
+    )
 
 
 @pytest.mark.usefixtures("_a_worker")
@@ -171,7 +170,7 @@ def test_a_machine_without_torch_says_so(tmp_path: Path, monkeypatch: pytest.Mon
         ("phase", "999999"),
     ],
 )
-def test_what_is_wrong_in_the_form_is_said_at_its_field(
+def test_form_errors_are_shown_at_their_field(
     phase: Phase, organiser: Client, field: str, value: str
 ) -> None:
     answer = organiser.post(address(phase), form(phase, **{field: value}))
@@ -279,7 +278,7 @@ def test_seeds_of_one_name_are_one_line_with_mean_and_deviation(
     assert line["miou"] == round(statistics.fmean([0.51, 0.53, 0.58]), 4)
 
 
-def test_a_baseline_is_submitted_whatever_the_window_and_before_the_phase_is_shown(
+def test_a_baseline_is_submitted_outside_the_window_and_to_an_unpublished_phase(
     phase: Phase, tmp_path: Any
 ) -> None:
     phase.is_published = False
@@ -295,7 +294,7 @@ def test_a_baseline_is_submitted_whatever_the_window_and_before_the_phase_is_sho
     assert (first.state, first.submission) == ("succeeded", submissions[0])
 
 
-def test_a_late_worker_submits_nothing(phase: Phase, tmp_path: Any) -> None:
+def test_a_worker_with_an_old_attempt_submits_nothing(phase: Phase, tmp_path: Any) -> None:
     run = make_run(phase, epochs=1)
     training_runs.sweep(now=timezone.now() + timedelta(hours=1))
     with pytest.raises(Refusal, check=lambda refusal: refusal.code == "late-worker"):

@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from challenge.models import Phase, RankLine, Submission, TrainingRun
 from challenge.selectors import training
-from challenge.services import training_runs
+from challenge.services.training import training_runs
 from tests.factories import make_user
 from tests.training.real import (
     DATA_ROOT,
@@ -27,7 +27,7 @@ pytest.importorskip("torch", reason="the extra `baselines` is not installed")
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
-    pytest.mark.usefixtures("running_engines"),
+    pytest.mark.usefixtures("running_servers"),
     pytest.mark.timeout(300),
 ]
 
@@ -70,17 +70,15 @@ def test_a_killed_worker_costs_nothing_and_the_baseline_is_on_the_board(
 ) -> None:
     run, twin = (start(phase, group="U-Net, small") for _ in range(2))
     worker.start()
-    worker.wait_until(lambda: run.points.count() >= 1, what="the first epoch")
+    worker.wait_until(lambda: run.points.count() >= 1, "the first epoch")
     assert runners_of(run.pk)
     worker.kill()
-    worker.wait_until(lambda: not runners_of(run.pk), what="the end of the training", timeout_s=10)
+    worker.wait_until(lambda: not runners_of(run.pk), "the end of the training")
     assert state(run) == "running", "killed too late"
     assert (worker.runs / str(run.pk) / "last.ckpt").is_file()
-    worker.wait_until(lambda: bool(training_runs.sweep().requeued), what="the end of the lease")
+    worker.wait_until(lambda: bool(training_runs.sweep().requeued), "the end of the lease")
     worker.start()
-    worker.wait_until(
-        lambda: {state(run), state(twin)} == {"succeeded"}, what="two ends", timeout_s=200
-    )
+    worker.wait_until(lambda: {state(run), state(twin)} == {"succeeded"}, "two ends", timeout_s=200)
     assert (run.attempt, twin.attempt) == (2, 1)
     assert "1 of 3 epochs done before" in run.log_tail or "2 of 3" in run.log_tail
     # The kill changed nothing: curves, best epoch and score are the undisturbed twin's.
@@ -92,10 +90,10 @@ def test_a_killed_worker_costs_nothing_and_the_baseline_is_on_the_board(
     ]
     assert len(curves[0]) == 3
     assert curves[0] == curves[1]
-    worker.wait_until(lambda: RankLine.objects.filter(phase=phase).exists(), what="the ranks")
+    worker.wait_until(lambda: RankLine.objects.filter(phase=phase).exists(), "the ranks")
     worker.wait_until(
         lambda: Submission.objects.filter(evaluations__state="scored").count() == 2,
-        what="two scores",
+        "two scores",
     )
     assert scored_miou(run) == scored_miou(twin)
     line = RankLine.objects.get(phase=phase)
@@ -115,9 +113,9 @@ def test_what_cannot_be_trained_fails_with_its_reason_and_a_run_is_cancelled_whi
     elsewhere = start(phase, data_root="mars")
     run = start(phase, overrides={"training.epochs": 500, "training.patience": 500})
     worker.start()
-    worker.wait_until(lambda: run.points.count() >= 1, what="the first epoch")
+    worker.wait_until(lambda: run.points.count() >= 1, "the first epoch")
     training_runs.cancel(run=run, actor=make_user())
-    worker.wait_until(lambda: state(run) == "cancelled", what="the end", timeout_s=30)
+    worker.wait_until(lambda: state(run) == "cancelled", "the end")
     assert not runners_of(run.pk)
     assert run.submission is None
     assert (state(unknown), state(wrong)) == ("failed", "failed")

@@ -12,8 +12,12 @@ from pathlib import Path
 import pytest
 
 from challenge.models import User
-from challenge.services import tokens
+from challenge.services.accounts import tokens
+from tests import factories
 from tests.live_site import LiveSite
+from tests.s3_server import s3, s3_process
+
+__all__ = ["s3", "s3_process"]
 
 
 @pytest.fixture(scope="session")
@@ -29,14 +33,12 @@ def _server(tmp_path_factory: pytest.TempPathFactory, django_db_setup: None) -> 
 @pytest.fixture
 def site(_server: LiveSite, transactional_db: None) -> LiveSite:
     """The running server; it starts with the first test that asks."""
-    if _server.process is None:
-        _server.start()
-    return _server
+    return _server.running()
 
 
 @pytest.fixture
 def person(transactional_db: None) -> User:
-    return User.objects.create_user("ada", "ada@example.org", "secret")
+    return factories.register(User.objects.create_user("ada", "ada@example.org", "secret"))
 
 
 @pytest.fixture

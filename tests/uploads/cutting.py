@@ -74,9 +74,9 @@ class CuttingProxy:
                     if self.cuts and sent >= self.cuts[0]:
                         self.cuts.pop(0)
                         self.made += 1
-                        for one in (client, server):
+                        for end in (client, server):
                             linger = struct.pack("ii", 1, 0)
-                            one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                            end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
                         return
 
 

@@ -16,7 +16,7 @@ import pytest
 from tusclient.client import TusClient
 from tusclient.exceptions import TusCommunicationError, TusUploadFailed
 
-from challenge.config.engines.places import ROOT
+from challenge.embedded.data_folder import ROOT
 from challenge.models import Upload
 from scoring.client import tus as our_tus
 from scoring.client.api import Api

@@ -47,20 +47,18 @@ def submit_url(phase: Phase) -> str:
 
 
 @pytest.mark.parametrize("name", ["account_login", "account_signup", "web:preferences"])
-def test_a_stranger_posts_no_file_to_a_page_that_wants_none(
+def test_a_page_without_a_file_field_refuses_an_anonymous_file(
     client: Client, written: list[int], name: str
 ) -> None:
-    assert post(client, reverse(name)) == 400
+    assert post(client, reverse(name)) == 413
     assert written == []
 
 
-def test_a_stranger_posts_no_file_to_the_submit_page_either(
-    phase: Phase, written: list[int]
-) -> None:
+def test_the_submit_page_refuses_an_anonymous_file(phase: Phase, written: list[int]) -> None:
     strict = Client(enforce_csrf_checks=True)
     assert post(strict, submit_url(phase)) == 403
     strict.get(reverse("account_login"))  # gives the cookie; the token would be in the body
-    assert post(strict, submit_url(phase)) == 400
+    assert post(strict, submit_url(phase)) == 413
     assert written == []
 
 
@@ -76,7 +74,7 @@ def test_not_onto_a_full_disk(
 ) -> None:
     client.force_login(captain_of(make_team(phase.challenge)))
     settings.UPLOAD_RESERVE_BYTES = 2**62
-    assert post(client, submit_url(phase)) == 400
+    assert post(client, submit_url(phase)) == 413
     assert written == []
     assert not Submission.objects.exists()
 
@@ -85,11 +83,11 @@ def test_a_disk_that_fills_meanwhile_ends_it(
     client: Client, phase: Phase, written: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client.force_login(captain_of(make_team(phase.challenge)))
-    monkeypatch.setattr(form_files, "ROOM_EVERY_BYTES", 2**17)
+    monkeypatch.setattr(form_files, "CHECK_SPACE_EVERY_BYTES", 2**17)
     free = iter([2**40, int(settings.UPLOAD_RESERVE_BYTES) - 1])
     monkeypatch.setattr(
         form_files.shutil, "disk_usage", lambda _folder: type("Usage", (), {"free": next(free)})
     )
-    assert post(client, submit_url(phase)) == 400
+    assert post(client, submit_url(phase)) == 413
     assert sum(written) < len(TWO_MIB)
     assert not Submission.objects.exists()

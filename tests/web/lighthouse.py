@@ -13,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from challenge.config.engines.places import ROOT
+from challenge.embedded.data_folder import ROOT
 from tests.web.browser import FLAGS, chromium, executable, open_page, sign_in
 from tests.web.screenshots import BOARD, EMAIL, PASSWORD
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
-from challenge.config.engines.places import ROOT
+from challenge.embedded.data_folder import ROOT
 from tests.bench import world  # before Django: it says where the data folder is
 
 FOLDER = ROOT / ".data" / "pictures"
@@ -32,7 +32,8 @@ def fill() -> dict[str, str]:
     from django.core.management import call_command
 
     from challenge.models import Submission, User
-    from challenge.services import team_merges, tokens
+    from challenge.services.accounts import tokens
+    from challenge.services.teams import merges
     from tests.web import seed
 
     call_command("flush", interactive=False, verbosity=0)
@@ -42,9 +43,7 @@ def fill() -> dict[str, str]:
     scored = Submission.objects.filter(entry__phase=phase, submitted_by=ada).latest("created_at")
     tokens.create(user=ada, name="laptop", scopes=["read", "submit"])
     tokens.create(user=ada, name="nightly job", scopes=["read"])
-    _invitation, token = team_merges.invite(
-        team=scored.entry.team, actor=ada, email="bo@example.org"
-    )
+    _invitation, token = merges.invite(team=scored.entry.team, actor=ada, email="bo@example.org")
     olive = seed.make_person("olive", is_staff=True)
     phase.challenge.organisers.add(olive)
     return {
@@ -63,10 +62,10 @@ def _moving(practice: object, team_id: int) -> dict[str, str]:
     from django.utils import timezone
 
     from challenge.models import Evaluation, Phase, Team
-    from challenge.services import archives as storage
-    from challenge.services import evaluations, submissions
-    from challenge.services.submissions import MethodFacts
-    from scoring.engine.problems import Problem
+    from challenge.services.storage import archives as storage
+    from challenge.services.submissions import evaluations, submissions
+    from challenge.services.submissions.submissions import MethodFacts
+    from scoring.engine.problems.problems import Problem
     from tests.web import archives, seed
 
     assert isinstance(practice, Phase)
@@ -119,7 +118,7 @@ def _moving(practice: object, team_id: int) -> dict[str, str]:
 def _webhook(user_id: int) -> dict[str, str]:
     """A webhook whose log shows a message that arrived, one to be tried again, one on its way."""
     from challenge.models import User
-    from challenge.services import webhooks
+    from challenge.services.notifications import webhooks
 
     hook = webhooks.create(
         user=User.objects.get(pk=user_id),
@@ -144,7 +143,7 @@ def _webhook(user_id: int) -> dict[str, str]:
 def _training(phase_id: int, organiser_id: int) -> dict[str, str]:
     """Two runs of a baseline, one of them half done."""
     from challenge.models import Phase, User
-    from challenge.services import training_runs
+    from challenge.services.training import training_runs
 
     runs = [
         training_runs.create(
@@ -176,9 +175,9 @@ def _training(phase_id: int, organiser_id: int) -> dict[str, str]:
 
 def announce() -> None:
     """Have a training worker say what it can train, as it does every minute."""
-    from challenge.services import training_workers
+    from challenge.services.training import workers
 
-    training_workers.announce(
+    workers.announce(
         "gpu@machine",
         device={"kind": "cuda", "name": "One GPU", "memory_bytes": 80 * 10**9, "count": 1},
         recipes=[{"name": "tiny-unet", "title": "Tiny U-Net", "published_miou": None}],

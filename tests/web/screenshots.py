@@ -16,7 +16,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from challenge.config.engines.places import ROOT
+from challenge.embedded.data_folder import ROOT
 from tests.web import picture_site  # before Django
 from tests.web.browser import chromium, open_page, sign_in
 
@@ -88,7 +88,7 @@ PAGES = [
     Shot("submission-waiting", "/submissions/{waiting}/"),
     Shot("submission-running", "/submissions/{running}/"),
     Shot("submission-rejected", "/submissions/{rejected}/"),
-    Shot("team-desk", "/challenges/flair-1/team/"),
+    Shot("team-manage", "/challenges/flair-1/team/"),
     Shot("invitation", "/invitations/{invitation}/"),
     Shot("profile", "/account/"),
     Shot("e-mail", "/accounts/email/"),

@@ -1,6 +1,6 @@
 """A lively FLAIR #1 for screenshots and browser tests: teams, submissions, plausible scores.
 
-Figures come from made-up confusion matrices per zone, drawn with a fixed seed; nothing is read
+Values come from made-up confusion matrices per zone, drawn with a fixed seed; nothing is read
 from labels. ``manage.py shell -c "from tests.web import seed; seed.populate()"`` fills the database
 that the settings name.
 """
@@ -8,6 +8,7 @@ that the settings name.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,7 +17,7 @@ from django.contrib.auth.hashers import Argon2PasswordHasher
 from django.utils import timezone
 from numpy.typing import NDArray
 
-from challenge.config.engines.places import ROOT
+from challenge.embedded.data_folder import ROOT
 from challenge.models import (
     Challenge,
     Evaluation,
@@ -27,11 +28,14 @@ from challenge.models import (
     Team,
     User,
 )
-from challenge.services import challenges, evaluations, ranks, submissions
-from challenge.services.archives import StoredArchive
-from challenge.services.submissions import MethodFacts
-from scoring.engine import bootstrap, metrics
-from scoring.engine import spec as specs
+from challenge.services.challenges import challenges
+from challenge.services.leaderboard import ranks
+from challenge.services.storage.archives import StoredArchive
+from challenge.services.submissions import evaluations, submissions
+from challenge.services.submissions.submissions import MethodFacts
+from scoring.engine.metrics import jackknife, metrics
+from scoring.engine.problems.problems import ProblemDocument
+from scoring.engine.task import specification as specs
 
 PASSWORD = "correct-horse-7"
 
@@ -116,7 +120,7 @@ def make_card(skill: float, *, seed: int, phase: Phase, brief: bool = False) -> 
     )
     total = matrices.sum(axis=0)
     measured = metrics.measure(total, spec=spec)
-    bounds = bootstrap.intervals(matrices, spec=spec, resamples=20 if brief else 200)
+    bounds = jackknife.intervals(matrices, spec=spec)
     domains = sorted({domain for domain, _ in zones})
     return {
         "spec": spec.id,
@@ -173,9 +177,9 @@ def make_card(skill: float, *, seed: int, phase: Phase, brief: bool = False) -> 
 
 
 def bounds_json(bounds: Any) -> dict[str, Any]:
-    """The bootstrap's result as the card has it."""
+    """The intervals as the card has them."""
     pairs = [None if one is None else list(one) for one in (bounds.miou, *bounds.classes)]
-    return {"miou": pairs[0], "classes": pairs[1:]}
+    return {"miou": pairs[0], "classes": pairs[1:], "method": jackknife.METHOD}
 
 
 def domain_card(matrix: NDArray[np.int64], *, patches: int, spec: specs.TaskSpec) -> dict[str, Any]:
@@ -191,7 +195,7 @@ def domain_card(matrix: NDArray[np.int64], *, patches: int, spec: specs.TaskSpec
 
 
 def number(value: Any) -> float | None:
-    """A figure, or None where it is not defined."""
+    """A value, or None where it is not defined."""
     return None if np.isnan(value) else float(value)
 
 
@@ -258,7 +262,7 @@ def score(submission: Submission, card: dict[str, Any], *, seconds: int = 97) ->
     return evaluation
 
 
-def reject(submission: Submission, problems: list[dict[str, Any]], *, more: int = 0) -> None:
+def reject(submission: Submission, problems: Sequence[ProblemDocument], *, more: int = 0) -> None:
     """Refuse a submission as a worker would."""
     evaluation = submission.evaluations.get()
     started = submission.created_at + timedelta(seconds=3)

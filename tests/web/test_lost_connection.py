@@ -15,14 +15,13 @@ from pathlib import Path
 
 import pytest
 from django.core.management import call_command
-from django.db import connection
-from playwright.sync_api import Browser, Dialog, Page, expect
+from playwright.sync_api import Browser, Dialog, Page, Route, expect
 from pytest_django import DjangoDbBlocker
 
-from challenge.models import Submission
+from challenge.models import Submission, Upload
 from tests.live_site import LiveSite, free_port
 from tests.web import archives, seed
-from tests.web.browser import chromium, open_page, sign_in
+from tests.web.browser import open_page, sign_in
 
 pytestmark = pytest.mark.django_db
 
@@ -124,13 +123,6 @@ def archive(
             call_command("flush", interactive=False, verbosity=0)
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
-        connection.close()  # Django keeps another one while Playwright's loop runs
-
-
 @pytest.fixture
 def page(archive: Path, cable: Cable, browser: Browser) -> Iterator[Page]:
     """Ada on the upload page, her archive chosen and found good."""
@@ -175,7 +167,7 @@ def test_it_goes_on_when_the_connection_is_back(page: Page, cable: Cable, archiv
     )
 
 
-def test_who_comes_back_is_told_and_sends_the_rest_alone(
+def test_a_returning_visitor_sends_only_the_missing_bytes(
     page: Page, cable: Cable, archive: Path
 ) -> None:
     send_slowly(page, cable, archive, method="Twice")
@@ -225,3 +217,148 @@ def test_the_page_warns_when_it_would_arrive_too_late(
     expect(late).to_be_visible()
     cable.bytes_per_s = 1e9
     page.wait_for_url("**/submissions/**", timeout=WAIT_MS)
+
+
+def fill_and_send(page: Page, method: str) -> None:
+    page.get_by_label("Method", exact=True).fill(method)
+    page.locator("[data-send]").click()
+
+
+def refuse_posts(route: Route) -> None:
+    if route.request.method == "POST":
+        route.abort("internetdisconnected")
+    else:
+        route.continue_()
+
+
+def count_uploads() -> int:
+    return Upload.objects.filter(user__username="ada").count()
+
+
+def test_the_last_step_is_tried_again_until_the_server_answers(page: Page) -> None:
+    text = page.locator("[data-progress-text]")
+    page.route(f"**{SUBMIT}", refuse_posts)
+    fill_and_send(page, "Offline at the end")
+    expect(text).to_contain_text("has arrived, but the server cannot be reached", timeout=WAIT_MS)
+    page.unroute(f"**{SUBMIT}")
+    page.wait_for_url("**/submissions/**", timeout=WAIT_MS)
+    expect(page.locator("h1")).to_contain_text("Offline at the end")
+
+
+def test_a_lost_answer_leads_to_the_submission_that_was_made(page: Page) -> None:
+    answered: list[int] = []
+
+    def lose_first_answer(route: Route) -> None:
+        answer = route.fetch()
+        answered.append(answer.status)
+        if len(answered) == 1:
+            route.abort("connectionreset")
+        else:
+            route.fulfill(response=answer)
+
+    page.route(f"**{SUBMIT}", lose_first_answer)
+    fill_and_send(page, "Answer lost")
+    page.wait_for_url("**/submissions/**", timeout=WAIT_MS)
+    assert answered == [201, 201]
+    assert Submission.objects.filter(method_name="Answer lost").count() == 1
+
+
+def test_who_was_signed_out_meanwhile_submits_what_has_arrived(page: Page) -> None:
+    text = page.locator("[data-progress-text]")
+    before = count_uploads()
+
+    attempts: list[str] = []
+
+    def sign_out_first(route: Route) -> None:
+        attempts.append(route.request.method)
+        if len(attempts) == 1:
+            page.context.clear_cookies()
+            route.abort("connectionreset")  # the next attempt has no cookies
+        else:
+            route.continue_()
+
+    page.route(f"**{SUBMIT}", sign_out_first)
+    fill_and_send(page, "Signed out")
+    expect(text).to_contain_text("has arrived, but you are signed out", timeout=WAIT_MS)
+    with page.context.expect_page() as opened:
+        text.get_by_role("link", name="Sign in").click()
+    second = opened.value
+    second.fill("[name=login]", "ada@example.org")
+    second.fill("[name=password]", seed.PASSWORD)
+    second.locator("main form button").click()
+    second.wait_for_url(f"**{SUBMIT}")
+    expect(second.locator("[data-submit]")).to_contain_text("predictions.zip")
+    expect(second.get_by_role("button", name="Submit this archive").first).to_be_enabled()
+    second.close()
+
+    page.locator("[data-send]").click()
+    page.wait_for_url("**/submissions/**", timeout=WAIT_MS)
+    expect(page.locator("h1")).to_contain_text("Signed out")
+    assert count_uploads() == before + 1
+
+
+def test_an_upload_that_arrived_is_offered_until_it_is_submitted(page: Page) -> None:
+    page.route(f"**{SUBMIT}", refuse_posts)
+    fill_and_send(page, "Never mind")
+    text = page.locator("[data-progress-text]")
+    expect(text).to_contain_text("has arrived, but the server", timeout=WAIT_MS)
+    page.goto("/challenges/flair-1/")
+    page.unroute(f"**{SUBMIT}")
+    page.goto(SUBMIT)
+    page.get_by_label("Method", exact=True).fill("From the list")
+    newest = page.get_by_role("button", name="Submit this archive").first
+    upload = newest.get_attribute("value")
+    newest.click()
+    page.wait_for_url("**/submissions/**", timeout=WAIT_MS)
+    expect(page.locator("h1")).to_contain_text("From the list")
+    page.goto(SUBMIT)
+    expect(page.locator(f"button[value='{upload}']")).to_have_count(0)
+    assert not Submission.objects.filter(method_name="Never mind").exists()
+
+
+def test_a_refusal_after_the_upload_keeps_it(page: Page) -> None:
+    page.get_by_text("More about the method").click()
+    page.locator("[name=code_url]").evaluate("field => { field.type = 'text'; }")
+    page.locator("[name=code_url]").fill("not an address")
+    before = count_uploads()
+    fill_and_send(page, "Wrong address")
+    text = page.locator("[data-progress-text]")
+    expect(text).to_contain_text("it was not submitted", timeout=WAIT_MS)
+    expect(text).to_contain_text("Code")
+    page.locator("[name=code_url]").fill("https://example.org/code")
+    page.locator("[data-send]").click()
+    page.wait_for_url("**/submissions/**", timeout=WAIT_MS)
+    assert count_uploads() == before + 1
+
+
+def test_a_session_that_ends_during_the_upload_is_said_in_words_of_the_page(
+    page: Page, cable: Cable, archive: Path
+) -> None:
+    page.context.clear_cookies()
+    fill_and_send(page, "Expired")
+    text = page.locator("[data-progress-text]")
+    expect(text).to_contain_text("You are signed out. Sign in in another tab", timeout=WAIT_MS)
+    expect(text).not_to_contain_text("Bearer")
+    expect(page.locator("button[data-pause]")).to_be_hidden()
+    second = page.context.new_page()
+    sign_in(second, "ada@example.org", seed.PASSWORD)
+    second.close()
+    page.locator("[data-send]").click()
+    page.wait_for_url("**/submissions/**", timeout=WAIT_MS)
+    expect(page.locator("h1")).to_contain_text("Expired")
+
+
+def test_going_back_after_a_submission_shows_a_page_that_works(page: Page) -> None:
+    fill_and_send(page, "Back")
+    page.wait_for_url("**/submissions/**", timeout=WAIT_MS)
+    page.go_back()
+    page.wait_for_url(f"**{SUBMIT}")
+    expect(page.locator("[data-send]")).to_be_visible()
+    expect(page.locator("input[type=file]")).to_be_enabled()
+    # as a browser does that kept the page in memory
+    page.evaluate("document.querySelector('[data-send]').hidden = true")
+    with page.expect_navigation():
+        page.evaluate(
+            "window.dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))"
+        )
+    expect(page.locator("[data-send]")).to_be_visible()

@@ -29,6 +29,6 @@ def test_several_years_of_a_departement_count_as_their_mean() -> None:
     assert shades(found) == {"Aveyron": 2, "Ville de Paris": 4}
 
 
-def test_where_nothing_can_be_told_nothing_is_drawn() -> None:
+def test_without_an_interval_nothing_is_drawn() -> None:
     assert geography.changed({"D012_2019": None, "elsewhere": 0.1}) == []
     assert geography.shaded({"D012_2019": None}) == []

@@ -6,9 +6,9 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from challenge.config.engines.places import ROOT
+from challenge.embedded.data_folder import ROOT
 from challenge.models import Challenge, Phase, Registration
-from challenge.services import challenges
+from challenge.services.challenges import challenges
 from challenge.templatetags.flair import filesize, number, percent, points, seconds
 from challenge.templatetags.markdown_html import render
 from tests import factories
@@ -82,7 +82,7 @@ def test_a_visitor_who_joins_is_asked_to_sign_in(phase: Phase, client: Client) -
     assert answer["Location"].startswith("/accounts/login/?next=")
 
 
-def test_preferences_are_kept_here_and_in_the_account(visit: Visit, db: None) -> None:
+def test_preferences_are_stored_in_cookie_and_account(visit: Visit, db: None) -> None:
     user = factories.make_user()
     client = visit(user)
     answer = client.post("/preferences/", {"theme": "dark", "next": "/help/"})
@@ -115,9 +115,7 @@ def test_times_are_written_in_the_viewers_zone(phase: Phase, visit: Visit) -> No
 
 
 @pytest.mark.parametrize("address", ["/nowhere/", "/challenges/none/", "/challenges/abc/none"])
-def test_what_is_not_there_has_a_page_of_its_own(
-    phase: Phase, client: Client, address: str
-) -> None:
+def test_a_missing_page_has_its_own_404_page(phase: Phase, client: Client, address: str) -> None:
     answer = client.get(address)
     assert answer.status_code == 404
     assert "There is nothing here" in answer.content.decode()
@@ -154,5 +152,5 @@ def test_markdown_is_cleaned() -> None:
         (seconds(192.4), "3 min 12 s"),
     ],
 )
-def test_figures_are_rounded_not_cut(shown: str, wanted: str) -> None:
+def test_values_are_rounded_not_truncated(shown: str, wanted: str) -> None:
     assert shown == wanted

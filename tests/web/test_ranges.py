@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,41 +9,22 @@ from django.core.files.storage import default_storage
 from django.urls import reverse
 
 from challenge.models import Phase, Submission
-from challenge.services import upload_shipping
-from tests import factories
-from tests.uploads import s3_server
-from tests.uploads.s3_server import BUCKET, S3Server
+from challenge.services.storage import object_store
+from tests import factories, s3_server
+from tests.s3_server import BUCKET, S3Server, s3, s3_process
 from tests.web.conftest import Visit
+
+__all__ = ["s3", "s3_process"]  # fixtures
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.filterwarnings(s3_server.QUIET)]
 BODY = bytes(range(256)) * 40_000
 
 
-@pytest.fixture(scope="module")
-def _s3() -> Iterator[S3Server]:
-    with s3_server.running() as server:
-        yield server
-
-
 @pytest.fixture
-def store(_s3: S3Server, settings: Any) -> S3Server:
-    """Archives lie in a bucket of a real server."""
-    _s3.clear()
-    settings.STORAGES = settings.STORAGES | {
-        "default": {
-            "BACKEND": "storages.backends.s3.S3Storage",
-            "OPTIONS": {
-                "bucket_name": BUCKET,
-                "location": "site",
-                "access_key": "a",
-                "secret_key": "b",
-                "endpoint_url": _s3.url,
-                "region_name": "us-east-1",
-                "addressing_style": "path",
-            },
-        }
-    }
-    return _s3
+def store(s3: S3Server, settings: Any) -> S3Server:
+    """Archives are stored in a bucket of a real server."""
+    settings.STORAGES = s3.storages
+    return s3
 
 
 @pytest.fixture
@@ -73,7 +53,7 @@ def test_a_store_is_asked_for_the_wanted_bytes_alone(
     store: S3Server, submission: Submission, visit: Visit, wanted: str | None, first: int, end: int
 ) -> None:
     fetched: list[int] = []
-    client = upload_shipping.store()._client  # type: ignore[union-attr]
+    client = object_store.configured_store()._client  # type: ignore[union-attr]
     note = lambda parsed, **_: fetched.append(parsed["ContentLength"])  # noqa: E731
     client.meta.events.register("after-call.s3.GetObject", note)
     try:
@@ -85,14 +65,14 @@ def test_a_store_is_asked_for_the_wanted_bytes_alone(
     assert answer.status_code == (200 if wanted is None else 206)
 
 
-def test_a_missing_archive_is_told_before_the_first_byte(
+def test_a_missing_archive_is_reported_before_the_first_byte(
     store: S3Server, submission: Submission, visit: Visit
 ) -> None:
     default_storage.delete(submission.archive)
     assert ask(visit, submission, "bytes=0-9").status_code == 409
 
 
-def test_a_store_that_does_not_answer_is_told(
+def test_a_store_that_does_not_answer_is_reported(
     store: S3Server, submission: Submission, visit: Visit
 ) -> None:
     store.client.delete_object(Bucket=BUCKET, Key=f"site/{submission.archive}")

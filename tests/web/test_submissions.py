@@ -14,15 +14,11 @@ from django.urls import reverse
 from django.utils import timezone
 
 from challenge.models import Evaluation, Phase, Submission, Team
-from challenge.services import evaluations, ranks
-from scoring.engine.problems import Problem
+from challenge.services.leaderboard import ranks
+from challenge.services.submissions import evaluations
+from scoring.engine.problems.problems import Problem
 from tests import factories
 from tests.web.conftest import Visit
-
-
-@pytest.fixture
-def team(phase: Phase) -> Team:
-    return factories.make_team(phase.challenge, "Larch")
 
 
 @pytest.fixture
@@ -83,7 +79,7 @@ def test_a_form_with_a_fault_says_so_and_submits_nothing(
     assert not Submission.objects.exists()
 
 
-def test_a_used_quota_is_told_before_and_after(team: Team, phase: Phase, visit: Visit) -> None:
+def test_a_used_quota_is_reported_before_and_after(team: Team, phase: Phase, visit: Visit) -> None:
     Phase.objects.filter(pk=phase.pk).update(total_limit=1)
     client = visit(factories.captain_of(team))
     client.post(submit_url(phase), {"method_name": "U-Net", "archive": archive()})
@@ -94,7 +90,7 @@ def test_a_used_quota_is_told_before_and_after(team: Team, phase: Phase, visit: 
     assert Submission.objects.count() == 1
 
 
-def test_when_the_quota_refills_is_told_as_people_read_it(
+def test_the_time_of_the_next_quota_is_shown_in_words(
     team: Team, phase: Phase, visit: Visit
 ) -> None:
     Phase.objects.filter(pk=phase.pk).update(daily_limit=1)
@@ -106,7 +102,7 @@ def test_when_the_quota_refills_is_told_as_people_read_it(
     )
 
 
-def test_hours_left_are_told_without_scripts(team: Team, phase: Phase, visit: Visit) -> None:
+def test_remaining_hours_are_shown_without_scripts(team: Team, phase: Phase, visit: Visit) -> None:
     soon = timezone.now() + timedelta(minutes=130)
     Phase.objects.filter(pk=phase.pk).update(closes_at=soon)
     html = visit(factories.captain_of(team)).get(submit_url(phase)).content.decode()
@@ -122,7 +118,7 @@ def test_who_does_not_take_part_is_sent_to_the_rules(phase: Phase, visit: Visit)
 @pytest.mark.parametrize(
     "name", ["submission", "submission-live", "submission-card", "submission-receipt"]
 )
-def test_a_rival_finds_nothing(submission: Submission, visit: Visit, name: str) -> None:
+def test_another_team_finds_nothing(submission: Submission, visit: Visit, name: str) -> None:
     factories.give_score(submission)
     rival = factories.captain_of(factories.make_team(submission.entry.phase.challenge))
     assert visit(rival).get(page(submission, name)).status_code == 404
@@ -130,7 +126,7 @@ def test_a_rival_finds_nothing(submission: Submission, visit: Visit, name: str) 
 
 
 @pytest.mark.parametrize("name", ["cancel-submission", "choose-final"])
-def test_a_rival_can_do_nothing(submission: Submission, visit: Visit, name: str) -> None:
+def test_another_team_can_do_nothing(submission: Submission, visit: Visit, name: str) -> None:
     rival = factories.captain_of(factories.make_team(submission.entry.phase.challenge))
     assert visit(rival).post(page(submission, name)).status_code == 404
     assert submission.evaluations.get().state == "queued"
@@ -145,7 +141,7 @@ def test_the_page_shows_patches_done(submission: Submission, visit: Visit) -> No
     assert '<noscript><meta http-equiv="refresh"' in html
 
 
-def test_the_moving_part_asks_for_the_whole_once_it_is_done(
+def test_the_progress_fragment_reloads_the_page_once_done(
     submission: Submission, visit: Visit
 ) -> None:
     client = visit(submission.submitted_by)
@@ -156,11 +152,15 @@ def test_the_moving_part_asks_for_the_whole_once_it_is_done(
     assert client.get(page(submission, "submission-live"))["HX-Refresh"] == "true"
 
 
-def test_the_result_is_told_class_by_class(submission: Submission, visit: Visit) -> None:
+def test_the_result_is_shown_class_by_class(submission: Submission, visit: Visit) -> None:
     factories.give_score(submission, 0.512345678)
     html = visit(submission.submitted_by).get(page(submission)).content.decode()
-    for text in ("51.23", "71.23", "81.23", "rank 1, your best", "Class by class"):
+    for text in ("rank 1, your best", "Class by class", "in steps (mIoU: 0.10 points)"):
         assert text in html
+    for low, high in (("51.20", "51.30"), ("71.20", "71.30"), ("81.00", "81.50")):
+        assert low in html or high in html
+    for finer in ("51.23", "71.23", "81.23", "Precision"):
+        assert finer not in html
     assert "1,234,567" not in html  # counts of labels stay inside while the phase is open
     assert "0.512345678" not in html
 
@@ -176,7 +176,7 @@ def test_the_result_says_what_changed(team: Team, phase: Phase, visit: Visit) ->
     assert "+2.00 mIoU" not in alone.content.decode()
 
 
-def test_a_page_takes_six_queries_however_many_there_are(
+def test_a_page_takes_seven_queries_however_many_there_are(
     team: Team, phase: Phase, visit: Visit, django_assert_num_queries: Any
 ) -> None:
     for hour, miou in enumerate((0.3, 0.4, 0.5, 0.6), start=1):
@@ -187,8 +187,9 @@ def test_a_page_takes_six_queries_however_many_there_are(
     ranks.recompute(phase=phase)
     client = visit(factories.captain_of(team))
     client.get(page(made))  # the menu, tabs and phases are kept for ten seconds
-    # person, submission, the team's submissions, their evaluations, two cards, the board's lines
-    with django_assert_num_queries(6):
+    # session, person, submission, the team's submissions, their evaluations, two cards, the
+    # board's lines
+    with django_assert_num_queries(7):
         html = client.get(page(made)).content.decode()
     assert "to the leader, Oak" in html
     assert "+10.00 mIoU" in html
@@ -202,11 +203,11 @@ def test_nothing_but_the_last_ten_seconds_is_asked_while_it_runs(
     )
     client = visit(submission.submitted_by)
     client.get(page(submission, "submission-live"))
-    with django_assert_num_queries(3):  # person, submission, evaluations
+    with django_assert_num_queries(4):  # session, person, submission, evaluations
         client.get(page(submission, "submission-live"))
 
 
-def test_a_hidden_board_tells_no_rank_on_the_submission(
+def test_a_hidden_leaderboard_shows_no_rank_on_the_submission(
     submission: Submission, visit: Visit
 ) -> None:
     factories.give_score(submission, 0.5)
@@ -268,9 +269,7 @@ def test_a_phase_that_shows_the_mean_alone_shows_no_class(
     assert "classes" not in json.loads(client.get(page(submission, "submission-card")).content)
 
 
-def test_a_rejected_archive_tells_why_in_the_readers_language(
-    submission: Submission, visit: Visit
-) -> None:
+def test_a_rejection_is_shown_in_the_viewers_language(submission: Submission, visit: Visit) -> None:
     pk = claim(submission)
     problem = Problem.of("missing-patches", count=2, expected=4, ids="p1, p2").to_json()
     evaluations.complete_rejected(pk, attempt=1, problems=[problem], more=3)
@@ -306,13 +305,13 @@ def test_problems_of_one_kind_are_folded_away(
 
 def test_our_own_failure_is_called_ours(submission: Submission, visit: Visit) -> None:
     pk = claim(submission)
-    evaluations.complete_broken(pk, attempt=1, code="scorer-killed")
+    evaluations.mark_failed(pk, attempt=1, code="scorer-killed")
     html = visit(submission.submitted_by).get(page(submission)).content.decode()
     assert "Scoring failed on our side." in html
     assert "scorer-killed" not in html
 
 
-def test_withdrawing_gives_the_place_back(submission: Submission, visit: Visit) -> None:
+def test_withdrawing_refunds_the_quota(submission: Submission, visit: Visit) -> None:
     client = visit(submission.submitted_by)
     html = client.post(page(submission, "cancel-submission"), follow=True).content.decode()
     assert "Withdrawn before it was scored." in html
@@ -351,6 +350,24 @@ def test_what_the_browser_checks_with_is_public_and_has_both_languages(
     assert again.status_code == 304
 
 
+def test_the_browser_knows_the_limit_of_the_file_and_of_what_it_inflates_to(
+    phase: Phase, visit: Visit
+) -> None:
+    """A raw archive may inflate to more than the phase's limit of the file; a change is told."""
+    address = reverse("web:check-data", args=[phase.challenge.slug, phase.slug])
+    before = visit().get(address)
+    phase.archive_limit_bytes = 1234
+    phase.save()
+    after = visit().get(address, headers={"If-None-Match": before["ETag"]})
+    assert after.status_code == 200
+    task = phase.task_spec.data["limits"]
+    assert after.json()["limits"] == {
+        "archive_bytes": 1234,
+        "inflated_bytes": task["archive_bytes"],
+        "member_bytes": task["member_bytes"],
+    }
+
+
 def test_my_list_holds_my_teams_submissions_alone(
     submission: Submission, client: Client, visit: Visit
 ) -> None:
@@ -379,7 +396,7 @@ def test_a_team_gets_its_archive_back_in_ranges(team: Team, phase: Phase, visit:
     assert client.get(address, headers={"Range": "bytes=10-12"}).status_code == 416
 
 
-def test_a_rival_gets_no_archive(submission: Submission, visit: Visit) -> None:
+def test_another_team_gets_no_archive(submission: Submission, visit: Visit) -> None:
     rival = factories.captain_of(factories.make_team(submission.entry.phase.challenge))
     assert visit(rival).get(page(submission, "submission-archive")).status_code == 404
     assert visit().get(page(submission, "submission-archive")).status_code == 302

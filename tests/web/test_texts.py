@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 from django.utils.translation import templatize
 
-from challenge.config.engines.places import ROOT
+from challenge.embedded.data_folder import ROOT
 
-ROOM = ROOT / "challenge"
-PO = ROOM / "locale" / "fr" / "LC_MESSAGES" / "django.po"
-TEMPLATES = sorted((ROOM / "templates").rglob("*.html"))
+SITE = ROOT / "challenge"
+PO = SITE / "locale" / "fr" / "LC_MESSAGES" / "django.po"
+TEMPLATES = sorted((SITE / "templates").rglob("*.html"))
 # Written alike in both languages, or shown before a language is known.
 ALIKE = {"FLAIR", "SHA-256", "CSV", "JSON", "mIoU", "captain"}
-ALONE = {ROOM / "templates" / "500.html"}
+ALONE = {SITE / "templates" / "500.html", SITE / "templates" / "503.html"}
 
 
 def test_every_text_is_translated(tmp_path: Path) -> None:
@@ -27,13 +27,13 @@ def test_every_text_is_translated(tmp_path: Path) -> None:
         pytest.fail("found no xgettext; install gettext (apt-get install gettext)")
     sources = [
         path
-        for path in ROOM.rglob("*.py")
+        for path in SITE.rglob("*.py")
         if "migrations" not in path.parts and "config" not in path.parts
     ]
     listed = tmp_path / "files"
     generated = []
     for template in TEMPLATES:
-        copy = tmp_path / f"{template.relative_to(ROOM).as_posix().replace('/', '_')}.py"
+        copy = tmp_path / f"{template.relative_to(SITE).as_posix().replace('/', '_')}.py"
         copy.write_text(templatize(template.read_text(encoding="utf-8")), encoding="utf-8")
         generated.append(copy)
     listed.write_text("\n".join(map(str, [*sources, *generated])), encoding="utf-8")
@@ -69,7 +69,7 @@ def test_every_text_is_translated(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("language", ["en", "fr"])
 def test_the_compiled_file_is_that_of_the_source(language: str, tmp_path: Path) -> None:
-    source = ROOM / "locale" / language / "LC_MESSAGES" / "django.po"
+    source = SITE / "locale" / language / "LC_MESSAGES" / "django.po"
     fresh = tmp_path / "django.mo"
     subprocess.run(["msgfmt", "--check-format", "-o", str(fresh), str(source)], check=True)
     with fresh.open("rb") as wanted, source.with_suffix(".mo").open("rb") as found:

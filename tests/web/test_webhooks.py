@@ -10,7 +10,7 @@ from django.urls import reverse
 
 from challenge.models import Phase, User, Webhook
 from challenge.selectors import webhooks as selector
-from challenge.services import webhooks
+from challenge.services.notifications import webhooks
 from tests import factories
 from tests.web.conftest import Visit
 
@@ -65,7 +65,7 @@ def test_a_form_with_a_fault_says_so_and_makes_nothing(
     assert not Webhook.objects.exists()
 
 
-def test_a_refusal_is_told_in_french(owner: User, visit: Visit, settings: Any) -> None:
+def test_a_refusal_is_translated_into_french(owner: User, visit: Visit, settings: Any) -> None:
     settings.WEBHOOK_ALLOW_PRIVATE = False
     fields = FIELDS | {"url": "https://10.0.0.1/"}
     told = shown(visit(owner, language="fr").post(page(), fields))
@@ -139,7 +139,7 @@ def test_deletion_takes_the_log_along(owner: User, visit: Visit) -> None:
 
 
 @pytest.mark.parametrize("name", ["webhook", "ping-webhook", "delete-webhook"])
-def test_a_stranger_finds_no_webhook(owner: User, visit: Visit, name: str) -> None:
+def test_another_person_finds_no_webhook(owner: User, visit: Visit, name: str) -> None:
     hook = webhooks.create(user=owner, url=HOOK, events=["phase.closed"])
     stranger = visit(factories.make_user())
     act = stranger.get if name == "webhook" else stranger.post

@@ -20,17 +20,18 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db.models import Max, QuerySet
 
+from challenge.demo import data, people
+from challenge.demo.data import World, WorldError
+from challenge.demo.people import PLAYERS, Player, Try
 from challenge.errors import Refusal
-from challenge.management import demo_data, demo_people
-from challenge.management.demo_data import World, WorldError
-from challenge.management.demo_people import PLAYERS, Player, Try
 from challenge.models import Challenge, Evaluation, Phase, Submission, User
 from challenge.selectors import leaderboard
-from challenge.services import challenges, ground_truth, submissions
-from challenge.services.ground_truth import InstallError
-from challenge.services.toml_reader import FileMistakes
-from scoring.engine import spec as task_spec
-from scoring.engine.spec import SHIPPED
+from challenge.services.challenges import challenges, ground_truth
+from challenge.services.challenges.ground_truth import InstallError
+from challenge.services.challenges.toml_document import FileMistakes
+from challenge.services.submissions import submissions
+from scoring.engine.task import specification as task_spec
+from scoring.engine.task.specification import SHIPPED
 
 SLUGS = ("flair-1", "flair-2")
 PHASE = "practice"
@@ -59,7 +60,8 @@ class Command(BaseCommand):
             "--datasets",
             type=Path,
             metavar="DIR",
-            help="keep what was made, without the hidden labels, as data sets for GPU workers",
+            help="keep what was made, without the labels that are scored against, as data sets "
+            "for GPU workers",
         )
 
     def handle(self, *args: Any, timeout: float, datasets: Path | None, **options: Any) -> None:
@@ -90,7 +92,7 @@ class Command(BaseCommand):
 
     def _refuse_real(self, phases: list[Phase]) -> None:
         """Never put made-up people and labels over those of a real platform."""
-        known = User.objects.filter(username=demo_people.ORGANISER, email__endswith=".example")
+        known = User.objects.filter(username=people.ORGANISER, email__endswith=".example")
         if not known.exists() and any(phase.ground_truth for phase in phases):
             raise CommandError(
                 "This database has ground truth that the demo did not install, so it is not the "
@@ -101,9 +103,9 @@ class Command(BaseCommand):
 
     def _people(self, loaded: list[Challenge]) -> tuple[dict[str, User], str]:
         password = secrets.token_urlsafe(9)
-        demo_people.ensure_organiser(password=password, challenges=loaded)
+        people.ensure_organiser(password=password, challenges=loaded)
         users = {
-            player.username: demo_people.ensure_player(player, password=password, challenges=loaded)
+            player.username: people.ensure_player(player, password=password, challenges=loaded)
             for player in PLAYERS
         }
         self._say(f"People: an organiser and {len(users)} teams")
@@ -136,7 +138,7 @@ class Command(BaseCommand):
             keep = self._dataset(phase)
             if keep is not None and not keep.is_dir():
                 slug = phase.challenge.slug
-                demo_data.make_dataset(keep, layout=slug, ids_csv=_ids_csv(slug))
+                data.make_dataset(keep, layout=slug, ids_csv=_ids_csv(slug))
                 self._say(f"{slug}: made a data set to train baselines on")
 
     def _dataset(self, phase: Phase) -> Path | None:
@@ -149,12 +151,12 @@ class Command(BaseCommand):
         folder = settings.LABELS_DIR
         if truth is None or folder is None or not (folder / truth.store_name).is_file():
             return []
-        found = (
-            demo_people.made_before(player, one, phase=phase)
+        earlier = (
+            people.made_before(player, attempt, phase=phase)
             for player in PLAYERS
-            for one in player.tries
+            for attempt in player.tries
         )
-        return [submission for submission in found if submission is not None]
+        return [submission for submission in earlier if submission is not None]
 
     def _install(self, phase: Phase, world: World) -> None:
         done = ground_truth.install(
@@ -171,9 +173,9 @@ class Command(BaseCommand):
     ) -> list[Submission]:
         sent = []
         for player in PLAYERS:
-            for one in player.tries:
-                before = demo_people.made_before(player, one, phase=phase)
-                sent.append(before or self._send_one(phase, world, users, folder, player, one))
+            for attempt in player.tries:
+                before = people.made_before(player, attempt, phase=phase)
+                sent.append(before or self._send_one(phase, world, users, folder, player, attempt))
         return sent
 
     def _send_one(
@@ -183,15 +185,15 @@ class Command(BaseCommand):
         users: dict[str, User],
         folder: Path,
         player: Player,
-        one: Try,
+        attempt: Try,
     ) -> Submission:
         archive = world.pixel_zip
-        if one.bend is not None:
-            archive = demo_data.make_predictions(
+        if attempt.bend is not None:
+            archive = data.make_predictions(
                 world.labels,
-                folder / f"{phase.challenge.slug}-{one.key}.zip",
+                folder / f"{phase.challenge.slug}-{attempt.key}.zip",
                 spec=task_spec.from_json(phase.task_spec.data if phase.task_spec else {}),
-                bend=one.bend,
+                bend=attempt.bend,
             )
         with archive.open("rb") as stream:
             submission = submissions.submit_stream(
@@ -199,7 +201,7 @@ class Command(BaseCommand):
                 phase=phase,
                 stream=stream,
                 original_name=archive.name,
-                method=one.method,
+                method=attempt.method,
             )
         self._say(f"Submitted to {phase}: {player.team}, “{submission.method_name}”")
         return submission
@@ -243,13 +245,13 @@ class Command(BaseCommand):
 
     def _print_board(self, phase: Phase, made: list[Submission]) -> None:
         phase.refresh_from_db()
-        board = leaderboard.board(phase)
+        board = leaderboard.of_phase(phase)
         title = phase.challenge.title["en"]
         self.stdout.write(f"\n{self.style.MIGRATE_HEADING(f'{title}, {phase.slug} phase')}")
         lines = [("Rank", "Team", "Method", "mIoU", "95 % interval")]
-        for row in board.rows:
+        for row in board.teams:
             interval = "–".join(_figure(end) for end in row.interval) if row.interval else ""
-            lines.append((str(row.rank), row.team, row.method, _figure(row.miou), interval))
+            lines.append((str(row.rank), row.name, row.method, _figure(row.miou), interval))
         widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
         for number, line in enumerate(lines):
             cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
@@ -267,7 +269,7 @@ class Command(BaseCommand):
     def _print_logins(self, password: str) -> None:
         names = ", ".join(player.username for player in PLAYERS)
         self.stdout.write(
-            f"\nLog in as {demo_people.ORGANISER}@flair.example (organiser) or as a captain "
+            f"\nLog in as {people.ORGANISER}@flair.example (organiser) or as a captain "
             f"({names}, each @flair.example)\nwith the password {password} (new at every run)."
         )
         passed_s = time.monotonic() - self.started_s
@@ -281,9 +283,7 @@ def _tries() -> int:
 def _world(folder: Path, slug: str, *, keep: Path | None, say: Callable[[str], None]) -> World:
     """Runs in a thread: no database in here."""
     (folder / slug).mkdir()
-    return demo_data.make_world(
-        folder / slug, layout=slug, ids_csv=_ids_csv(slug), keep=keep, say=say
-    )
+    return data.make_world(folder / slug, layout=slug, ids_csv=_ids_csv(slug), keep=keep, say=say)
 
 
 def _ids_csv(slug: str) -> Path:

@@ -1,4 +1,4 @@
-"""Makes accounts for programs: a cluster that submits baselines, a benchmark, a rehearsal."""
+"""Makes accounts for programs: a cluster that submits baselines, a benchmark, a trial."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from django.db import transaction
 from challenge.errors import Refusal
 from challenge.models import ApiToken, Challenge, User
 from challenge.selectors import people
-from challenge.services import teams, tokens
+from challenge.services.accounts import tokens
+from challenge.services.teams import teams
 
 SCOPES = (ApiToken.Scope.READ, ApiToken.Scope.SUBMIT)
 DOMAIN = "localhost.invalid"  # no mail leaves for it
@@ -31,13 +32,13 @@ class Command(BaseCommand):
         parser.add_argument("names", nargs="+", metavar="NAME", help="an account's name")
 
     def handle(self, *args: Any, challenge: str, names: list[str], **options: Any) -> None:
-        found = Challenge.objects.filter(slug=challenge).first()
-        if found is None:
+        challenge_row = Challenge.objects.filter(slug=challenge).first()
+        if challenge_row is None:
             known = ", ".join(Challenge.objects.values_list("slug", flat=True)) or "none"
             raise CommandError(f"no challenge {challenge!r}; there are: {known}")
         try:
             with transaction.atomic():
-                made = {name: _enrol(name, found) for name in names}
+                made = {name: _enrol(name, challenge_row) for name in names}
         except Refusal as refusal:
             raise CommandError(f"{refusal}; nothing was written") from refusal
         self.stdout.write(json.dumps(made))

@@ -8,8 +8,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from challenge.services import ground_truth
-from challenge.services.ground_truth import InstallError
+from challenge.models import GroundTruth
+from challenge.rules import rounding
+from challenge.rules.rounding import Steps
+from challenge.services.challenges import ground_truth
+from challenge.services.challenges.ground_truth import InstallError
 
 _MB = 1_000_000
 
@@ -37,6 +40,21 @@ class Command(BaseCommand):
             action="store_true",
             help="ignore masks of other patches in the folder instead of stopping",
         )
+        parser.add_argument(
+            "--pixels-per-step",
+            type=int,
+            metavar="N",
+            default=rounding.PIXELS_PER_STEP,
+            help="how many pixels one step of a disclosed value stands for while the labels are "
+            f"hidden (default: {rounding.PIXELS_PER_STEP:,}). Fewer show more of small sets and "
+            "protect less: for labels that need no protection, as in a demonstration",
+        )
+        parser.add_argument(
+            "--public-labels",
+            action="store_true",
+            help="these labels can be downloaded by anyone: every value is shown at any time "
+            "(default: what the challenge file says of the phase, labels_public)",
+        )
 
     def handle(
         self,
@@ -46,6 +64,8 @@ class Command(BaseCommand):
         phase: str,
         ids: Path | None,
         subset: bool,
+        public_labels: bool,
+        pixels_per_step: int,
         **options: Any,
     ) -> None:
         try:
@@ -55,6 +75,8 @@ class Command(BaseCommand):
                 labels_dir=labels,
                 ids_csv=ids,
                 subset=subset,
+                labels_public=public_labels,
+                pixels_per_step=pixels_per_step,
                 on_progress=self._progress if options["verbosity"] > 0 else None,
             )
         except InstallError as error:
@@ -64,8 +86,9 @@ class Command(BaseCommand):
             f"{truth}: {'registered' if done.created else 'was registered already'}, "
             f"{truth.patch_count} patches, {done.store_bytes / _MB:.2f} MB "
             f"({done.store_bytes / done.raw_bytes:.1%} of the raw masks), "
-            f"digest {truth.digest[:12]}"
+            f"commitment {truth.commitment[:12]}"
         )
+        self._describe_steps(truth)
         if done.rescore:
             self.stdout.write(
                 self.style.WARNING(
@@ -75,8 +98,20 @@ class Command(BaseCommand):
                 )
             )
             return
-        said = "now scored against it" if done.attached else "was scored against it already"
-        self.stdout.write(f"{challenge}/{phase}: {said}")
+        result = "now scored against it" if done.attached else "was scored against it already"
+        self.stdout.write(f"{challenge}/{phase}: {result}")
+
+    def _describe_steps(self, truth: GroundTruth) -> None:
+        """Say what of a score is shown while the labels are hidden."""
+        if truth.labels_public:
+            self.stdout.write("its labels are public: every value is shown at any time")
+            return
+        steps = Steps.from_json(truth.steps)
+        shown = ", ".join(f"{key}: {step:g}" for key, step in sorted(steps.classes.items()))
+        self.stdout.write(
+            f"while it is hidden: mIoU in steps of {steps.miou:g}; IoU and recall by class id in "
+            f"steps of {shown or 'none (every class is too small and suppressed)'}"
+        )
 
     def _progress(self, done: int, total: int) -> None:
         if done % 1000 == 0 and done < total:

@@ -8,8 +8,15 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from challenge.services import challenges
-from challenge.services.toml_reader import FileMistakes
+from challenge.services.challenges import challenges
+from challenge.services.challenges.toml_document import FileMistakes
+from scoring.engine.task.specification import SHIPPED, shipped_names
+
+
+def _folder(text: str) -> Path:
+    """Return the folder named by `text`, or that of the shipped challenge of this name."""
+    path = Path(text)
+    return SHIPPED / text if not path.exists() and text in shipped_names() else path
 
 
 class Command(BaseCommand):
@@ -21,7 +28,10 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
-            "path", type=Path, nargs="+", help="a challenge's folder, e.g. challenges/flair-1"
+            "path",
+            type=_folder,
+            nargs="+",
+            help="a challenge's folder, or the name of a shipped challenge, e.g. flair-1",
         )
         parser.add_argument(
             "--dry-run", action="store_true", help="say what would change and change nothing"

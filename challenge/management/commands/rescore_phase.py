@@ -8,7 +8,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from challenge.errors import Refusal
 from challenge.models import GroundTruth, Phase, TaskSpec
-from challenge.services import evaluations, phases, rescoring
+from challenge.services.challenges import phases
+from challenge.services.submissions import rescoring
 
 
 class Command(BaseCommand):
@@ -46,23 +47,23 @@ class Command(BaseCommand):
         )
 
     def handle(self, *, challenge: str, phase: str, **options: Any) -> None:
-        found = (
+        named = (
             Phase.objects.select_related("challenge", "ground_truth", "task_spec")
             .filter(challenge__slug=challenge, slug=phase)
             .first()
         )
-        if found is None:
-            known = ", ".join(str(one) for one in Phase.objects.select_related("challenge"))
+        if named is None:
+            known = ", ".join(str(phase) for phase in Phase.objects.select_related("challenge"))
             raise CommandError(f"found no phase {challenge}/{phase}; there are: {known or 'none'}")
         if options["preview"] and not options["from_evidence"]:
             raise CommandError("--preview goes with --from-evidence")
         try:
             if options["publish"]:
-                self._publish(found, options)
+                self._publish(named, options)
             elif options["from_evidence"]:
-                self._from_evidence(found, options)
+                self._from_evidence(named, options)
             else:
-                self._through_the_queue(found, options)
+                self._through_the_queue(named, options)
         except (Refusal, FileNotFoundError) as error:
             raise CommandError(str(error)) from error
 
@@ -73,7 +74,7 @@ class Command(BaseCommand):
             mark = "→" if change.moves else "="
             self.stdout.write(
                 f"  {_rank(change.rank_before)} {mark} {_rank(change.rank_after)}  "
-                f"{_figure(change.miou_before)} → {_figure(change.miou_after)}  {change.team}"
+                f"{_miou(change.miou_before)} → {_miou(change.miou_after)}  {change.team}"
             )
         moving = sum(change.moves for change in preview.changes)
         self.stdout.write(
@@ -89,7 +90,7 @@ class Command(BaseCommand):
     def _through_the_queue(self, phase: Phase, options: dict[str, Any]) -> None:
         task = self._task(phase, options["task"])
         truth = self._truth(phase, options["labels"])
-        queued = evaluations.enqueue_rescore(
+        queued = rescoring.enqueue(
             phase=phase,
             ground_truth=truth,
             task_spec=task,
@@ -124,11 +125,11 @@ class Command(BaseCommand):
         known = TaskSpec.objects.filter(challenge=phase.challenge)
         if version is None:
             return known.order_by("-version").first()
-        found = known.filter(version=version).first()
-        if found is None:
+        wanted = known.filter(version=version).first()
+        if wanted is None:
             there = ", ".join(map(str, known.values_list("version", flat=True))) or "none"
             raise CommandError(f"found no version {version} of the task; there are: {there}")
-        return found
+        return wanted
 
     def _truth(self, phase: Phase, version: int | None) -> GroundTruth | None:
         known = GroundTruth.objects.filter(challenge=phase.challenge)
@@ -136,16 +137,16 @@ class Command(BaseCommand):
             known = known.filter(name=phase.ground_truth.name)
         if version is None:
             return known.order_by("-version").first()
-        found = known.filter(version=version).first()
-        if found is None:
+        wanted = known.filter(version=version).first()
+        if wanted is None:
             there = ", ".join(map(str, known.values_list("version", flat=True))) or "none"
             raise CommandError(f"found no version {version} of the labels; there are: {there}")
-        return found
+        return wanted
 
 
 def _rank(rank: int | None) -> str:
     return "  –" if rank is None else f"{rank:3d}"
 
 
-def _figure(miou: float | None) -> str:
+def _miou(miou: float | None) -> str:
     return "  –   " if miou is None else f"{miou:.4f}"

@@ -1,4 +1,4 @@
-"""What beat does every half minute, by hand: for an operator without beat, or in doubt."""
+"""The sweep that Celery beat runs every half minute, by hand: without beat, or to be sure."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from challenge.services import evaluations, training_runs
+from challenge.services import maintenance
 
 
 class Command(BaseCommand):
-    help = "Queue again what lost workers left, ring for what waits, recompute stale ranks."
+    help = "Queue again what lost workers left, notify workers, recompute stale ranks."
 
     def handle(self, **options: Any) -> None:
-        report = evaluations.sweep()
-        runs = training_runs.sweep()
+        report = maintenance.sweep()
+        evaluations, runs = report.evaluations, report.runs
         self.stdout.write(
-            f"evaluations: {len(report.requeued)} queued again, {len(report.failed)} failed, "
-            f"{report.waiting} waiting; {len(report.phases_ranked)} phases ranked anew"
+            f"evaluations: {len(evaluations.requeued)} queued again, {len(evaluations.failed)} "
+            f"failed, {evaluations.waiting} waiting; {len(report.phases_ranked)} phases ranked anew"
         )
         self.stdout.write(
             f"training runs: {len(runs.requeued)} queued again, {len(runs.failed)} failed, "

@@ -3,7 +3,8 @@
 Forking decoders needs a process with one thread, and peak memory is only honest in a process
 that did nothing else: hence not inside the test process, and not where the files are built.
 
-Usage: python -m tests.scoring.attacks.runner TRUTH < names of files, one a line
+Usage: python -m tests.scoring.attacks.runner TRUTH [--inline] < names of files, one a line
+With ``--inline`` all is decoded in this very process, which imports GDAL once.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from scoring.engine import pipeline
-from scoring.engine import spec as specs
-from scoring.engine.verdicts import Rejected, Scored, Valid
+from scoring.engine.scorer import pipeline
+from scoring.engine.scorer.verdicts import Rejected, Scored, Valid
+from scoring.engine.task import specification as specs
 
 IDS = ("061713", "061714", "061715")
 
@@ -26,10 +27,13 @@ def main() -> None:
     """One line per upload: the verdict, seconds, peak memory of this process and its decoders."""
     spec = specs.load("flair-1")
     names = sys.stdin.read().splitlines()
+    isolate = "--inline" not in sys.argv
     results = []
     for name in names:
         started_s, before_s = time.monotonic(), _cpu_s()
-        verdict = pipeline.score(spec=spec, truth_path=sys.argv[1], upload_path=name, workers=1)
+        verdict = pipeline.score(
+            spec=spec, truth_path=sys.argv[1], upload_path=name, workers=1, isolate=isolate
+        )
         result = _told(verdict) | {
             "wall_s": time.monotonic() - started_s,
             "cpu_s": _cpu_s() - before_s,
@@ -40,8 +44,10 @@ def main() -> None:
     # Afterwards, since GDAL stays in this process: the same by the check that needs no label.
     for name, result in zip(names, results, strict=True):
         checked = pipeline.validate(spec=spec, upload_path=name, expected_ids=IDS, isolate=False)
-        sound = isinstance(checked, Valid)
-        result["check"] = [] if sound else [p.code for p in checked.problems]
+        if isinstance(checked, Valid):
+            result["check"] = {"errors": [], "more": 0, "notes": checked.report["notes"]}
+        else:
+            result["check"] = checked.to_json() | {"notes": [n.to_json() for n in checked.notes]}
         sys.stdout.write(json.dumps(result) + "\n")
 
 

@@ -20,7 +20,7 @@ Pixels = NDArray[np.uint8]
 Tag = tuple[int, tuple[int, ...]]  # type, values
 _CODES = {1: "B", 2: "B", 3: "H", 4: "L", 5: "Q", 6: "b", 7: "B", 8: "h", 9: "l", 11: "f",
           12: "d", 13: "L", 16: "Q"}  # fmt: skip
-_LZW, _DEFLATE, _PACKBITS, _ZSTD = 5, 8, 32773, 50000
+_LZW, _DEFLATE, _PACKBITS, ZSTD = 5, 8, 32773, 50000
 
 
 def handmade(
@@ -47,7 +47,7 @@ def handmade(
     height, width = pixels.shape
     values = np.diff(pixels, axis=1, prepend=np.uint8(0)) if predictor == 2 else pixels
     strips = [
-        (encode or _encoder(compression))(values[top : top + rows_per_strip].tobytes())
+        (encode or encoder(compression))(values[top : top + rows_per_strip].tobytes())
         for top in range(0, height, rows_per_strip)
     ]
     head_bytes = 16 if big else 8
@@ -86,7 +86,7 @@ def tiled(pixels: Pixels, *, rows: int, columns: int, compression: int = 1) -> b
     down, across = -(-height // rows), -(-width // columns)
     padded = np.zeros((down * rows, across * columns), dtype=np.uint8)
     padded[:height, :width] = pixels
-    encode = _encoder(compression)
+    encode = encoder(compression)
     tiles = [
         encode(padded[y * rows : (y + 1) * rows, x * columns : (x + 1) * columns].tobytes())
         for y in range(down)
@@ -115,10 +115,11 @@ def _header(order: str, big: bool, first: int) -> bytes:
     return mark + struct.pack(order + "HL", 42, first)
 
 
-def _encoder(compression: int) -> Callable[[bytes], bytes]:
+def encoder(compression: int) -> Callable[[bytes], bytes]:
+    """What packs a strip or tile in the codec of this number."""
     encoders: dict[int, Callable[..., bytes | bytearray]] = {
         _LZW: imagecodecs.lzw_encode, _DEFLATE: zlib.compress, 32946: zlib.compress,
-        _PACKBITS: imagecodecs.packbits_encode, _ZSTD: imagecodecs.zstd_encode,
+        _PACKBITS: imagecodecs.packbits_encode, ZSTD: imagecodecs.zstd_encode,
     }  # fmt: skip
     encode: Callable[..., bytes | bytearray] = encoders.get(compression, bytes)
     return lambda data: bytes(encode(data))

@@ -194,7 +194,8 @@ ATTACKS = [
     changed("raster-type", "format 0", "sample format 0", t339=(3, (0,))),
     changed("raster-photometric", "32803", "colour filter array", t262=(3, (32803,))),
     changed("raster-predictor", "predictor 3", "float predictor, uncompressed", t317=(3, (3,))),
-    changed("raster-undecodable", "damaged", "three extra samples of one", compression=_PACKBITS, t338=(3, (0, 0, 0))),
+    changed("raster-structure", "wrong type", "three extra samples of one", compression=_PACKBITS, t338=(3, (0, 0, 0))),
+    changed("raster-structure", "wrong type", "three extra samples, uncompressed", t338=(3, (0, 0, 0))),
     *(changed("raster-undecodable", "damaged", name, compression=code, encode=encode) for name, code, encode in (
         ("raw deflate", 8, _packed(wbits=-15)), ("gzip strips", 8, _packed(wbits=31)),
         ("deflate with a dictionary", 8, _packed(zdict=b"hello")),  # type: ignore[arg-type]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from scoring.engine import spec as specs
-from scoring.engine import store
+from scoring.engine.task import specification as specs
+from scoring.engine.truth import store
 from tests.scoring.attacks import tiffs, zips
 from tests.scoring.attacks.tiffs import Pixels
 

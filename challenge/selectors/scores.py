@@ -1,0 +1,51 @@
+"""Which scores count in a phase: the one query of ranks, curves, receipts and re-scores."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import OuterRef, QuerySet
+
+from challenge.models import Phase, Score
+from challenge.rules.lifecycle import State
+
+# Of a phase's rank lines: best first, equals by the time of submission.
+RANK_ORDER = ("-miou", "submission__created_at", "entry_id", "submission_id")
+
+
+def current(phase: Phase) -> QuerySet[Score]:
+    """Return the scores under a phase's present ground truth and task, in order of revision.
+
+    Of several of one submission the last one counts. Disqualified submissions are among them.
+    """
+    return _current(phase.pk, phase.ground_truth_id, phase.task_spec_id)
+
+
+def counting(phase: Phase) -> QuerySet[Score]:
+    """Return the current scores that may stand on the leaderboard, in order of revision.
+
+    Those of disqualified submissions do not count.
+    """
+    return _counting(current(phase))
+
+
+def counting_in(phase: str) -> QuerySet[Score]:
+    """Return the scores that count in the phase that an outer query's row names, for a subquery."""
+    return _counting(
+        _current(
+            OuterRef(phase), OuterRef(f"{phase}__ground_truth"), OuterRef(f"{phase}__task_spec")
+        )
+    )
+
+
+def _current(phase: Any, ground_truth: Any, task_spec: Any) -> QuerySet[Score]:
+    return Score.objects.filter(
+        evaluation__state=State.SCORED.value,
+        evaluation__ground_truth=ground_truth,
+        evaluation__task_spec=task_spec,
+        evaluation__submission__entry__phase=phase,
+    ).order_by("evaluation__revision")
+
+
+def _counting(scores: QuerySet[Score]) -> QuerySet[Score]:
+    return scores.filter(evaluation__submission__disqualified_at__isnull=True)

@@ -1,0 +1,338 @@
+"""Loading a challenge's folder into the database: created or updated, never half.
+
+The folder is the source: what it says overwrites what the database holds, and every difference is
+reported, so that an edit made in the browser does not vanish unseen. What the folder does not
+mention (registrations, submissions, announcements written in the browser, phases added there)
+stays untouched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from django.db import models, transaction
+from django.utils import timezone
+
+from challenge.errors import Refusal
+from challenge.models import (
+    Announcement,
+    Challenge,
+    Evaluation,
+    Page,
+    Phase,
+    PublishedResult,
+    TaskSpec,
+    User,
+)
+from challenge.rules import disclosure
+from challenge.rules.disclosure import Precision
+from challenge.services import audit
+from challenge.services.challenges import challenge_file, phases, public_labels
+from challenge.services.challenges.challenge_file import ChallengeFile, PhaseFile
+from challenge.services.challenges.toml_document import FileMistakes, Mistake
+from challenge.services.leaderboard import full_precision
+
+_SHOWN_CHARACTERS = 60
+
+M = TypeVar("M", bound=models.Model)
+
+
+@dataclass
+class LoadReport:
+    """What `load` did: one line per change, and what an organiser should know besides."""
+
+    slug: str
+    created: bool = False
+    changes: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+
+
+def load(path: Path, *, dry_run: bool = False, actor: User | None = None) -> LoadReport:
+    """Create or update the challenge described in folder ``path``; a second time changes nothing.
+
+    With ``dry_run`` the same report is made and nothing is kept. Raises
+    `toml_document.FileMistakes` with every mistake's file and line, before anything is written.
+    """
+    return save(challenge_file.read(path), dry_run=dry_run, actor=actor)
+
+
+@transaction.atomic
+def save(file: ChallengeFile, *, dry_run: bool = False, actor: User | None = None) -> LoadReport:
+    """Write what `challenge_file.read` found, in one transaction."""
+    report = LoadReport(file.slug)
+    challenge = Challenge.objects.select_for_update().filter(slug=file.slug).first()
+    report.created = challenge is None
+    challenge = _put(
+        challenge or Challenge(slug=file.slug),
+        {
+            "title": file.head.title,
+            "tagline": file.head.tagline,
+            "summary": file.head.summary,
+            "facts": file.facts,
+            "sort_order": file.head.order,
+            "is_published": file.head.published,
+            "terms_version": file.head.terms_version,
+            "approval_required": file.head.approval_required,
+            "team_size_limit": file.head.team_size_limit,
+            "team_merge_until": file.head.team_merge_until,
+            "team_archives_bytes": file.head.team_archives_bytes,
+            "source_digest": file.digest,
+        },
+        "challenge",
+        report,
+        quiet={"source_digest"},
+    )
+    spec = _task_spec(challenge, file, report)
+    for order, phase in enumerate(file.phases):
+        _phase(challenge, phase, spec, order, report)
+    _extra_phases(challenge, file, report)
+    _public_labels(challenge, report)
+    _shared_labels(challenge, report)
+    _children(challenge, file, report)
+    if report.changes and not dry_run:
+        audit.record(
+            "challenge.load",
+            actor=actor,
+            challenge=challenge,
+            target=challenge,
+            source_digest=file.digest,
+            changes=report.changes,
+        )
+    transaction.set_rollback(dry_run)
+    return report
+
+
+def _task_spec(challenge: Challenge, file: ChallengeFile, report: LoadReport) -> TaskSpec:
+    """The stored version of the file's task; a new one if what is scored differs from all."""
+    data = file.spec.to_json()
+    same = TaskSpec.objects.filter(challenge=challenge, digest=file.spec.digest).first()
+    if same is not None:
+        # names, colours and the ids of other challenges do not change a score: no new version
+        return _put(same, {"data": data}, f"task v{same.version}", report)
+    last = TaskSpec.objects.filter(challenge=challenge).order_by("-version").first()
+    spec = TaskSpec.objects.create(
+        challenge=challenge,
+        version=last.version + 1 if last else 1,
+        digest=file.spec.digest,
+        data=data,
+    )
+    report.changes.append(f"task v{spec.version}: created ({spec.digest[:12]})")
+    return spec
+
+
+def _phase(
+    challenge: Challenge, file: PhaseFile, spec: TaskSpec, order: int, report: LoadReport
+) -> None:
+    what = f"phase {file.slug}"
+    phase = Phase.objects.filter(challenge=challenge, slug=file.slug).first()
+    if (
+        phase is not None
+        and phase.task_spec_id not in (None, spec.pk)
+        and Evaluation.objects.filter(submission__entry__phase=phase).exists()
+    ):
+        # A board never empties: the new task takes over once the submissions are scored with it.
+        report.remarks.append(
+            f"{what}: its scores were made with another version of the task, which stays in "
+            f"force; re-score them: manage.py rescore_phase {challenge.slug} {file.slug}"
+        )
+        spec = phase.task_spec or spec
+    _check_window(phase, file, what)
+    phase = _put(
+        phase or Phase(challenge=challenge, slug=file.slug),
+        {
+            "name": file.table.name,
+            "summary": file.table.summary,
+            "sort_order": order,
+            "is_published": file.table.published,
+            "opens_at": file.table.opens_at,
+            "closes_at": file.table.closes_at,
+            "daily_limit": file.table.daily_limit,
+            "total_limit": file.table.total_limit,
+            "invalid_daily_limit": file.table.invalid_daily_limit,
+            "finals_limit": file.table.finals_limit,
+            "archive_limit_bytes": file.archive_bytes,
+            "visibility": file.table.visibility,
+            "detail": file.table.detail,
+            "precision": file.table.precision,
+            "labels_public": file.table.labels_public,
+            "archives_kept_days": file.table.archives_kept_days,
+            "inference_ratio_limit": file.table.inference_ratio_limit,
+            "task_spec": spec,
+            "public_patches": [[p.id, p.domain, p.zone] for p in file.patches],
+        },
+        what,
+        report,
+    )
+    if phase.ground_truth is None:
+        report.remarks.append(
+            f"{what}: has no ground truth yet; install it: manage.py install_ground_truth "
+            f"{challenge.slug} --phase {file.slug} --labels DIR"
+        )
+    elif {p[0] for p in phase.ground_truth.patches} != {p.id for p in file.patches}:
+        report.remarks.append(
+            f"{what}: its ground truth has other patches than the file lists; "
+            "install one that fits, or correct the list"
+        )
+
+
+def _check_window(phase: Phase | None, file: PhaseFile, what: str) -> None:
+    """Refuse dates that would open a phase again whose values left in full precision."""
+    if phase is None:
+        return
+    try:
+        full_precision.check_window(
+            phase,
+            opens_at=file.table.opens_at,
+            closes_at=file.table.closes_at,
+            now=timezone.now(),
+        )
+    except Refusal as refusal:
+        text = f"{what}: opens_at, closes_at: {refusal}"
+        raise FileMistakes([Mistake(challenge_file.FILE_NAME, 0, text)]) from refusal
+
+
+def _extra_phases(challenge: Challenge, file: ChallengeFile, report: LoadReport) -> None:
+    for phase in challenge.phases.exclude(slug__in=[p.slug for p in file.phases]):
+        report.remarks.append(
+            f"phase {phase.slug}: is not in the file; it stays as it is "
+            "(unpublish it in the organisers' pages if it should not be seen)"
+        )
+
+
+def _public_labels(challenge: Challenge, report: LoadReport) -> None:
+    """Let each ground truth say what its phase says; refuse patches that are hidden elsewhere."""
+    mistakes = []
+    for phase in challenge.phases.select_related("ground_truth").order_by("sort_order"):
+        truth = phase.ground_truth
+        patches = [*phase.public_patches, *(truth.patches if truth else ())]
+        shared = phase.labels_public and public_labels.describe_shared(
+            phase, [patch[0] for patch in patches], labels_public=True
+        )
+        if shared:
+            mistakes.append(Mistake(challenge_file.FILE_NAME, 0, shared))
+        if truth is not None:
+            _put(truth, {"labels_public": phase.labels_public}, f"ground truth {truth}", report)
+    if mistakes:
+        raise FileMistakes(mistakes)
+
+
+def _shared_labels(challenge: Challenge, report: LoadReport) -> None:
+    """Say which phases go on with rounded figures after their close, or tell too much by it."""
+    phases.update_labels_open_until()
+    for phase in challenge.phases.order_by("sort_order"):
+        others = phase.labels_open_until
+        if phase.closes_at is None or others is None or others <= phase.closes_at:
+            continue
+        until = "never" if others == disclosure.NEVER else f"{others:%Y-%m-%d %H:%M} UTC"
+        if phase.precision == Precision.PHASE_CLOSED:
+            report.remarks.append(
+                f"phase {phase.slug}: figures leave in full precision at its close, by its "
+                "precision = 'phase-closed'; another phase on the same labels goes on "
+                f"(closes: {until}), and who submits there can read labels from them"
+            )
+        else:
+            report.remarks.append(
+                f"phase {phase.slug}: another phase on the same labels goes on after its close "
+                f"(closes: {until}); until then its figures stay rounded, unless "
+                "precision = 'phase-closed' says otherwise"
+            )
+
+
+def _children(challenge: Challenge, file: ChallengeFile, report: LoadReport) -> None:
+    """Pages, published results and shipped announcements: they follow the file exactly."""
+    pages: dict[tuple[str, str], Page | None]
+    pages = {(p.slug, p.language): p for p in challenge.pages.all()}
+    for page in file.pages:
+        key = (page.slug, page.language)
+        _put(
+            pages.pop(key, None) or Page(challenge=challenge, slug=key[0], language=key[1]),
+            {"title": page.title, "markdown": page.markdown, "sort_order": page.order},
+            f"page {page.slug}.{page.language}",
+            report,
+        )
+    results: dict[tuple[str, str], PublishedResult | None]
+    results = {(r.phase_slug, r.name): r for r in challenge.published_results.all()}
+    for order, result in enumerate(file.results):
+        name = (result.phase, result.name)
+        _put(
+            results.pop(name, None)
+            or PublishedResult(challenge=challenge, phase_slug=name[0], name=name[1]),
+            {
+                "kind": result.kind,
+                "miou": result.miou,
+                "std": result.std,
+                "class_ious": result.ious,
+                "source": result.source,
+                "sort_order": order,
+            },
+            f"result {result.name}",
+            report,
+        )
+    shipped: dict[str, Announcement | None]
+    shipped = {a.key: a for a in challenge.announcements.exclude(key="")}
+    for item in file.announcements:
+        _put(
+            shipped.pop(item.key, None) or Announcement(challenge=challenge, key=item.key),
+            {
+                "title": item.title,
+                "body": item.body,
+                "published_at": item.published_at,
+                "mail_to": item.mail_to,
+            },
+            f"announcement {item.key}",
+            report,
+        )
+    _remove(pages.values(), "page", report)
+    _remove(results.values(), "result", report)
+    _remove(shipped.values(), "announcement", report)
+
+
+def _remove(rows: Iterable[models.Model | None], what: str, report: LoadReport) -> None:
+    for row in filter(None, rows):
+        report.changes.append(f"{what} {row}: removed")
+        row.delete()
+
+
+def _put(
+    row: M,
+    values: Mapping[str, Any],
+    what: str,
+    report: LoadReport,
+    *,
+    quiet: Collection[str] = (),
+) -> M:
+    """Save ``values`` on ``row`` if it is new or differs, and report each difference."""
+    if row.pk is None:
+        for name, value in values.items():
+            setattr(row, name, value)
+        row.save(force_insert=True)
+        report.changes.append(f"{what}: created")
+        return row
+    changed = [name for name, value in values.items() if getattr(row, name) != value]
+    for name in changed:
+        if name not in quiet:
+            report.changes.append(f"{what}: {name}{_difference(getattr(row, name), values[name])}")
+        setattr(row, name, values[name])
+    if changed:
+        row.save(update_fields=changed)
+    return row
+
+
+def _difference(old: object, new: object) -> str:
+    """`` 5 → 10`` where that fits a line, else ``: changed``."""
+    shown = [_show(old), _show(new)]
+    if all(len(text) <= _SHOWN_CHARACTERS for text in shown):
+        return f" {shown[0]} → {shown[1]}"
+    return ": changed"
+
+
+def _show(value: object) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return str(value)

@@ -1,0 +1,79 @@
+"""The Markdown pages beside a challenge's file, read and checked.
+
+Part of `challenge_file.read`; pure, no Django.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from challenge.rules import page_blocks
+from challenge.services.challenges import schema
+from challenge.services.challenges.toml_document import (
+    FileMistakes,
+    Mistake,
+    TomlDocument,
+    read_text,
+)
+
+_LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
+
+
+@dataclass(frozen=True)
+class PageFile:
+    """One Markdown page in one language."""
+
+    slug: str
+    language: str
+    title: str
+    markdown: str
+    order: int
+
+
+def read_pages(
+    tables: Sequence[schema.Page], document: TomlDocument, folder: Path
+) -> tuple[PageFile, ...]:
+    """Read the pages of the ``[[pages]]`` tables, in every language, in order.
+
+    Mistakes (a file is missing, belongs to no table, is empty, links to no page) are added to
+    ``document``.
+    """
+    slugs = [table.slug for table in tables]
+    pages = []
+    for order, table in enumerate(tables):
+        for language in schema.LANGUAGES:
+            name = f"pages/{table.slug}.{language}.md"
+            if not (folder / name).is_file():
+                key = ("pages", order, "slug")
+                document.add_mistake(key, f"its file {name} is missing; write it")
+                continue
+            try:
+                markdown = read_text(folder / name, name=name)
+            except FileMistakes as error:
+                document.mistakes.extend(error.mistakes)
+                continue
+            document.mistakes.extend(
+                Mistake(name, line, message) for line, message in _mistakes_in(markdown, slugs)
+            )
+            pages.append(PageFile(table.slug, language, table.title[language], markdown, order))
+    listed = {f"{slug}.{language}.md" for slug in slugs for language in schema.LANGUAGES}
+    for path in sorted((folder / "pages").glob("*")):
+        if path.name not in listed:
+            message = "belongs to no [[pages]] table; list it or remove it"
+            document.mistakes.append(Mistake(f"pages/{path.name}", 0, message))
+    return tuple(pages)
+
+
+def _mistakes_in(markdown: str, slugs: Sequence[str]) -> Iterable[tuple[int, str]]:
+    if not markdown.strip():
+        yield 1, "is empty; write the page"
+    for line, mark in page_blocks.unknown(markdown):
+        allowed = ", ".join(f"[[{block}]]" for block in page_blocks.BLOCKS)
+        yield line, f"[[{mark}]] stands for nothing; allowed are {allowed}"
+    for line, text in enumerate(markdown.splitlines(), start=1):
+        for target in _LINK.findall(text):
+            if not re.match(r"https?://|mailto:|#|/", target) and target not in slugs:
+                yield line, f"links to {target!r}, no page; allowed are {', '.join(slugs)}"

@@ -1,0 +1,321 @@
+"""A phase's ranks: recomputed whole whenever a score arrives or leaves, stored, read by pages.
+
+They are made of the values that the leaderboard may show (:mod:`challenge.rules.ranking`): in the
+disclosed step while labels are hidden, in full precision once the figures leave in full
+(decision 305). ``Phase.ranks_step`` says in which; where the policy has become another one, the
+sweep recomputes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+from typing import Any, TypeVar
+from uuid import UUID
+
+import numpy as np
+from django.db import transaction
+from django.db.models import Count, F
+from django.utils import timezone
+
+from challenge.models import Phase, RankLine, Score, Team
+from challenge.rules import disclosure, ranking
+from challenge.rules.disclosure import DisclosurePolicy, Viewer
+from challenge.rules.ranking import Candidate
+from challenge.rules.windows import Window, window_at
+from challenge.selectors import phase_disclosure, scores
+from challenge.services.leaderboard import full_precision
+from scoring.engine.metrics import jackknife
+from scoring.engine.task import specification as specs
+
+C = TypeVar("C", bound=Candidate)
+# (score above, score below) -> 1 - half of the p-value of the two being equal
+LeadProbabilities = Mapping[tuple[int, int], float]
+
+# The probability that a leaderboard tells even one pair of equal neighbours apart (decision 336).
+ERROR_RATE = 0.05
+# Pairs compared afresh in one recomputation; the others are not told apart until a later one. A
+# new score makes two new pairs.
+NEW_PAIRS_AT_ONCE = 24
+UNDECIDED = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoredSubmission(Candidate):
+    """A scored submission as ranks see it: values as the leaderboard may show them.
+
+    ``entry`` is the entry's id.
+    """
+
+    entry: int
+    submission: UUID
+    miou: float
+    score_id: int
+    is_baseline: bool
+    method_name: str
+
+
+def policy_of(phase: Phase, *, now: datetime) -> DisclosurePolicy:
+    """Return the policy under which the phase is ranked: that of the leaderboard's readers."""
+    return phase_disclosure.policy_for(phase, viewer=Viewer.READER, now=now)
+
+
+def scored_submissions(phase: Phase, *, policy: DisclosurePolicy) -> list[ScoredSubmission]:
+    """Return the scored submissions that may stand on the leaderboard, each with its last score.
+
+    Only scores that count (:func:`challenge.selectors.scores.counting`) and have an mIoU; values
+    under ``policy``. One query.
+    """
+    rows = scores.counting(phase).values_list(
+        "evaluation__submission__entry_id",
+        "evaluation__submission_id",
+        "pk",
+        "miou",
+        "rounded_miou",
+        "evaluation__submission__created_at",
+        "evaluation__submission__is_final",
+        "evaluation__submission__is_baseline",
+        "evaluation__submission__method_name",
+    )
+    latest: dict[UUID, ScoredSubmission | None] = {}
+    for entry, submission, score, miou, rounded, created, final, baseline, method in rows:
+        shown = disclosure.disclose_miou(miou, rounded, policy=policy)
+        latest[submission] = (
+            None
+            if shown is None
+            else ScoredSubmission(
+                entry=entry,
+                submission=submission,
+                miou=shown,
+                created_at=created,
+                chosen=final,
+                score_id=score,
+                is_baseline=baseline,
+                method_name=method,
+            )
+        )
+    return [scored for scored in latest.values() if scored is not None]
+
+
+def final_order(phase: Phase, teams: Iterable[C], *, now: datetime) -> list[C]:
+    """Return each entry's deciding submission as the phase ranks them, best first.
+
+    The best one counts; once the phase is closed and lets teams choose, the best of those chosen.
+    ``teams`` are submissions of teams, without baselines.
+    """
+    window = window_at(now, opens_at=phase.opens_at, closes_at=phase.closes_at)
+    choices_count = window is Window.CLOSED and phase.finals_limit is not None
+    return ranking.best_per_entry(teams, chosen_only=choices_count)
+
+
+def recompute(*, phase: Phase, compare: bool = False, now: datetime | None = None) -> bool:
+    """Write the phase's rank lines anew; returns whether anything changed.
+
+    ``ranks_version`` grows with each change (pages' ETag), ``ranked_at`` each time. Seven queries
+    whatever the number of teams; of the lines only those that differ are written. ``compare`` (on
+    a worker) also compares neighbours that never were, before the lock is taken; until then they
+    are not told apart. While labels are hidden nothing is compared: whether two scores differ
+    significantly tells more of them than the values that are shown.
+    """
+    now = now or timezone.now()
+    leads = _new_leads(phase, now=now) if compare else {}
+    with transaction.atomic():
+        phase = Phase.objects.select_for_update(of=("self",)).get(pk=phase.pk)
+        policy = policy_of(phase, now=now)
+        old = _lines(phase)
+        leads = {**_known_leads(old), **leads} if not policy.rounded else {}
+        new = lines_of(phase, scored_submissions(phase, policy=policy), leads=leads, now=now)
+        changed = _write(old, new)
+        if changed:
+            Phase.objects.filter(pk=phase.pk).update(ranks_version=F("ranks_version") + 1)
+        Phase.objects.filter(pk=phase.pk).update(ranked_at=now, ranks_step=policy.miou_step)
+        if not policy.rounded:
+            full_precision.record(phase, now=now)
+    return changed
+
+
+def _lines(phase: Phase) -> list[RankLine]:
+    """Return the stored lines, best first."""
+    return list(RankLine.objects.filter(phase=phase).order_by(*scores.RANK_ORDER))
+
+
+def _write(old: Sequence[RankLine], new: Sequence[RankLine]) -> bool:
+    """Replace the lines that differ; says whether any does."""
+    old_keys, new_keys = ({_key(line) for line in lines} for lines in (old, new))
+    outdated = [line.pk for line in old if _key(line) not in new_keys]
+    if outdated:
+        RankLine.objects.filter(pk__in=outdated).delete()
+    RankLine.objects.bulk_create([line for line in new if _key(line) not in old_keys])
+    return old_keys != new_keys
+
+
+def invalidate_leaderboards(*, team: Team) -> None:
+    """Have the leaderboards that show a team rendered anew: its name or affiliation changed."""
+    phases = Phase.objects.filter(rank_lines__entry__team=team).order_by("pk").distinct()
+    for pk in phases.values_list("pk", flat=True):
+        Phase.objects.filter(pk=pk).update(ranks_version=F("ranks_version") + 1)
+
+
+def recompute_stale(*, now: datetime | None = None) -> list[Phase]:
+    """Recompute the ranks that are out of date (:func:`stale_phases`); returns their phases."""
+    now = now or timezone.now()
+    phases = stale_phases(now=now)
+    for phase in phases:
+        recompute(phase=phase, compare=True, now=now)
+    return phases
+
+
+def lines_of(
+    phase: Phase,
+    scored: Sequence[ScoredSubmission],
+    *,
+    leads: LeadProbabilities,
+    now: datetime,
+) -> list[RankLine]:
+    """Return the phase's lines, best first, unsaved: ranked teams and unranked baselines.
+
+    ``leads`` are the comparisons known so far.
+    """
+    teams = [submission for submission in scored if not submission.is_baseline]
+    ranked = final_order(phase, teams, now=now)
+    ranks = ranking.competition_ranks([submission.miou for submission in ranked])
+    known: list[float | None] = [
+        leads.get((above.score_id, below.score_id)) for above, below in pairwise(ranked)
+    ]
+    known += [None] * bool(ranked)
+    differs = ranking.significant(
+        [None if lead is None else 2 * (1 - lead) for lead in known[:-1]], error_rate=ERROR_RATE
+    )
+    groups = ranking.groups(list(range(len(ranked))), differ=lambda above, _below: differs[above])
+    counts = Counter(submission.entry for submission in teams)
+    lines = [
+        _line(
+            phase,
+            submission,
+            rank=rank,
+            group=group,
+            lead_probability=lead,
+            submission_count=counts[submission.entry],
+        )
+        for submission, rank, group, lead in zip(ranked, ranks, groups, known, strict=True)
+    ]
+    baselines = ranking.best_per_entry(
+        [submission for submission in scored if submission.is_baseline],
+        key=lambda submission: (submission.entry, submission.method_name),
+        chosen_only=False,
+    )
+    lines += [_line(phase, submission, rank=None, submission_count=1) for submission in baselines]
+    return sorted(lines, key=lambda line: -line.miou)
+
+
+def stale_phases(*, now: datetime) -> list[Phase]:
+    """Return the phases whose ranks the sweep recomputes.
+
+    Scores newer than the ranks, a close since, another step (figures leave in full since, or no
+    longer do), neighbours never compared, another truth or task.
+    """
+    stale: list[Phase] = []
+    uncompared = set(
+        RankLine.objects.filter(
+            rank__isnull=False, lead_probability__isnull=True, phase__ranks_step__isnull=True
+        )
+        .order_by()
+        .values_list("phase", flat=True)
+        .annotate(lines=Count("pk"))
+        .filter(lines__gt=1)
+    )
+    under_other_truth = set(
+        RankLine.objects.exclude(
+            score__evaluation__task_spec=F("phase__task_spec"),
+            score__evaluation__ground_truth=F("phase__ground_truth"),
+        )
+        .order_by()
+        .values_list("phase", flat=True)
+        .distinct()
+    )
+    for phase in Phase.objects.filter(ground_truth__isnull=False):
+        since = phase.ranked_at
+        phase_scores = Score.objects.filter(evaluation__submission__entry__phase=phase)
+        if since is None:
+            if phase_scores.exists():
+                stale.append(phase)
+            continue
+        closed_since = phase.closes_at is not None and since < phase.closes_at <= now
+        other_step = policy_of(phase, now=now).miou_step != phase.ranks_step
+        late = phase_scores.filter(created_at__gt=since - phase_disclosure.LATE_COMMIT).exists()
+        if closed_since or other_step or late or phase.pk in uncompared | under_other_truth:
+            stale.append(phase)
+    return stale
+
+
+def _line(phase: Phase, submission: ScoredSubmission, **columns: Any) -> RankLine:
+    return RankLine(
+        phase=phase,
+        entry_id=submission.entry,
+        submission_id=submission.submission,
+        score_id=submission.score_id,
+        miou=submission.miou,
+        **columns,
+    )
+
+
+def _known_leads(lines: Sequence[RankLine]) -> LeadProbabilities:
+    return {
+        (above.score_id, below.score_id): above.lead_probability
+        for above, below in pairwise([line for line in lines if line.rank is not None])
+        if above.lead_probability is not None
+    }
+
+
+def _new_leads(phase: Phase, *, now: datetime) -> LeadProbabilities:
+    """Compare neighbours that were never compared, by the jackknife over zones.
+
+    Nothing while labels are hidden.
+    """
+    phase = Phase.objects.select_related("task_spec").get(pk=phase.pk)
+    policy = policy_of(phase, now=now)
+    if phase.task_spec is None or policy.rounded:
+        return {}
+    known = _known_leads(_lines(phase))
+    scored = scored_submissions(phase, policy=policy)
+    teams = [submission for submission in scored if not submission.is_baseline]
+    ranked = final_order(phase, teams, now=now)
+    pairs = [
+        pair
+        for pair in ((a.score_id, b.score_id) for a, b in pairwise(ranked))
+        if pair not in known
+    ][:NEW_PAIRS_AT_ONCE]
+    wanted = {score for pair in pairs for score in pair}
+    zones = dict(Score.objects.filter(pk__in=wanted).values_list("pk", "card__zones"))
+    spec = specs.from_json(phase.task_spec.data) if pairs else None
+    return {(a, b): _lead(zones.get(a), zones.get(b), spec=spec) for a, b in pairs}
+
+
+def _lead(a: Any, b: Any, *, spec: specs.TaskSpec | None) -> float:
+    """Return 1 - p / 2 for A the better one, p / 2 for B; one half where nothing can be said."""
+    if spec is None or not a or not b or a.keys() != b.keys():
+        return UNDECIDED
+    matrices = [
+        np.array([zones[name]["confusion"] for name in a], dtype=np.int64) for zones in (a, b)
+    ]
+    test = jackknife.difference_tests(matrices[0], matrices[1], spec=spec).miou
+    if test is None:
+        return UNDECIDED
+    half = test.p_value / 2
+    return 1 - half if sum(test.interval) > 0 else half
+
+
+def _key(line: RankLine) -> tuple[Any, ...]:
+    return (
+        line.entry_id,
+        line.submission_id,
+        line.score_id,
+        line.rank,
+        line.group,
+        line.lead_probability,
+        line.submission_count,
+        line.miou,
+    )

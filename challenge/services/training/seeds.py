@@ -1,0 +1,51 @@
+"""Start one recipe with several seeds: runs that the board shows as one line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+
+from challenge.errors import refuse
+from challenge.models import Phase, TrainingRun, User
+from challenge.selectors import people
+from challenge.services.training import training_runs
+
+SEEDS_LIMIT = 20
+
+
+def start(
+    *,
+    phase: Phase,
+    recipe: str,
+    data_root: str,
+    seeds: Sequence[int],
+    actor: User,
+    overrides: dict[str, Any] | None = None,
+    group: str = "",
+    now: datetime | None = None,
+) -> list[TrainingRun]:
+    """Queue a run for each seed, all or none (organisers).
+
+    ``group`` is the method's name on the board. Raises NotAllowed ``not-organiser``, Refusal
+    ``recipe-invalid`` or ``seeds-invalid``.
+    """
+    people.require_organiser(actor, phase.challenge)
+    if not seeds or len(seeds) > SEEDS_LIMIT or len(set(seeds)) < len(seeds):
+        raise refuse("seeds-invalid", limit=SEEDS_LIMIT)
+    with transaction.atomic():
+        return [
+            training_runs.create(
+                recipe=recipe,
+                data_root=data_root,
+                seed=seed,
+                overrides=overrides,
+                group=group.strip()[:80],
+                phase=phase,
+                actor=actor,
+                now=now,
+            )
+            for seed in seeds
+        ]

@@ -1,0 +1,216 @@
+"""The rows of a leaderboard's table as HTML.
+
+Printed in Python: two hundred rows of twenty cells take Django's template language ten times as
+long (decision 270). Every text that came from people passes through ``escape``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime
+from itertools import pairwise
+from typing import NamedTuple
+
+from django.urls import reverse
+from django.utils import formats, timezone
+from django.utils.html import escape
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from challenge.models import Challenge
+from challenge.selectors.leaderboard import TEAM, Row
+from challenge.templatetags.flair import SHORT_DAY_FORMAT, decimal_text, percent, whisker
+
+SHADES = 10
+# The weak end of a leaderboard, one row in so many, must not press all others together: intervals
+# and shades begin above it.
+WEAK_PART = 4
+TAGS = {
+    "baseline": _("baseline"),
+    "published-podium": _("podium"),
+    "published-baseline": _("published"),
+}
+MEDALS = {1: "medal", 2: "medal two", 3: "medal three"}
+
+
+class RenderedRow(NamedTuple):
+    """A row's HTML without what depends on the viewer, which stands between its three parts.
+
+    After ``start`` comes the own team's class, after ``name`` its tag, after ``cells`` the day of
+    ``timestamp`` (seconds since 1970; None: no date).
+    """
+
+    team_id: int | None
+    start: str
+    name: str
+    cells: str
+    timestamp: int | None
+    end: str
+
+
+def render(
+    rows: Sequence[Row], *, challenge: Challenge, keys: Sequence[str], by_rank: bool
+) -> list[RenderedRow]:
+    """Print rows in the page's language, each class column shaded on a scale of its own.
+
+    ``by_rank`` draws a line under each group of teams that cannot be told apart.
+    """
+    # asked once, not for each of a thousand teams
+    url = escape(reverse("web:team", args=[challenge.slug, 0])).replace("/0/", "/%d/")
+    point = formats.get_format("DECIMAL_SEPARATOR")
+    scale = _scale(rows)
+    ranges = {key: _range(row.class_ious.get(key) for row in rows) for key in keys}
+    ends = _group_ends(rows) if by_rank else set()
+    words = _Words()
+    rendered = []
+    for position, row in enumerate(rows):
+        cells = []
+        for key in keys:
+            value = row.class_ious.get(key)
+            text = _percent(value, point) if row.class_ious else ""
+            cells.append(f'<td class="{_shade(value, *ranges[key])}">{text}</td>')
+        low, high = row.interval or (None, None)
+        std = f'<span class="tied"> ±{percent(row.std)}</span>' if row.std else ""
+        count = "" if row.submission_count is None else row.submission_count
+        name, remarks = _team(row, url, words)
+        rendered.append(
+            RenderedRow(
+                team_id=row.team_id if row.kind == TEAM else None,
+                start=f'<tr class="{_css(row)}{" group-end" if position in ends else ""}',
+                name=f'" data-line="{row.key}"><td class="c-rank">{_rank(row)}</td>'
+                f'<th scope="row" class="c-team">{name}',
+                cells=f'{remarks}</th><td class="c-miou">{_percent(row.miou, point)}{std}</td>'
+                f'<td class="c-whisker">{whisker(row.miou, low, high, *scale)}</td>'
+                f'{"".join(cells)}<td class="num small">',
+                timestamp=int(row.created_at.timestamp()) if row.created_at else None,
+                end=f'</td><td class="num">{count}</td></tr>',
+            )
+        )
+    return rendered
+
+
+def personalised(rows: Iterable[RenderedRow], *, my_team_id: int | None) -> SafeString:
+    """Return the table's rows with the viewer's own team marked and days in their time zone."""
+    # most rows share their day with others; strftime and months' names are slow
+    days: dict[date, str] = {}
+    tag = f' <span class="tag good">{escape(gettext("you"))}</span>'
+    printed = []
+    for row in rows:
+        mine = row.team_id is not None and row.team_id == my_team_id
+        printed += [row.start, " mine" if mine else "", row.name, tag if mine else "", row.cells]
+        if row.timestamp is not None:
+            at = datetime.fromtimestamp(row.timestamp, UTC)
+            local = timezone.localtime(at).date()
+            if local not in days:
+                days[local] = formats.date_format(local, SHORT_DAY_FORMAT)
+            printed.append(f'<time datetime="{at.isoformat()[:19]}Z">{days[local]}</time>')
+        printed += [row.end, "\n"]
+    return mark_safe("".join(printed))
+
+
+def method_text(row: Row) -> str:
+    """Return a row's method; for a baseline of several seeds with their number."""
+    if row.seed_count > 1:
+        return f"{row.method} · {gettext('mean of %(n)d seeds') % {'n': row.seed_count}}"
+    return row.method
+
+
+def group_letters(row: Row) -> str:
+    """Return the letters of a team's group, empty where it stands alone in it."""
+    return letters(row.group) if row.tied else ""
+
+
+def letters(number: int) -> str:
+    """Return a number as letters: 1 gives A, 27 gives AA.
+
+    >>> letters(1), letters(26), letters(27)
+    ('A', 'Z', 'AA')
+    """
+    text = ""
+    while number > 0:
+        number, rest = divmod(number - 1, 26)
+        text = chr(ord("A") + rest) + text
+    return text
+
+
+class _Words:
+    """The rows' words in the page's language, looked up once."""
+
+    def __init__(self) -> None:
+        self.tied = escape(gettext("Teams with the same letter cannot be told apart"))
+        self.over = escape(gettext("Declared inference time above the phase's limit"))
+        self.code, self.paper = escape(gettext("code")), escape(gettext("paper"))
+        self.tags = {kind: escape(str(word)) for kind, word in TAGS.items()}
+
+
+def _css(row: Row) -> str:
+    if row.kind == TEAM:
+        return f"team rank-{row.rank}"
+    return f"reference {row.kind.replace('-', ' ')}"
+
+
+def _rank(row: Row) -> str:
+    if row.rank is None:
+        return ""
+    medal = MEDALS.get(row.rank)
+    css = f' class="{medal}"' if medal else ""
+    return f'<span data-rank="{row.rank}"{css}>{row.rank}</span>'
+
+
+def _team(row: Row, url: str, words: _Words) -> tuple[str, str]:
+    """Return the name with its tags, and the remarks and the method that follow the own mark."""
+    name = escape(row.name)
+    if row.team_id is None:
+        shown = f'<span class="strong">{name}</span>'
+    else:
+        shown = f'<a href="{url % row.team_id}">{name}</a>'
+    if row.tied:
+        shown += f' <span class="tied" title="{words.tied}">{group_letters(row)}</span>'
+    if row.kind in words.tags:
+        shown += f' <span class="tag">{words.tags[row.kind]}</span>'
+    remarks = ""
+    if row.over_inference_limit and row.inference_ratio is not None:
+        ratio = decimal_text(row.inference_ratio, 1)
+        remarks += f' <span class="tag warn" title="{words.over}">× {ratio}</span>'
+    for link, word in ((row.code_url, words.code), (row.paper_url, words.paper)):
+        if link:
+            remarks += (
+                f' <a class="source" href="{escape(link)}" rel="noopener nofollow">{word}</a>'
+            )
+    return shown, f'{remarks}<span class="method">{escape(method_text(row))}</span>'
+
+
+def _group_ends(rows: Sequence[Row]) -> set[int]:
+    """Return the positions of teams under which another group begins."""
+    ends = set()
+    teams = [(position, row) for position, row in enumerate(rows) if row.kind == TEAM]
+    for (position, row), (_below, below) in pairwise(teams):
+        if (row.tied or below.tied) and below.group != row.group:
+            ends.add(position)
+    return ends
+
+
+def _scale(rows: Iterable[Row]) -> tuple[float, float]:
+    ranges = [
+        [value for value in (row.miou, *(row.interval or ())) if value is not None] for row in rows
+    ]
+    lows = sorted(min(values) for values in ranges if values)
+    if not lows:
+        return 0.0, 1.0
+    return lows[len(lows) // WEAK_PART], max(max(values) for values in ranges if values)
+
+
+def _range(values: Iterable[float | None]) -> tuple[float, float]:
+    known = sorted(value for value in values if value is not None)
+    return (known[len(known) // WEAK_PART], known[-1]) if known else (0.0, 0.0)
+
+
+def _shade(value: float | None, low: float, high: float) -> str:
+    if value is None or high <= low:
+        return "class"
+    return f"class q{min(SHADES - 1, max(0, int((value - low) / (high - low) * SHADES)))}"
+
+
+def _percent(value: float | None, point: str) -> str:
+    return "–" if value is None else f"{value * 100:.2f}".replace(".", point)

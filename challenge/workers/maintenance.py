@@ -1,0 +1,55 @@
+"""Celery tasks that repair what lost workers and messages left undone, and remove old files."""
+
+from __future__ import annotations
+
+import logging
+
+from celery import shared_task
+
+from challenge.services import maintenance
+from challenge.services.challenges import phases
+from challenge.services.storage import archives, uploads
+from challenge.services.submissions import retention
+from challenge.services.task_queue import TaskName
+from challenge.services.teams import mailboxes
+
+log = logging.getLogger(__name__)
+
+
+@shared_task(name=TaskName.SWEEP.value, acks_late=False)
+def sweep() -> dict[str, int]:
+    """Run the sweep; log the evaluations and runs of lost workers."""
+    report = maintenance.sweep()
+    evaluations, runs = report.evaluations, report.runs
+    if evaluations.requeued or evaluations.failed or runs.requeued or runs.failed:
+        log.warning(
+            "lost workers: evaluations queued again %s, failed %s; runs queued again %s, failed %s",
+            evaluations.requeued,
+            evaluations.failed,
+            runs.requeued,
+            runs.failed,
+        )
+    return {
+        "requeued": len(evaluations.requeued),
+        "failed": len(evaluations.failed),
+        "waiting": evaluations.waiting,
+        "runs_requeued": len(runs.requeued),
+        "runs_failed": len(runs.failed),
+    }
+
+
+@shared_task(name=TaskName.SWEEP_FILES.value, acks_late=False)
+def sweep_files() -> dict[str, int]:
+    """Remove expired uploads, orphaned archives, and archives and evidence nobody needs."""
+    swept = uploads.sweep()
+    removed = retention.sweep()
+    phases.update_labels_open_until()
+    forgotten = mailboxes.sweep()
+    return {
+        "expired": swept.expired,
+        "aborted": swept.aborted,
+        "archives": archives.sweep_orphans(),
+        "removed": removed.archives,
+        "evidence": removed.evidence,
+        "mailboxes": forgotten,
+    }

@@ -1,0 +1,243 @@
+"""The Celery task that scores: claim an evaluation, run the scorer process, record its verdict.
+
+A message is a hint and is acknowledged at once: the work is rows in PostgreSQL, claimed here, and
+for whatever a lost message or worker leaves behind the sweep notifies workers again.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import time
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+from celery import shared_task
+from celery.signals import worker_ready
+from django.conf import settings
+from django.db import DatabaseError, close_old_connections, connection
+from django.db.utils import InterfaceError
+
+from challenge.errors import Refusal, refuse
+from challenge.services.storage import archives
+from challenge.services.submissions import evaluations
+from challenge.services.submissions.evaluations import Claim
+from challenge.services.task_queue import Queue, TaskName
+from scoring.engine import resource_limits
+from scoring.engine.decode import sandbox
+from scoring.engine.scorer import child
+from scoring.engine.scorer.verdicts import Progress, Rejected, Scored
+from scoring.engine.task import specification as specs
+
+log = logging.getLogger(__name__)
+
+# After this long a drain hands over to the next message, so that a worker asked to stop gently
+# does so after the evaluation at hand.
+DRAIN_S = 60.0
+PROGRESS_EVERY_S = 1.0
+# Of one drain: the second says that it is this worker or the storage, not that one archive.
+RETURNED_MAX = 2
+# What says nothing about the archive that was claimed.
+OUT_OF_REACH = frozenset({"archive-missing", "archive-unreachable"})
+
+
+@worker_ready.connect
+def log_isolation(sender: Any, **_: object) -> None:
+    """Log at start how this worker's decoders are locked in, or that it will score nothing."""
+    if Queue.SCORING not in sender.app.amqp.queues.consume_from:
+        return
+    try:
+        isolation = sandbox.require()
+        log.info("decoders will be isolated by %s", resource_limits.with_low_limits(str(isolation)))
+    except sandbox.IsolationUnavailable as error:
+        log.critical("this worker scores nothing: %s", error)
+
+
+@shared_task(name=TaskName.SCORE.value, acks_late=False)
+def score() -> int:
+    """Score queued evaluations until none waits; returns how many were taken."""
+    try:
+        sandbox.require()
+    except sandbox.IsolationUnavailable as error:
+        # Nothing is claimed: a worker on another machine may still do it.
+        log.critical("this worker scores nothing: %s", error)
+        return 0
+    worker = f"{socket.gethostname()}:{os.getpid()}"
+    started_s = time.monotonic()
+    taken = 0
+    returned: set[int] = set()
+    while claim := evaluations.claim(worker=worker, exclude=returned):
+        taken += 1
+        if not _score(claim):
+            returned.add(claim.evaluation_id)
+        close_old_connections()
+        if len(returned) >= RETURNED_MAX:
+            break  # it is not the one archive; the sweep notifies again
+        if time.monotonic() - started_s > DRAIN_S and evaluations.notify_workers():
+            break
+    return taken
+
+
+def _score(claim: Claim) -> bool:
+    """Take one evaluation from its claim to its verdict; False: it waits in the queue again."""
+    log.info("scoring %s, attempt %s", claim.label, claim.attempt)
+    try:
+        _run_and_record(claim)
+    except Refusal as refusal:
+        if refusal.code == "late-worker":
+            log.warning("%s: attempt %s is over", claim.label, claim.attempt)
+        elif refusal.code in OUT_OF_REACH:
+            return _return_to_queue(claim, refusal.code, reason=refusal)
+        else:
+            _mark_failed(claim, refusal.code, reason=refusal)
+    except OSError as error:
+        return _return_to_queue(claim, "worker-misconfigured", reason=error)
+    except specs.SpecError as error:
+        _mark_failed(claim, "worker-misconfigured", reason=error)
+    return True
+
+
+def _run_and_record(claim: Claim) -> None:
+    """Run the scorer process and record its verdict.
+
+    Raises Refusal ``late-worker`` and those of the archive's storage, OSError where this worker
+    lacks something, SpecError for a task it cannot read.
+    """
+    evidence = _evidence_path(claim)
+    heartbeat = _Heartbeat(claim)
+    with heartbeat, archives.open_local(claim.archive) as archive_path:
+        verdict = child.run(
+            spec=specs.from_json(claim.task),
+            truth_path=_truth_path(claim),
+            archive_path=archive_path,
+            evidence_path=evidence,
+            timeout_s=settings.SCORER_TIMEOUT_S,
+            on_progress=heartbeat.set_progress,
+            should_stop=heartbeat.lost.is_set,
+            workers=settings.SCORER_WORKERS,
+            memory_bytes=settings.SCORER_MEMORY_BYTES,
+        )
+        # Before a participant is told what is wrong: are these the bytes they sent?
+        is_unaltered = not isinstance(verdict, Rejected) or archives.has_digest(
+            archive_path, sha256=claim.archive_sha256
+        )
+    if heartbeat.lost.is_set():
+        raise refuse("late-worker", attempt=claim.attempt)
+    if not is_unaltered:
+        _mark_failed(claim, "archive-altered", reason="the stored archive is not the accepted one")
+    elif isinstance(verdict, Rejected):
+        evaluations.complete_rejected(
+            claim.evaluation_id,
+            attempt=claim.attempt,
+            problems=[problem.to_json() for problem in verdict.problems],
+            more=verdict.more,
+        )
+    elif not isinstance(verdict, Scored):
+        _mark_failed(claim, verdict.code, reason=verdict.detail)
+    elif verdict.card["truth_digest"] != claim.truth_digest:
+        _mark_failed(claim, "truth-mismatch", reason="the labels installed here are others")
+    else:
+        evaluations.complete_scored(
+            claim.evaluation_id,
+            attempt=claim.attempt,
+            card=verdict.card,
+            evidence_name=evidence.name if verdict.evidence_path else "",
+        )
+
+
+def _return_to_queue(claim: Claim, code: str, *, reason: object) -> bool:
+    """Return a claim that cannot be served here; False: it waits in the queue again."""
+    log.error("%s: this worker cannot score it (%s): %s", claim.label, code, reason)
+    try:
+        returned = evaluations.return_to_queue(
+            claim.evaluation_id, attempt=claim.attempt, code=code
+        )
+    except Refusal as refusal:
+        if refusal.code != "late-worker":
+            raise
+        return True
+    return not returned
+
+
+def _mark_failed(claim: Claim, code: str, *, reason: object) -> None:
+    log.error("%s: failed with %s: %s", claim.label, code, reason)
+    try:
+        evaluations.mark_failed(claim.evaluation_id, attempt=claim.attempt, code=code)
+    except Refusal as refusal:
+        if refusal.code != "late-worker":
+            raise
+
+
+def _truth_path(claim: Claim) -> Path:
+    if settings.LABELS_DIR is None:
+        raise FileNotFoundError("LABELS_DIR is not set: this worker has no labels")
+    path = Path(settings.LABELS_DIR) / claim.truth_store
+    if not path.is_file():
+        raise FileNotFoundError(f"{claim.truth_store} is not in this worker's LABELS_DIR")
+    return path
+
+
+def _evidence_path(claim: Claim) -> Path:
+    if settings.EVIDENCE_DIR is None:
+        raise FileNotFoundError("EVIDENCE_DIR is not set: this worker cannot keep evidence")
+    folder = Path(settings.EVIDENCE_DIR)
+    folder.mkdir(parents=True, exist_ok=True)
+    # The attempt is in the name: a late worker never writes over its successor's evidence.
+    return folder / f"{claim.submission_id}-{claim.evaluation_id}-{claim.attempt}.evidence"
+
+
+class _Heartbeat:
+    """Renews a claim's lease from a thread of its own while the child runs.
+
+    ``lost`` is set once the claim is no longer ours. A database that cannot be reached is no loss
+    by itself: the lease decides, and the last write is fenced by the attempt.
+    """
+
+    def __init__(self, claim: Claim) -> None:
+        self.claim = claim
+        self.lost = Event()
+        self._done = Event()
+        self._progress = Progress("starting")
+        self._thread = Thread(target=self._renew, name=f"heartbeat-{claim.evaluation_id}")
+
+    def __enter__(self) -> _Heartbeat:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def set_progress(self, progress: Progress) -> None:
+        """Take over how far the scorer is; the thread writes it."""
+        self._progress = progress
+
+    def _renew(self) -> None:
+        written: Progress | None = None
+        written_s = 0.0
+        renew_s = settings.LEASE_S / 4
+        try:
+            while not self._done.wait(min(PROGRESS_EVERY_S, renew_s)):
+                progress = self._progress
+                if progress == written and time.monotonic() - written_s < renew_s:
+                    continue
+                try:
+                    is_alive = evaluations.heartbeat(
+                        self.claim.evaluation_id,
+                        attempt=self.claim.attempt,
+                        stage=progress.stage,
+                        patches_done=progress.patches_done,
+                        patches_total=progress.patches_total,
+                    )
+                except (DatabaseError, InterfaceError) as error:
+                    log.warning("heartbeat of %s missed: %s", self.claim.label, error)
+                    connection.close()
+                    continue
+                if not is_alive:
+                    self.lost.set()
+                    return
+                written, written_s = progress, time.monotonic()
+        finally:
+            connection.close()
