@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from xml.etree import ElementTree
 
 import pytest
@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from challenge.models import Announcement
+from challenge.models import Announcement, Challenge
 from challenge.services import links
 from tests import factories
 
@@ -48,3 +48,12 @@ def test_the_feed_holds_what_was_published_in_the_readers_language(client: Clien
 def test_the_feed_of_a_draft_is_not_found(client: Client) -> None:
     challenge = factories.make_challenge(is_published=False)
     assert client.get(reverse("web:news-feed", args=[challenge.slug])).status_code == 404
+
+
+def test_a_feed_without_entries_is_as_old_as_its_challenge(client: Client) -> None:
+    challenge = factories.make_challenge()
+    a_day_ago = timezone.now() - timedelta(days=1)
+    Challenge.objects.filter(pk=challenge.pk).update(created_at=a_day_ago)
+    answer = client.get(reverse("web:news-feed", args=[challenge.slug]))
+    updated = ElementTree.fromstring(answer.content).findtext("a:updated", namespaces=ATOM) or ""
+    assert datetime.fromisoformat(updated) == a_day_ago

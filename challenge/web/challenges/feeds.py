@@ -19,8 +19,18 @@ from challenge.web.requests import page_view
 LATEST = 50
 
 
+class _AnnouncementsAtom(Atom1Feed):
+    def latest_post_date(self) -> datetime:
+        """Answer the newest entry's time; without entries the challenge's, not Django's "now".
+
+        A document that changes with every request is never found in a reader's cache.
+        """
+        created: datetime = self.feed["challenge_created_at"]
+        return super().latest_post_date() if self.items else created
+
+
 class _Announcements(Feed):  # type: ignore[type-arg]  # not generic at run time
-    feed_type = Atom1Feed
+    feed_type = _AnnouncementsAtom
 
     def get_object(self, request: HttpRequest, slug: str) -> Challenge:
         return pages.challenge_by_slug(slug, user=request.user)
@@ -34,6 +44,9 @@ class _Announcements(Feed):  # type: ignore[type-arg]  # not generic at run time
 
     def feed_url(self, challenge: Challenge) -> str:
         return links.absolute(reverse("web:news-feed", args=[challenge.slug]))
+
+    def feed_extra_kwargs(self, challenge: Challenge) -> dict[str, datetime]:
+        return {"challenge_created_at": challenge.created_at}
 
     def items(self, challenge: Challenge) -> list[Announcement]:
         return list(pages.news(challenge).select_related("challenge")[:LATEST])
