@@ -10,7 +10,7 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import beat_init, heartbeat_sent, setup_logging, worker_init
+from celery.signals import beat_init, heartbeat_sent, setup_logging, worker_init, worker_ready
 
 from challenge import embedded
 from challenge.config import liveness
@@ -31,6 +31,15 @@ def record_alive(**_: Any) -> None:
     liveness.record_alive("worker")
 
 
+def watch_readiness(sender: Any, **_: Any) -> None:
+    """Have a scoring worker record what it lacks, from its start on."""
+    from challenge.workers import readiness  # needs Django's settings
+
+    if readiness.consumes_scoring(sender):
+        record = liveness.FaultRecorder("worker", readiness.faults)
+        heartbeat_sent.connect(record, weak=False)
+
+
 def keep_our_logging(**_: Any) -> None:
     """Connected, so that Celery leaves logging to ``settings.LOGGING``."""
 
@@ -38,4 +47,5 @@ def keep_our_logging(**_: Any) -> None:
 worker_init.connect(connect_embedded_servers)
 beat_init.connect(connect_embedded_servers)
 heartbeat_sent.connect(record_alive)
+worker_ready.connect(watch_readiness)
 setup_logging.connect(keep_our_logging)

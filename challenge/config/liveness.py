@@ -1,6 +1,7 @@
 """Records that processes without a port are alive, and the health check that reads them.
 
-A worker records it at every heartbeat it sends to the broker, beat at every tick.
+A worker records it at every heartbeat it sends to the broker, beat at every tick; a scoring worker
+also records what it lacks to score.
 ``python -m challenge.config.liveness worker|beat|web`` exits 0 while the record is fresh, or
 while the web process answers; containers use it as their health check.
 """
@@ -11,6 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,6 +20,7 @@ from challenge import env
 from challenge.embedded.data_folder import data_folder
 
 FRESH_S = 60.0
+CHECK_EVERY_S = 30.0
 WEB_TIMEOUT_S = 5.0
 
 
@@ -32,6 +35,32 @@ def record_alive(role: str) -> None:
     path.touch()
 
 
+def faults_file(role: str) -> Path:
+    return data_folder() / "alive" / f"{role}.faults"
+
+
+def record_faults(role: str, faults: Sequence[str]) -> None:
+    """Record what keeps ``role`` from its work; an empty list: nothing does any more."""
+    path = faults_file(role)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    part.write_text("\n".join(faults))
+    part.replace(path)
+
+
+class FaultRecorder:
+    """A receiver of heartbeats that records what ``faults`` finds, every ``CHECK_EVERY_S``."""
+
+    def __init__(self, role: str, faults: Callable[[], Sequence[str]]) -> None:
+        self._role, self._faults = role, faults
+        self._next_s = 0.0
+
+    def __call__(self, **_: object) -> None:
+        if time.monotonic() >= self._next_s:
+            self._next_s = time.monotonic() + CHECK_EVERY_S
+            record_faults(self._role, self._faults())
+
+
 def why_unhealthy(role: str) -> str | None:
     """Why ``role`` is unhealthy, or None."""
     if role == "web":
@@ -40,7 +69,10 @@ def why_unhealthy(role: str) -> str | None:
         age_s = time.time() - record_file(role).stat().st_mtime
     except FileNotFoundError:
         return f"{role} has given no sign of life in {record_file(role)}"
-    return None if age_s <= FRESH_S else f"{role}'s last sign of life is {age_s:.0f} s old"
+    if age_s > FRESH_S:
+        return f"{role}'s last sign of life is {age_s:.0f} s old"
+    faults = faults_file(role)
+    return (faults.read_text() or None) if faults.exists() else None
 
 
 def _why_web_unhealthy() -> str | None:

@@ -203,6 +203,7 @@ MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 SCORER_TIMEOUT_S = env.integer("SCORER_TIMEOUT_S", default=1800, minimum=1)
 SCORER_WORKERS = env.integer("SCORER_WORKERS", default=0) or None
 SCORER_MEMORY_BYTES = env.size_bytes("SCORER_MEMORY", default=600 * MIB)
+WORKER_MIN_FREE_BYTES = env.size_bytes("WORKER_MIN_FREE", default=64 * MIB)
 # Read by the scorer itself too: the layers of isolation that this machine may lack.
 SCORING_ALLOW_UNSANDBOXED = env.words("SCORING_ALLOW_UNSANDBOXED")
 # Read by the scorer itself too.
@@ -253,7 +254,11 @@ CELERY_TASK_ROUTES = {name.value: {"queue": name.queue.value} for name in TaskNa
 CELERY_BEAT_SCHEDULER = "challenge.config.beat:Scheduler"
 CELERY_BEAT_SCHEDULE = {
     name.value: {"task": name.value, "schedule": every_s, "options": {"expires": every_s}}
-    for name, every_s in ((TaskName.SWEEP, SWEEP_S), (TaskName.SWEEP_FILES, 600))
+    for name, every_s in (
+        (TaskName.SWEEP, SWEEP_S),
+        (TaskName.SWEEP_FILES, 600),
+        (TaskName.SWEEP_EVIDENCE, 600),
+    )
 }
 
 # --- Files --------------------------------------------------------------------------------------

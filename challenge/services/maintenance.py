@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.utils import timezone
-
 from challenge.models import Phase
+from challenge.services import database_clock
 from challenge.services.leaderboard import ranks
 from challenge.services.leased_jobs import SweepReport
 from challenge.services.notifications import mails, webhooks
@@ -26,7 +25,7 @@ class MaintenanceReport:
 
 def sweep(*, now: datetime | None = None) -> MaintenanceReport:
     """Queue again what lost workers held, recompute stale ranks, notify workers of what waits."""
-    now = now or timezone.now()
+    now = now or database_clock.now()
     report = MaintenanceReport(
         evaluations=evaluations.sweep(now=now),
         runs=training_runs.sweep(now=now),

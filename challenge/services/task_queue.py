@@ -42,11 +42,20 @@ class TaskName(StrEnum):
     DELIVER_WEBHOOKS = "challenge.deliver_webhooks"
     SWEEP = "scoring.sweep"
     SWEEP_FILES = "challenge.sweep_files"
+    SWEEP_EVIDENCE = "scoring.sweep_evidence"
 
     @property
     def queue(self) -> Queue:
         """The queue that the task is sent to."""
-        return {TaskName.SCORE: Queue.SCORING, TaskName.TRAIN: Queue.GPU}.get(self, Queue.DEFAULT)
+        return _QUEUES.get(self, Queue.DEFAULT)
+
+
+# Evidence tells about labels: only scoring workers have it.
+_QUEUES = {
+    TaskName.SCORE: Queue.SCORING,
+    TaskName.SWEEP_EVIDENCE: Queue.SCORING,
+    TaskName.TRAIN: Queue.GPU,
+}
 
 
 class Publisher:

@@ -40,7 +40,7 @@ def sweep() -> dict[str, int]:
 
 @shared_task(name=TaskName.SWEEP_FILES.value, acks_late=False)
 def sweep_files() -> dict[str, int]:
-    """Remove expired uploads, orphaned archives, and archives and evidence nobody needs."""
+    """Remove expired uploads, orphaned archives, and archives that nobody needs."""
     swept = uploads.sweep()
     removed = retention.sweep()
     phases.update_labels_open_until()
@@ -50,6 +50,11 @@ def sweep_files() -> dict[str, int]:
         "aborted": swept.aborted,
         "archives": archives.sweep_orphans(),
         "removed": removed.archives,
-        "evidence": removed.evidence,
         "mailboxes": forgotten,
     }
+
+
+@shared_task(name=TaskName.SWEEP_EVIDENCE.value, acks_late=False)
+def sweep_evidence() -> int:
+    """Remove evidence that no score names; on a worker that has the evidence."""
+    return retention.sweep_evidence()

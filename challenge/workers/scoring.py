@@ -22,13 +22,14 @@ from django.db.utils import InterfaceError
 
 from challenge.errors import Refusal, refuse
 from challenge.services.storage import archives
-from challenge.services.submissions import evaluations
+from challenge.services.submissions import evaluations, retries
 from challenge.services.submissions.evaluations import Claim
-from challenge.services.task_queue import Queue, TaskName
+from challenge.services.task_queue import TaskName
+from challenge.workers import readiness
 from scoring.engine import resource_limits
 from scoring.engine.decode import sandbox
 from scoring.engine.scorer import child
-from scoring.engine.scorer.verdicts import Progress, Rejected, Scored
+from scoring.engine.scorer.verdicts import Progress, Rejected, Scored, ScorerFailure
 from scoring.engine.task import specification as specs
 
 log = logging.getLogger(__name__)
@@ -39,14 +40,15 @@ DRAIN_S = 60.0
 PROGRESS_EVERY_S = 1.0
 # Of one drain: the second says that it is this worker or the storage, not that one archive.
 RETURNED_MAX = 2
-# What says nothing about the archive that was claimed.
+# How a process dies that the kernel or a person ends.
+KILLED = frozenset({"scorer-killed", "scorer-silent"})
 OUT_OF_REACH = frozenset({"archive-missing", "archive-unreachable"})
 
 
 @worker_ready.connect
 def log_isolation(sender: Any, **_: object) -> None:
     """Log at start how this worker's decoders are locked in, or that it will score nothing."""
-    if Queue.SCORING not in sender.app.amqp.queues.consume_from:
+    if not readiness.consumes_scoring(sender):
         return
     try:
         isolation = sandbox.require()
@@ -57,18 +59,20 @@ def log_isolation(sender: Any, **_: object) -> None:
 
 @shared_task(name=TaskName.SCORE.value, acks_late=False)
 def score() -> int:
-    """Score queued evaluations until none waits; returns how many were taken."""
-    try:
-        sandbox.require()
-    except sandbox.IsolationUnavailable as error:
-        # Nothing is claimed: a worker on another machine may still do it.
-        log.critical("this worker scores nothing: %s", error)
+    """Score queued evaluations until none waits; returns how many were taken.
+
+    Takes nothing where this worker lacks anything, and nothing whose labels it lacks: a worker on
+    another machine may have them.
+    """
+    if faults := readiness.faults():
+        log.critical("this worker scores nothing: %s", "; ".join(faults))
         return 0
+    label_stores = readiness.label_stores()
     worker = f"{socket.gethostname()}:{os.getpid()}"
     started_s = time.monotonic()
     taken = 0
     returned: set[int] = set()
-    while claim := evaluations.claim(worker=worker, exclude=returned):
+    while claim := evaluations.claim(worker=worker, label_stores=label_stores, exclude=returned):
         taken += 1
         if not _score(claim):
             returned.add(claim.evaluation_id)
@@ -77,6 +81,8 @@ def score() -> int:
             break  # it is not the one archive; the sweep notifies again
         if time.monotonic() - started_s > DRAIN_S and evaluations.notify_workers():
             break
+    for store, waiting in retries.labels_not_in(label_stores).items():
+        log.error("%s evaluations wait for labels that this worker lacks: %s", waiting, store)
     return taken
 
 
@@ -84,7 +90,7 @@ def _score(claim: Claim) -> bool:
     """Take one evaluation from its claim to its verdict; False: it waits in the queue again."""
     log.info("scoring %s, attempt %s", claim.label, claim.attempt)
     try:
-        _run_and_record(claim)
+        return _run_and_record(claim)
     except Refusal as refusal:
         if refusal.code == "late-worker":
             log.warning("%s: attempt %s is over", claim.label, claim.attempt)
@@ -99,8 +105,8 @@ def _score(claim: Claim) -> bool:
     return True
 
 
-def _run_and_record(claim: Claim) -> None:
-    """Run the scorer process and record its verdict.
+def _run_and_record(claim: Claim) -> bool:
+    """Run the scorer process and record its verdict; False: the evaluation waits again.
 
     Raises Refusal ``late-worker`` and those of the archive's storage, OSError where this worker
     lacks something, SpecError for a task it cannot read.
@@ -135,9 +141,10 @@ def _run_and_record(claim: Claim) -> None:
             more=verdict.more,
         )
     elif not isinstance(verdict, Scored):
-        _mark_failed(claim, verdict.code, reason=verdict.detail)
+        return _record_failure(claim, verdict)
     elif verdict.card["truth_digest"] != claim.truth_digest:
-        _mark_failed(claim, "truth-mismatch", reason="the labels installed here are others")
+        reason = "the labels installed here are others"
+        return _return_to_queue(claim, "truth-mismatch", reason=reason)
     else:
         evaluations.complete_scored(
             claim.evaluation_id,
@@ -145,15 +152,28 @@ def _run_and_record(claim: Claim) -> None:
             card=verdict.card,
             evidence_name=evidence.name if verdict.evidence_path else "",
         )
+    return True
+
+
+def _record_failure(claim: Claim, failure: ScorerFailure) -> bool:
+    """Record that the scorer failed; False: the evaluation waits in the queue again."""
+    if failure.is_this_machine:
+        return _return_to_queue(claim, failure.code, reason=failure.detail)
+    if failure.code in KILLED and retries.retry_once(
+        claim.evaluation_id, attempt=claim.attempt, code=failure.code
+    ):
+        log.error("%s: %s, tried once more: %s", claim.label, failure.code, failure.detail)
+        return True
+    if failure.code not in KILLED:
+        _mark_failed(claim, failure.code, reason=failure.detail)
+    return True
 
 
 def _return_to_queue(claim: Claim, code: str, *, reason: object) -> bool:
     """Return a claim that cannot be served here; False: it waits in the queue again."""
     log.error("%s: this worker cannot score it (%s): %s", claim.label, code, reason)
     try:
-        returned = evaluations.return_to_queue(
-            claim.evaluation_id, attempt=claim.attempt, code=code
-        )
+        returned = retries.return_to_queue(claim.evaluation_id, attempt=claim.attempt, code=code)
     except Refusal as refusal:
         if refusal.code != "late-worker":
             raise

@@ -24,7 +24,7 @@ from challenge.embedded.processes import ProcessGroup
 from tests import compose
 from tests.live_site import database_url, free_port
 
-OURS = ("migrate", "web", "worker", "beat", "gpu-worker", "organiser")
+OURS = ("migrate", "web", "worker", "housekeeping", "beat", "gpu-worker", "organiser")
 PATIENCE_S = 60.0
 
 
@@ -132,7 +132,8 @@ def test_each_server_has_a_network_of_its_own(services: dict[str, dict[str, Any]
     assert networks["postgres"] == {"database"}
     assert networks["broker"] == {"broker"}
     assert networks["cache"] == {"cache"}
-    assert {name for name, joined in networks.items() if "outside" in joined} == {"web", "worker"}
+    outside = {name for name, joined in networks.items() if "outside" in joined}
+    assert outside == {"web", "housekeeping"}
 
 
 def test_cache_and_broker_are_two_servers_that_want_a_password(
@@ -218,8 +219,9 @@ def test_a_stranger_in_the_network_can_neither_read_nor_write_nor_administer(
 def test_each_command_runs_and_its_health_check_passes(
     services: dict[str, dict[str, Any]], tmp_path: Path
 ) -> None:
-    """Both Valkey servers, migrate, web, worker, gpu-worker and beat as the file has them."""
+    """Both Valkey servers, migrate, web, the workers and beat as the file has them."""
     make_secrets(tmp_path)
+    (tmp_path / "labels").mkdir()
     secrets = tmp_path / "secrets"
     (secrets / "database_url").write_text(database_url())
     port = free_port()
@@ -230,7 +232,7 @@ def test_each_command_runs_and_its_health_check_passes(
     ):
         (secrets / "broker_url").write_text(broker_url)
         (secrets / "cache_url").write_text(cache_url)
-        for name in ("migrate", "web", "worker", "gpu-worker", "beat"):
+        for name in ("migrate", "web", "worker", "housekeeping", "gpu-worker", "beat"):
             (tmp_path / name).mkdir()
             environment = {
                 **{

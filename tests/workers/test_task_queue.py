@@ -124,6 +124,7 @@ def test_settings_route_every_task_to_its_queue() -> None:
         "challenge.deliver_webhooks": "default",
         "scoring.sweep": "default",
         "challenge.sweep_files": "default",
+        "scoring.sweep_evidence": "scoring",
     }
 
 
@@ -133,9 +134,9 @@ def test_the_workers_of_docker_compose_consume_every_queue() -> None:
     assert {queue for queues in consumed for queue in queues.strip(",").split(",")} == set(Queue)
 
 
-def test_celery_beat_sends_both_sweeps() -> None:
+def test_celery_beat_sends_the_sweeps() -> None:
     scheduled = {entry["task"] for entry in settings.CELERY_BEAT_SCHEDULE.values()}
-    assert scheduled == {"scoring.sweep", "challenge.sweep_files"}
+    assert scheduled == {"scoring.sweep", "challenge.sweep_files", "scoring.sweep_evidence"}
 
 
 def test_the_sweep_of_evaluations_leaves_ranks_mails_and_webhooks_alone(

@@ -10,7 +10,7 @@ import pytest
 from django.core.files.storage import default_storage
 
 from challenge.models import Evaluation, Phase, Submission
-from challenge.services.submissions import evaluations, quota
+from challenge.services.submissions import evaluations, quota, retries
 from challenge.workers import scoring
 from tests.factories import NOON, make_archive, make_phase, make_team, submit
 from tests.workers.real import make_real_phase, make_zip
@@ -45,28 +45,6 @@ def states() -> list[str]:
     return list(Evaluation.objects.order_by("pk").values_list("state", flat=True))
 
 
-def test_a_worker_without_labels_returns_its_claim_to_the_queue(phase: Phase, labels: Path) -> None:
-    for _ in range(3):
-        hand_in(phase)
-    labels.rename(labels.with_name("elsewhere"))
-    assert scoring.score() == 2  # the second says that it is not the archive
-    assert scoring.score() == 2
-    assert states() == ["queued"] * 3
-    assert {one.attempt - one.attempts_before for one in Evaluation.objects.all()} == {0}
-    labels.with_name("elsewhere").rename(labels)
-    assert scoring.score() == 3
-    assert states() == ["scored"] * 3
-
-
-def test_a_worker_without_a_folder_for_evidence_returns_its_claim_to_the_queue(
-    phase: Phase, settings: Any
-) -> None:
-    hand_in(phase)
-    settings.EVIDENCE_DIR = None
-    assert scoring.score() == 1
-    assert states() == ["queued"]
-
-
 def test_an_unreachable_archive_delays_no_other_submission(phase: Phase) -> None:
     first, second = hand_in(phase), hand_in(phase)
     path = Path(default_storage.path(first.archive))
@@ -98,7 +76,7 @@ def test_what_stays_out_of_reach_fails_after_an_hour() -> None:
         claim = evaluations.claim(worker="w", now=now)
         assert claim is not None
         code = "archive-unreachable"
-        given = evaluations.return_to_queue(
+        given = retries.return_to_queue(
             claim.evaluation_id, attempt=claim.attempt, code=code, now=now
         )
         assert given is waits
@@ -110,6 +88,4 @@ def test_what_stays_out_of_reach_fails_after_an_hour() -> None:
     evaluations.requeue_failed(evaluation_id=evaluation.pk, actor=None, now=again)
     claim = evaluations.claim(worker="w", now=again)
     assert claim is not None
-    assert evaluations.return_to_queue(
-        claim.evaluation_id, attempt=claim.attempt, code=code, now=again
-    )
+    assert retries.return_to_queue(claim.evaluation_id, attempt=claim.attempt, code=code, now=again)

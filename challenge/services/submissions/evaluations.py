@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import Case, Count, IntegerField, Min, Value, When
+from django.db.models import Case, Count, IntegerField, Value, When
 from django.utils import timezone
 
 from challenge.errors import refuse
@@ -29,7 +29,7 @@ from challenge.models import (
 )
 from challenge.rules.lifecycle import FINISHED_STATES, TRANSITIONS, QuotaMove, State
 from challenge.rules.quota import Reason
-from challenge.services import audit
+from challenge.services import audit, database_clock
 from challenge.services.leaderboard import ranks
 from challenge.services.leased_jobs import LeasedJobs, SweepReport
 from challenge.services.notifications import mails, webhooks
@@ -39,7 +39,6 @@ from challenge.services.task_queue import TaskName
 from scoring.engine.metrics.card import ScoreCard
 
 CLAIM_LOCK = 0x666C6169_72  # serialises claims, so that fairness sees the claims before it
-RETURNED_FOR = timedelta(hours=1)
 
 
 class EvaluationJobs(LeasedJobs[Evaluation]):
@@ -139,15 +138,23 @@ def enqueue(
 
 
 def claim(
-    *, worker: str, exclude: Collection[int] = (), now: datetime | None = None
+    *,
+    worker: str,
+    label_stores: Collection[str] | None = None,
+    exclude: Collection[int] = (),
+    now: datetime | None = None,
 ) -> Claim | None:
     """Take the fairest queued evaluation, or None where none waits (``exclude`` left out).
 
+    ``label_stores`` names the packed labels that the worker has: it takes nothing else.
     Fair: the team with fewer running first, then live before re-scores, then age
     (:mod:`challenge.rules.fairness`). Claims follow one another under an advisory lock held for
     the few milliseconds of this transaction; rows locked by a cancel or a sweep are skipped.
     """
-    now = now or timezone.now()
+    now = now or database_clock.now()
+    queued = jobs.queued().exclude(pk__in=exclude)
+    if label_stores is not None:
+        queued = queued.filter(ground_truth__store_name__in=label_stores)
     with transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [CLAIM_LOCK])
@@ -156,9 +163,7 @@ def claim(
         )
         counts = [When(submission__entry__team=team, then=Value(count)) for team, count in running]
         fairest = (
-            jobs.queued()
-            .exclude(pk__in=exclude)
-            .annotate(running=Case(*counts, default=Value(0), output_field=IntegerField()))
+            queued.annotate(running=Case(*counts, default=Value(0), output_field=IntegerField()))
             .order_by("running", "priority", "queued_at", "pk")
             .select_for_update(skip_locked=True, of=("self",))
             .first()
@@ -198,7 +203,7 @@ def heartbeat(
     return jobs.renew(
         evaluation_id,
         attempt=attempt,
-        now=now or timezone.now(),
+        now=now or database_clock.now(),
         stage=stage[:32],
         patches_done=patches_done,
         patches_total=patches_total,
@@ -217,7 +222,7 @@ def complete_scored(
 
     Raises Conflict ``late-worker`` when the attempt is over.
     """
-    now = now or timezone.now()
+    now = now or database_clock.now()
     with transaction.atomic():
         evaluation = jobs.lock_attempt(evaluation_id, attempt=attempt)
         score = scores.create(evaluation, card=card, evidence_name=evidence_name, now=now)
@@ -239,7 +244,7 @@ def complete_rejected(
     ``problems`` are the score engine's ``Problem.to_json()``, ``more`` counts those not listed.
     Raises Conflict ``late-worker`` when the attempt is over.
     """
-    now = now or timezone.now()
+    now = now or database_clock.now()
     listed = [dict(problem) for problem in problems]
     code = str(listed[0]["code"]) if listed else ""
     with transaction.atomic():
@@ -262,35 +267,10 @@ def mark_failed(
     It is not tried again by itself (the same bytes would fail again); an organiser may queue it
     again. Raises Conflict ``late-worker`` when the attempt is over.
     """
-    now = now or timezone.now()
+    now = now or database_clock.now()
     with transaction.atomic():
         evaluation = jobs.lock_attempt(evaluation_id, attempt=attempt)
         jobs.transition(evaluation, State.FAILED, now=now, reason=code, error_code=code)
-
-
-def return_to_queue(
-    evaluation_id: int, *, attempt: int, code: str, now: datetime | None = None
-) -> bool:
-    """Return a claim that this worker cannot serve: no labels here, no way to the archives.
-
-    That says nothing about the archive, so the attempt is not counted. True: it waits again. After
-    ``RETURNED_FOR`` of such returns it fails with ``code`` instead. Raises Conflict
-    ``late-worker`` when the attempt is over.
-    """
-    now = now or timezone.now()
-    with transaction.atomic():
-        evaluation = jobs.lock_attempt(evaluation_id, attempt=attempt)
-        first_return_at = evaluation.events.filter(
-            to_state=State.QUEUED.value, reason=code, at__gte=evaluation.queued_at
-        ).aggregate(first=Min("at"))["first"]
-        if first_return_at is None or now - first_return_at < RETURNED_FOR:
-            uncounted = evaluation.attempts_before + 1
-            jobs.transition(
-                evaluation, State.QUEUED, now=now, reason=code, attempts_before=uncounted
-            )
-            return True
-        jobs.transition(evaluation, State.FAILED, now=now, reason=code, error_code=code)
-    return False
 
 
 def notify_workers() -> bool:
@@ -303,7 +283,7 @@ def sweep(*, now: datetime | None = None) -> SweepReport:
 
     The third loss fails an evaluation and refunds it.
     """
-    return jobs.sweep(now=now or timezone.now())
+    return jobs.sweep(now=now or database_clock.now())
 
 
 def cancel(

@@ -48,7 +48,6 @@ class Removed:
 
     archives: int
     archive_bytes: int
-    evidence: int
 
 
 def sweep(*, now: datetime | None = None) -> Removed:
@@ -71,7 +70,6 @@ def sweep(*, now: datetime | None = None) -> Removed:
     return Removed(
         archives=len(removed),
         archive_bytes=sum(submission.archive_bytes for submission in removed),
-        evidence=sweep_evidence(now=now),
     )
 
 

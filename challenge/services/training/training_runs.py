@@ -25,7 +25,7 @@ from challenge.models import (
     User,
 )
 from challenge.rules.lifecycle import RUN_TRANSITIONS, RunState
-from challenge.services import audit
+from challenge.services import audit, database_clock
 from challenge.services.leased_jobs import LeasedJobs, SweepReport
 from challenge.services.task_queue import TaskName
 
@@ -134,7 +134,7 @@ def claim(
     ``recipe_prefix`` limits a worker without a GPU to small recipes, ``data_roots`` to the data
     sets that it has.
     """
-    now = now or timezone.now()
+    now = now or database_clock.now()
     queued = jobs.queued().filter(recipe__startswith=recipe_prefix)
     if data_roots is not None:
         queued = queued.filter(data_root__in=data_roots)
@@ -186,7 +186,7 @@ def heartbeat(
         columns["device"] = device
     if log_tail is not None:
         columns["log_tail"] = log_tail[-LOG_CHARACTERS:]
-    alive = jobs.renew(run_id, attempt=attempt, now=now or timezone.now(), **columns)
+    alive = jobs.renew(run_id, attempt=attempt, now=now or database_clock.now(), **columns)
     stopping = jobs.running().filter(pk=run_id, cancel_requested_at__isnull=False)
     return HeartbeatReply(alive, alive and stopping.exists())
 
@@ -205,7 +205,7 @@ def record_epoch(
     ``again``: an earlier attempt trained it. A new epoch is progress, after which a lost worker
     is the first again: days on machines that come and go must not end with the third of them.
     """
-    now = now or timezone.now()
+    now = now or database_clock.now()
     with transaction.atomic():
         run = jobs.lock_attempt(run_id, attempt=attempt)
         if not again and run.attempts_before < attempt - 1:
@@ -225,7 +225,7 @@ def complete(
     now: datetime | None = None,
 ) -> None:
     """Record that a run succeeded. Raises Conflict ``late-worker`` when the attempt is over."""
-    now = now or timezone.now()
+    now = now or database_clock.now()
     with transaction.atomic():
         run = jobs.lock_attempt(run_id, attempt=attempt)
         jobs.transition(run, RunState.SUCCEEDED, now=now, result=result, submission=submission)
@@ -235,7 +235,7 @@ def fail(
     run_id: UUID, *, attempt: int, code: str, message: str = "", now: datetime | None = None
 ) -> None:
     """Record that a run failed; it is not tried again by itself. Raises ``late-worker``."""
-    now = now or timezone.now()
+    now = now or database_clock.now()
     with transaction.atomic():
         run = jobs.lock_attempt(run_id, attempt=attempt)
         jobs.transition(
@@ -250,7 +250,7 @@ def fail(
 
 def mark_cancelled(run_id: UUID, *, attempt: int, now: datetime | None = None) -> None:
     """Record that a worker stopped a run that a person asked to cancel."""
-    now = now or timezone.now()
+    now = now or database_clock.now()
     with transaction.atomic():
         run = jobs.lock_attempt(run_id, attempt=attempt)
         jobs.transition(run, RunState.CANCELLED, now=now, reason="cancelled")
@@ -294,4 +294,4 @@ def sweep(*, now: datetime | None = None) -> SweepReport:
 
     Three losses without a new epoch between them fail a run.
     """
-    return jobs.sweep(now=now or timezone.now())
+    return jobs.sweep(now=now or database_clock.now())

@@ -21,6 +21,8 @@ from scoring.engine.scorer.messages import Job, Message, SandboxReport, Verdict
 from scoring.engine.scorer.verdicts import EXIT_OUT_OF_MEMORY, ScorerFailure
 from scoring.engine.task import specification as specs
 
+# This machine's disk or its rights: they say nothing about the upload.
+_STORAGE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 _STACK_BYTES = 2 * 2**20  # of each decoder worker's thread; the usual 8 MB add up on many cores
 
 
@@ -42,7 +44,8 @@ def main() -> int:
     except OSError as error:
         if error.errno == errno.ENOMEM:
             return EXIT_OUT_OF_MEMORY
-        _write(out, ScorerFailure("scorer-error", resource_limits.describe(error)))
+        code = "scorer-storage" if error.errno in _STORAGE_ERRORS else "scorer-error"
+        _write(out, ScorerFailure(code, resource_limits.describe(error)))
     except Exception as error:  # noqa: BLE001 (the caller must know of every error; it logs it)
         traceback.print_exc()
         _write(out, ScorerFailure("scorer-error", f"{type(error).__name__}: {error}"))

@@ -79,12 +79,17 @@ class ScorerFailure:
     ``detail`` is for logs, never for participants.
 
     Codes: scorer-killed (by a signal), scorer-out-of-memory, scorer-timeout, scorer-silent (it
-    ended or closed its pipe without a verdict), scorer-error, scorer-cancelled,
-    isolation-unavailable.
+    ended or closed its pipe without a verdict), scorer-error, scorer-cancelled, scorer-storage (a
+    folder of this machine is full, read-only or closed to it), isolation-unavailable.
     """
 
     code: str
     detail: str = ""
+
+    @property
+    def is_this_machine(self) -> bool:
+        """True where the machine lacks something: the same archive may be scored elsewhere."""
+        return self.code in ("scorer-storage", "isolation-unavailable")
 
     @property
     def is_likely_the_archive(self) -> bool:

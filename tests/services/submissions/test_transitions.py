@@ -11,7 +11,7 @@ from django.db import IntegrityError, transaction
 from challenge.errors import Refusal
 from challenge.models import Evaluation, Phase, Submission
 from challenge.rules.lifecycle import State, may_move
-from challenge.services.submissions import evaluations, quota, rescoring, submissions
+from challenge.services.submissions import evaluations, quota, rescoring, retries, submissions
 from tests.factories import (
     NOON,
     captain_of,
@@ -201,9 +201,9 @@ def test_a_returned_claim_is_queued_again_and_cannot_be_returned_twice(
 ) -> None:
     taken = claim()
     code = "worker-misconfigured"
-    assert evaluations.return_to_queue(taken.evaluation_id, attempt=1, code=code, now=NOON)
+    assert retries.return_to_queue(taken.evaluation_id, attempt=1, code=code, now=NOON)
     with pytest.raises(Refusal) as refused:
-        evaluations.return_to_queue(taken.evaluation_id, attempt=1, code=code, now=NOON)
+        retries.return_to_queue(taken.evaluation_id, attempt=1, code=code, now=NOON)
     assert refused.value.code == "late-worker"
     assert claim().attempt == 2
 
