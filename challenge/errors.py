@@ -99,6 +99,33 @@ class Kind:
 CATALOGUE: dict[str, Kind] = {
     "not-found": Kind(NotFound, _("There is no such thing here, or it is not for you to see.")),
     "not-organiser": Kind(NotAllowed, _("Only the organisers of %(challenge)s may do this.")),
+    "role-missing": Kind(
+        NotAllowed,
+        _(
+            "You are %(role)s in %(challenge)s; this is for the roles: %(allowed)s. An owner can "
+            "change your role."
+        ),
+    ),
+    "role-held": Kind(
+        Conflict,
+        _("%(email)s already has the role %(role)s here: an owner can change it in the list."),
+    ),
+    "role-unknown": Kind(Refusal, _("“%(role)s” is no role; allowed are %(allowed)s.")),
+    "role-expiry-invalid": Kind(
+        Refusal,
+        _("A role's last day must be today or later, written like 2027-03-31, or empty."),
+    ),
+    "last-owner": Kind(
+        Conflict,
+        _("%(challenge)s needs an owner whose role has no end: make somebody else owner first."),
+    ),
+    "second-factor-missing": Kind(
+        NotAllowed,
+        _(
+            "As %(role)s you may read without a second factor, and change things with one: switch "
+            "it on under “Two-factor” in your account (an app that shows codes), then come back."
+        ),
+    ),
     "not-registered": Kind(
         NotAllowed,
         _("You do not take part in %(challenge)s yet: register and accept its rules first."),
@@ -409,7 +436,7 @@ CATALOGUE: dict[str, Kind] = {
     "invitation-open": Kind(
         Conflict,
         _(
-            "%(email)s has an open invitation to this team, until %(expires_at)s: withdraw it to "
+            "%(email)s has an open invitation here, until %(expires_at)s: withdraw it to "
             "send another one."
         ),
     ),
@@ -422,7 +449,7 @@ CATALOGUE: dict[str, Kind] = {
     ),
     "invitation-over": Kind(
         Gone,
-        _("This invitation is used, withdrawn or expired: ask the captain for a new one."),
+        _("This invitation is used, withdrawn or expired: ask who invited you for a new one."),
     ),
     "invitation-for-another": Kind(
         NotAllowed,
@@ -456,7 +483,7 @@ CATALOGUE: dict[str, Kind] = {
     ),
     "account-last-organiser": Kind(
         Conflict,
-        _("You are the only organiser of %(challenges)s: name another one first."),
+        _("You are the only owner of %(challenges)s: name another one first."),
     ),
     "phase-window-invalid": Kind(Refusal, _("The phase would close before it opens.")),
     "phase-disclosed": Kind(

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from challenge.models import (
     Challenge,
+    ChallengeRole,
     Entry,
     GroundTruth,
     Membership,
@@ -21,7 +22,9 @@ from challenge.models import (
     Team,
     User,
 )
+from challenge.rules.roles import Role
 from challenge.rules.rounding import Steps
+from challenge.selectors import roles
 from challenge.services.storage import archives
 from challenge.services.storage.archives import StoredArchive
 from challenge.services.submissions import evaluations, submissions
@@ -111,6 +114,16 @@ def make_team(
         role = Membership.Role.MEMBER if position else Membership.Role.CAPTAIN
         Membership.objects.create(team=team, user=person, challenge=challenge, role=role)
     return team
+
+
+def make_organiser(
+    challenge: Challenge, user: User | None = None, role: Role = Role.OWNER, **fields: Any
+) -> User:
+    """A person with a role in a challenge, given before anybody looks."""
+    user = user or make_user()
+    ChallengeRole.objects.create(challenge=challenge, user=user, role=role.value, **fields)
+    roles.forget(user)
+    return user
 
 
 def register(user: User, challenge: Challenge | None = None) -> User:

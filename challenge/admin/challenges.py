@@ -23,9 +23,10 @@ from challenge.models import (
     TaskSpec,
 )
 from challenge.rules.disclosure import NEVER, Precision
-from challenge.selectors import phase_disclosure
+from challenge.rules.roles import Act
+from challenge.selectors import phase_disclosure, roles
 from challenge.services import audit
-from challenge.services.challenges import phases
+from challenge.services.challenges import phases, publishing
 from challenge.services.leaderboard import full_precision, ranks
 from challenge.services.notifications import mails
 from challenge.services.submissions import rescoring
@@ -38,32 +39,36 @@ class PhaseInline(ReadOnlyInline):
 
 @admin.register(Challenge)
 class ChallengeAdmin(ReadOnly):
-    """A challenge comes from its folder (load_challenge); here it is only looked at."""
+    """A challenge comes from its folder (load_challenge); here it is published or hidden."""
 
     challenge_path = ""
     list_display = ("slug", "is_published", "terms_version", "approval_required", "updated_at")
     list_filter = ("is_published",)
     search_fields = ("slug",)
     inlines = (PhaseInline,)
-    filter_horizontal = ("organisers",)
+    change_act = Act.PUBLISH
+    fields = (
+        "slug",
+        "is_published",
+        "title",
+        "tagline",
+        "summary",
+        "facts",
+        "sort_order",
+        "terms_version",
+        "approval_required",
+        "team_size_limit",
+        "team_merge_until",
+        "team_archives_bytes",
+        "source_digest",
+    )
+    readonly_fields = tuple(name for name in fields if name != "is_published")
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        # Naming organisers is the one thing that no file and no service says.
-        return bool(request.user.is_superuser)
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
-        return [field.name for field in Challenge._meta.fields if field.name != "is_published"]
-
-    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        super().save_related(request, form, formsets, change)
-        actor = cast(StaffRequest, request).user
-        audit.record(
-            "challenge.change",
-            actor=actor,
-            challenge=form.instance,
-            target=form.instance,
-            changed=form.changed_data,
-            organisers=list(form.instance.organisers.values_list("username", flat=True)),
+    def save_model(self, request: HttpRequest, obj: Challenge, form: Any, change: bool) -> None:
+        publishing.set_published(
+            challenge=obj,
+            actor=cast(StaffRequest, request).user,
+            published=form.cleaned_data["is_published"],
         )
 
 
@@ -91,6 +96,7 @@ class PhaseForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at ru
 class PhaseAdmin(OwnChallenges):
     """Dates, limits, visibility: changed through the service, which checks and records."""
 
+    change_act = Act.PHASES
     form = PhaseForm
     list_display = (
         "__str__",
@@ -157,8 +163,10 @@ class PhaseAdmin(OwnChallenges):
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self._is_organiser(request)
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        if obj is not None and not roles.may(request.user, Act.PUBLISH, obj.challenge):
+            return (*self.readonly_fields, "is_published")
+        return self.readonly_fields
 
     def save_model(self, request: HttpRequest, obj: Phase, form: Any, change: bool) -> None:
         before = Phase.objects.select_related("challenge").get(pk=obj.pk)
@@ -180,7 +188,13 @@ class PhaseAdmin(OwnChallenges):
 
     @admin.action(description=_("Recompute the ranks"))
     def rank_again(self, request: HttpRequest, rows: QuerySet[Phase]) -> None:
-        each(request, rows, lambda phase: ranks.recompute(phase=phase), done=_("phases ranked"))
+        user = request.user
+
+        def rank(phase: Phase) -> None:
+            roles.require(user, Act.PHASES, phase.challenge)
+            ranks.recompute(phase=phase)
+
+        each(request, rows, rank, done=_("phases ranked"))
 
 
 @admin.register(GroundTruth)
@@ -216,6 +230,8 @@ class PublishedResultAdmin(ReadOnly):
 class AnnouncementAdmin(OwnChallenges):
     """News: written here or shipped with the challenge; mailed once, after its publication."""
 
+    change_act = Act.PAGES
+
     list_display = ("__str__", "challenge", "published_at", "mail_to", "mailed_at", "created_by")
     list_filter = ("challenge",)
 
@@ -224,17 +240,15 @@ class AnnouncementAdmin(OwnChallenges):
         return ["created_by", "key", "mailed_at", *mailed]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return self._is_organiser(request)
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self._is_organiser(request)
+        return roles.may_somewhere(request.user, Act.PAGES)
 
     def formfield_for_foreignkey(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
-        if db_field.name == "challenge" and not request.user.is_superuser:
-            kwargs["queryset"] = Challenge.objects.filter(organisers=request.user.pk)
+        if db_field.name == "challenge":
+            kwargs["queryset"] = roles.challenges_of(request.user, Act.PAGES)
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        roles.require(cast(StaffRequest, request).user, Act.PAGES, obj.challenge)
         if not change:
             obj.created_by = request.user
         super().save_model(request, obj, form, change)

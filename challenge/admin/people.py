@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, cast
 
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
@@ -24,20 +24,56 @@ from challenge.models import (
     User,
     WebhookDelivery,
 )
+from challenge.rules.roles import Act
+from challenge.selectors import roles
+from challenge.services import audit
 from challenge.services.teams import teams
 from challenge.services.training import training_runs
+
+# What opens more of the site to an account, where it is not a role in a challenge.
+RIGHTS = ("is_active", "is_superuser", "groups", "user_permissions")
+
+
+def _plain(right: Any) -> Any:
+    """Return a flag as it is, a list of rows as their names."""
+    if right is None or isinstance(right, bool):
+        return right
+    rows = right if isinstance(right, list) else right.all()
+    return sorted(str(row) for row in rows)
 
 
 @admin.register(User)
 class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]
     """Accounts, for superusers. Deleting is the person's own act (or the service's)."""
 
-    list_display = ("username", "email", "affiliation", "is_active", "is_staff", "date_joined")
+    list_display = ("username", "email", "affiliation", "is_active", "is_superuser", "date_joined")
+    list_filter = ("is_superuser", "is_active", "groups")
     fieldsets = (
-        *(DjangoUserAdmin.fieldsets or ()),
+        (None, {"fields": ("username", "password")}),
+        (_("Personal info"), {"fields": ("first_name", "last_name", "email")}),
+        # Not is_staff, which opens nothing here: roles do (selectors.roles).
+        (_("Permissions"), {"fields": RIGHTS}),
+        (_("Important dates"), {"fields": ("last_login", "date_joined")}),
         (_("Profile"), {"fields": ("affiliation", "language", "theme", "timezone")}),
         (_("E-mail"), {"fields": ("mail_on_result", "mail_on_announcement")}),
     )
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """Write the form's lists, and into the trail what somebody's rights were and are."""
+        person: User = form.instance
+        before = {name: _plain(form.initial.get(name)) for name in RIGHTS} if change else {}
+        super().save_related(request, form, formsets, change)
+        after = {name: _plain(getattr(person, name)) for name in RIGHTS}
+        if not change:  # the form of a new account asks for none of them
+            before = dict.fromkeys(RIGHTS)
+        if before != after:
+            audit.record(
+                "account.rights" if change else "account.create",
+                actor=cast(StaffRequest, request).user,
+                target=person.username,
+                before=before,
+                after=after,
+            )
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -46,6 +82,8 @@ class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]
 @admin.register(Registration)
 class RegistrationAdmin(ReadOnly):
     """Approve or refuse, through the service."""
+
+    read_act = Act.PEOPLE
 
     list_display = ("user", "challenge", "state", "terms_version", "accepted_at", "note")
     list_filter = ("challenge", "state")
@@ -91,6 +129,9 @@ class TeamAdmin(ReadOnly):
 
 @admin.register(AuditEvent)
 class AuditEventAdmin(ReadOnly):
+    """The trail names people: for the roles that see them."""
+
+    read_act = Act.PEOPLE
     list_display = ("at", "actor", "action", "challenge", "target", "data_shown")
     fields = list_display
     list_filter = ("action", "challenge")
@@ -154,13 +195,13 @@ class SuperusersOnly(ReadOnly):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         # Asked before any permission is: these rows have no challenge to be filtered by.
         rows: QuerySet[Any] = self.model._default_manager.get_queryset()
-        return rows if request.user.is_superuser else rows.none()
+        return rows if roles.is_operator(request.user) else rows.none()
 
     def has_module_permission(self, request: HttpRequest) -> bool:
-        return bool(request.user.is_superuser)
+        return roles.is_operator(request.user)
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return bool(request.user.is_superuser)
+        return roles.is_operator(request.user)
 
 
 @admin.register(ApiToken)

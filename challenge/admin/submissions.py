@@ -25,7 +25,7 @@ from challenge.models import (
 from challenge.rules import disclosure
 from challenge.rules.disclosure import Viewer
 from challenge.rules.lifecycle import State
-from challenge.selectors import phase_disclosure
+from challenge.selectors import phase_disclosure, roles
 from challenge.services.submissions import evaluations, rescoring, submissions
 
 
@@ -304,12 +304,12 @@ class UploadAdmin(ReadOnly):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Upload]:
         # Asked before any permission is: these rows have no challenge to be filtered by.
-        return Upload.objects.all() if request.user.is_superuser else Upload.objects.none()
+        return Upload.objects.all() if roles.is_operator(request.user) else Upload.objects.none()
 
     list_display = ("id", "user", "length_bytes", "created_at", "expires_at", "completed_at")
 
     def has_module_permission(self, request: HttpRequest) -> bool:
-        return bool(request.user.is_superuser)
+        return roles.is_operator(request.user)
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return bool(request.user.is_superuser)
+        return roles.is_operator(request.user)

@@ -401,6 +401,8 @@ ACCOUNT_USERNAME_MIN_LENGTH = 3
 # want the password again, and the former address is told.
 ACCOUNT_REAUTHENTICATION_REQUIRED = True
 ACCOUNT_REAUTHENTICATION_TIMEOUT = 300
+# Owners and judges of a challenge change things with a second factor alone.
+SECOND_FACTOR_REQUIRED = env.flag("SECOND_FACTOR_REQUIRED", default=True)
 ACCOUNT_EMAIL_NOTIFICATIONS = True
 ACCOUNT_EMAIL_SUBJECT_PREFIX = "[FLAIR] "
 ACCOUNT_DEFAULT_HTTP_PROTOCOL = _site.scheme

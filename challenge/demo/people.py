@@ -8,7 +8,9 @@ from allauth.account.models import EmailAddress
 
 from challenge.demo.data import Bend
 from challenge.models import Challenge, Phase, Submission, User
+from challenge.rules.roles import Role
 from challenge.selectors import people
+from challenge.services.challenges import roles
 from challenge.services.submissions.submissions import MethodFacts
 from challenge.services.teams import teams
 
@@ -112,16 +114,16 @@ PLAYERS = (
 
 
 def ensure_organiser(*, password: str, challenges: list[Challenge]) -> User:
-    """The organiser of both challenges, who may do everything, with a fresh password."""
-    user = _ensure_user(ORGANISER, password=password, staff=True)
+    """The owner of both challenges, who also operates the site, with a fresh password."""
+    user = _ensure_user(ORGANISER, password=password, operator=True)
     for challenge in challenges:
-        challenge.organisers.add(user)
+        roles.set_role(challenge=challenge, user=user, role=Role.OWNER, actor=None)
     return user
 
 
 def ensure_player(player: Player, *, password: str, challenges: list[Challenge]) -> User:
     """A captain, registered with a team in every challenge, with a fresh password."""
-    user = _ensure_user(player.username, password=password, staff=False)
+    user = _ensure_user(player.username, password=password, operator=False)
     for challenge in challenges:
         teams.register(user=user, challenge=challenge, accept_terms_version=challenge.terms_version)
         team = people.team_of(user, challenge)
@@ -146,13 +148,12 @@ def made_before(player: Player, attempt: Try, *, phase: Phase) -> Submission | N
     )
 
 
-def _ensure_user(username: str, *, password: str, staff: bool) -> User:
+def _ensure_user(username: str, *, password: str, operator: bool) -> User:
     user, _ = User.objects.get_or_create(
         username=username,
         defaults={
             "email": f"{username}@flair.example",
-            "is_staff": staff,
-            "is_superuser": staff,
+            "is_superuser": operator,
         },
     )
     user.set_password(password)

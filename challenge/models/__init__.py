@@ -13,6 +13,7 @@ from challenge.models.events import AuditEvent, Webhook, WebhookDelivery
 from challenge.models.mailboxes import FormerMembership, Mailbox
 from challenge.models.mails import OutgoingMail
 from challenge.models.people import ApiToken, User
+from challenge.models.roles import ChallengeRole
 from challenge.models.submissions import (
     Evaluation,
     EvaluationEvent,
@@ -37,6 +38,7 @@ __all__ = [
     "ApiToken",
     "AuditEvent",
     "Challenge",
+    "ChallengeRole",
     "Entry",
     "Evaluation",
     "EvaluationEvent",

@@ -38,9 +38,6 @@ class Challenge(models.Model):
         help_text=_("its kept archives and its members' uploads that were not submitted"),
     )
     source_digest = models.CharField(max_length=64, blank=True)
-    organisers = models.ManyToManyField(
-        settings.AUTH_USER_MODEL, related_name="organised_challenges", blank=True
-    )
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 

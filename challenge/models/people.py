@@ -16,9 +16,15 @@ from challenge.models.fields import NameKeyField
 
 @dataclass
 class RequestFacts:
-    """What ``selectors.people`` read about a person during one request, by challenge."""
+    """What was read about a person during one request: roles and teams by challenge.
 
-    organises: dict[int, bool] = field(default_factory=dict)
+    ``scopes`` are those of the token that the request carries; None: a session, which has all.
+    """
+
+    roles: dict[int, str | None] = field(default_factory=dict)
+    held_roles: frozenset[str] | None = None
+    has_second_factor: bool | None = None
+    scopes: frozenset[str] | None = None
     team_ids: dict[int, int | None] = field(default_factory=dict)
 
 

@@ -239,7 +239,9 @@ class RankLine(models.Model):
     entry = models.ForeignKey(Entry, models.CASCADE, related_name="rank_lines")
     submission = models.ForeignKey(Submission, models.CASCADE, related_name="rank_lines")
     score = models.ForeignKey(Score, models.CASCADE, related_name="rank_lines")
-    rank = models.PositiveIntegerField(null=True, help_text=_("null: a baseline, not ranked"))
+    rank = models.PositiveIntegerField(
+        null=True, help_text=_("null: not ranked (a baseline, a team of organisers)")
+    )
     group = models.PositiveIntegerField(default=0)
     lead_probability = models.FloatField(null=True)
     submission_count = models.PositiveIntegerField(default=0)

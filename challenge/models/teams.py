@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from challenge.models.challenges import Challenge, Phase
 from challenge.models.fields import NameKeyField
+from challenge.models.roles import ROLES
 
 
 class Registration(models.Model):
@@ -101,12 +102,21 @@ class Membership(models.Model):
 
 
 class Invitation(models.Model):
-    """An invitation to a team, by link or to one e-mail address. Only the token's hash is kept.
+    """An invitation to a team, by link or to one e-mail address, or to a role, to an address.
 
-    ``mail_token`` holds the token itself from the invitation until its mail has left.
+    Only the token's hash is kept. Either ``team`` is set or ``challenge`` and ``role``, which then
+    counts until ``role_expires_at``. ``mail_token`` holds the token itself from the invitation
+    until its mail has left.
     """
 
-    team = models.ForeignKey(Team, models.CASCADE, related_name="invitations")
+    team = models.ForeignKey(
+        Team, models.CASCADE, null=True, blank=True, related_name="invitations"
+    )
+    challenge = models.ForeignKey(
+        Challenge, models.CASCADE, null=True, blank=True, related_name="role_invitations"
+    )
+    role = models.CharField(max_length=16, choices=ROLES, blank=True, default="")
+    role_expires_at = models.DateTimeField(null=True, blank=True)
     email = models.EmailField(blank=True)
     digest = models.CharField(max_length=64, unique=True)
     mail_token = models.CharField(
@@ -127,6 +137,13 @@ class Invitation(models.Model):
 
     class Meta:
         ordering = ["-created_at"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(team__isnull=False, challenge__isnull=True, role="")
+                | Q(team__isnull=True, challenge__isnull=False) & ~Q(role=""),
+                name="invitation_to_a_team_or_a_role",
+            )
+        ]
 
 
 class MergeRequest(models.Model):

@@ -46,12 +46,13 @@ def of_submission(
         policy=phase_disclosure.policy_for(phase, viewer=reader, now=now),
     )
     ranked = [row for row in rows if row.kind == TEAM]
+    of_teams = [row for row in rows if row.kind != BASELINE]
     baselines = [row for row in rows if row.kind == BASELINE]
     team_id = submission.entry.team_id
     chosen: dict[str, Row | None] = {
         "leader": next((row for row in ranked if row.rank == 1), None),
         "baseline": next(iter(baselines), None),
-        "best": next((row for row in ranked if row.team_id == team_id), None),
+        "best": next((row for row in of_teams if row.team_id == team_id), None),
     }
     own = chosen["best"]
     if own is not None and own.submission_id == submission.pk:

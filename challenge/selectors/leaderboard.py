@@ -23,9 +23,10 @@ from challenge.rules.disclosure import DisclosurePolicy
 from challenge.rules.windows import Window, window_at
 from challenge.selectors import people, phase_disclosure, row_values, scores
 from challenge.selectors.cached import cached as cached_value
-from challenge.selectors.people import Person
+from challenge.selectors.roles import Person
 
-TEAM, BASELINE = "team", "baseline"
+TEAM, ORGANISER, BASELINE = "team", "organiser", "baseline"
+ORDER = {TEAM: 0, ORGANISER: 1, BASELINE: 2}
 
 T = TypeVar("T")
 
@@ -42,9 +43,10 @@ class LeaderboardClass:
 
 @dataclass(frozen=True)
 class Row:
-    """One row: a ranked team, a baseline of the platform, or a result published elsewhere.
+    """One row: a team, a baseline of the platform, or a result published elsewhere.
 
-    ``kind`` is "team", "baseline", "published-podium" or "published-baseline"; only teams have a
+    ``kind`` is "team", "organiser" (a team with somebody who organises or organised the
+    challenge), "baseline", "published-podium" or "published-baseline"; only "team" has a
     ``rank`` and a ``group`` (neighbours that cannot be told apart share a number; ``tied``: the
     group has other teams). Values are fractions under the leaderboard's policy; ``class_ious`` is
     empty where it shows no classes, ``domain_mious`` (in the order of ``Leaderboard.domains``)
@@ -91,7 +93,8 @@ class Row:
 class Leaderboard:
     """What a viewer sees of a phase. Not ``visible``: there are no rows.
 
-    ``rows`` are the ranked teams, the baselines, then the published results, each best first.
+    ``rows`` are the ranked teams, those of organisers, the baselines, then the published results,
+    each best first.
     ``version`` grows with each change of the ranks. ``my_team_id`` is the viewer's team.
     """
 
@@ -119,7 +122,7 @@ class Leaderboard:
     @property
     def published(self) -> list[Row]:
         """Results published elsewhere; never ranked, never rounded further."""
-        return [row for row in self.rows if row.kind not in (TEAM, BASELINE)]
+        return [row for row in self.rows if row.kind not in ORDER]
 
     def best_first(self) -> list[Row]:
         """Return all rows by mIoU; equals stay in the order of ``rows``."""
@@ -236,9 +239,9 @@ def _read(phase: Phase, policy: DisclosurePolicy, *, visible: bool) -> tuple[lis
     for line in lines:
         row = _row(line, phase=phase, policy=policy, keys=keys, domains=domains)
         ranked = row.kind == TEAM
-        key = f"{row.team_id}" if ranked else f"{row.team_id}-{next(baselines)}"
+        key = f"{row.team_id}-{next(baselines)}" if row.kind == BASELINE else f"{row.team_id}"
         rows.append(replace(row, key=key, tied=ranked and group_sizes[row.group] > 1))
-    rows.sort(key=lambda row: row.kind != TEAM)
+    rows.sort(key=lambda row: ORDER[row.kind])
     if policy.rounded:
         rows = _grouped_by_intervals(rows)
     published = PublishedResult.objects.filter(challenge=phase.challenge_id, phase_slug=phase.slug)
@@ -272,6 +275,7 @@ COLUMNS = {
     "method": "submission__method_name",
     "created_at": "submission__created_at",
     "is_final": "submission__is_final",
+    "is_baseline": "submission__is_baseline",
     "code_url": "submission__code_url",
     "paper_url": "submission__paper_url",
     "baseline_seconds": "submission__baseline_seconds",
@@ -356,8 +360,9 @@ def _row(
     values = row_values.disclosed(line, runs, policy=policy)
     ratio = ranking.inference_ratio(line["baseline_seconds"], line["method_seconds"])
     limit = phase.inference_ratio_limit
+    unranked = BASELINE if line["is_baseline"] else ORGANISER
     return Row(
-        kind=BASELINE if line["rank"] is None else TEAM,
+        kind=unranked if line["rank"] is None else TEAM,
         key="",
         name=line["team"],
         method=line["method"],

@@ -25,7 +25,7 @@ from challenge.rules.windows import Window, window_at
 from challenge.selectors import leaderboard, people, phase_disclosure
 from challenge.selectors.cached import cached
 from challenge.selectors.leaderboard import Row
-from challenge.selectors.people import Person
+from challenge.selectors.roles import Person
 
 MENU_KEPT_S = 10
 TOP_ROWS = 3

@@ -2,41 +2,23 @@
 
 from __future__ import annotations
 
-from django.contrib.auth.models import AnonymousUser
-from django.db.models import Exists, OuterRef, Subquery
+from typing import Any
 
-from challenge.errors import refuse
+from django.db.models import OuterRef, Subquery
+
 from challenge.models import Challenge, Membership, Phase, Registration, Submission, Team, User
 from challenge.rules.disclosure import Viewer
-
-Person = User | AnonymousUser | None
+from challenge.rules.roles import Act
+from challenge.selectors import roles
+from challenge.selectors.roles import Person
 
 
 def is_organiser(user: Person, challenge: Challenge) -> bool:
-    """Say whether a person organises a challenge; superusers organise every challenge.
+    """Say whether a person has a role in a challenge, whichever: all of them may read.
 
-    ``is_staff`` alone opens the admin and nothing more. At most one query in a request.
+    At most one query in a request.
     """
-    if user is None or not user.is_authenticated or not user.is_active:
-        return False
-    if user.is_superuser:
-        return True
-    known = user.request_facts.organises
-    if challenge.pk not in known:
-        known[challenge.pk] = challenge.organisers.filter(pk=user.pk).exists()
-    return known[challenge.pk]
-
-
-def require_organiser(user: Person, challenge: Challenge) -> None:
-    """Raise NotAllowed ``not-organiser`` for everybody else."""
-    if not is_organiser(user, challenge):
-        raise refuse("not-organiser", challenge=challenge.slug)
-
-
-def organised_by(user: User) -> list[Challenge]:
-    """Return the challenges that a person organises, all for a superuser (one query)."""
-    challenges = Challenge.objects.order_by("sort_order", "pk")
-    return list(challenges if user.is_superuser else challenges.filter(organisers=user.pk))
+    return roles.may(user, Act.READ, challenge)
 
 
 def team_of(user: Person, challenge: Challenge) -> Team | None:
@@ -65,25 +47,22 @@ def team_id_in(user: Person, phase: Phase) -> int | None:
     return mine.values_list("team", flat=True).first()
 
 
-def facts_about(user: User, *, challenge: str) -> dict[str, Exists | Subquery]:
+def facts_about(user: User, *, challenge: str) -> dict[str, Any]:
     """Return annotations that tell what a person is to a challenge.
 
     ``challenge`` is the path to it; :func:`store_facts` keeps what they found.
     """
     memberships = Membership.objects.filter(challenge=OuterRef(challenge), user=user.pk)
-    organised = Challenge.organisers.through.objects.filter(
-        challenge=OuterRef(challenge), user=user.pk
-    )
     return {
         "viewer_team_id": Subquery(memberships.values("team")[:1]),
-        "viewer_organises": Exists(organised),
+        "viewer_role": roles.role_column(user, challenge=challenge),
     }
 
 
 def store_facts(user: User, *, challenge: Challenge, annotated: Phase | Submission) -> None:
     """Keep for this request what the annotations of :func:`facts_about` found."""
     user.request_facts.team_ids[challenge.pk] = getattr(annotated, "viewer_team_id", None)
-    user.request_facts.organises[challenge.pk] = getattr(annotated, "viewer_organises", False)
+    roles.store_role(user, challenge=challenge, role=getattr(annotated, "viewer_role", None))
 
 
 def registration_of(user: Person, challenge: Challenge) -> Registration | None:
@@ -99,6 +78,11 @@ def is_registered(user: Person, challenge: Challenge) -> bool:
     return registration is not None and registration.state == Registration.State.APPROVED
 
 
+def is_of_team(user: Person, submission: Submission) -> bool:
+    """Say whether a person is in the team of a submission (one query, as for `team_id_in`)."""
+    return team_id_in(user, submission.entry.phase) == submission.entry.team_id
+
+
 def viewer_of_phase(user: Person, phase: Phase) -> Viewer:
     """Return in which role a person looks at a whole phase."""
     return Viewer.ORGANISER if is_organiser(user, phase.challenge) else Viewer.READER
@@ -112,5 +96,4 @@ def viewer_of_submission(user: Person, submission: Submission) -> Viewer | None:
     """
     if is_organiser(user, submission.entry.phase.challenge):
         return Viewer.ORGANISER
-    mine = team_id_in(user, submission.entry.phase)
-    return Viewer.OWNER if mine == submission.entry.team_id else None
+    return Viewer.OWNER if is_of_team(user, submission) else None

@@ -11,8 +11,8 @@ from django.utils import timezone
 from challenge.models import Phase
 from challenge.rules import disclosure
 from challenge.rules.disclosure import Viewer
-from challenge.selectors import people, phase_disclosure, scores
-from challenge.selectors.people import Person
+from challenge.selectors import people, phase_disclosure, roles, scores
+from challenge.selectors.roles import Person
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,9 @@ class Point:
 def of_phase(phase: Phase, *, user: Person = None, now: datetime | None = None) -> list[Point]:
     """Return a phase's scores in order of time, as they may leave (two queries at most).
 
-    Empty where the board is hidden. Baselines and disqualified submissions are left out; so are,
-    for all but organisers, those that did not raise their own team's best: no board shows them.
+    Empty where the board is hidden. Baselines, organisers' teams and disqualified submissions are
+    left out; so are, for all but organisers, those that did not raise their own team's best: no
+    board shows them.
     """
     now = now or timezone.now()
     viewer = people.viewer_of_phase(user, phase)
@@ -39,6 +40,7 @@ def of_phase(phase: Phase, *, user: Person = None, now: datetime | None = None) 
     rows = (
         scores.counting(phase)
         .filter(evaluation__submission__is_baseline=False, miou__isnull=False)
+        .exclude(evaluation__submission__entry__in=roles.entries_of_organisers(phase))
         .order_by("evaluation__submission__created_at", "evaluation__revision")
         .values_list(
             F("evaluation__submission"),

@@ -35,8 +35,9 @@ from challenge.models import (
 from challenge.rules import disclosure
 from challenge.rules.disclosure import DisclosedCard, DisclosurePolicy, Viewer
 from challenge.rules.lifecycle import OPEN_STATES, State
-from challenge.selectors import people, phase_disclosure
-from challenge.selectors.people import Person
+from challenge.rules.roles import Act
+from challenge.selectors import people, phase_disclosure, roles
+from challenge.selectors.roles import Person
 
 
 class Without(Func):
@@ -119,6 +120,17 @@ def get(submission_id: UUID | str, *, user: Person) -> tuple[Submission, Viewer]
     submission, viewer = _find(submission_id, user=user)
     prefetch_related_objects([submission], _evaluations())
     return submission, viewer
+
+
+def with_archive(submission_id: UUID | str, *, user: Person) -> Submission:
+    """Return a submission whose archive a person may have: its team, or ``Act.ARCHIVES``.
+
+    Raises NotFound as :func:`get` does, and what `roles.require` raises. Two queries.
+    """
+    submission, _viewer = get(submission_id, user=user)
+    if not people.is_of_team(user, submission):
+        roles.require(user, Act.ARCHIVES, submission.entry.phase.challenge)
+    return submission
 
 
 def detail(submission_id: UUID | str, *, user: Person, now: datetime | None = None) -> Detail:

@@ -22,7 +22,7 @@ from challenge.models import (
 from challenge.rules import disclosure
 from challenge.selectors import leaderboard, people, phase_disclosure, scores
 from challenge.selectors.leaderboard import Row
-from challenge.selectors.people import Person
+from challenge.selectors.roles import Person
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,9 @@ def leaderboard_row(
     if not phase_disclosure.leaderboard_visible(phase, viewer=viewer, now=now):
         return None
     policy = phase_disclosure.policy_for(phase, viewer=viewer, now=now)
-    rows = leaderboard.rows_where(phase, Q(entry__team=team.pk, rank__isnull=False), policy=policy)
+    rows = leaderboard.rows_where(
+        phase, Q(entry__team=team.pk, submission__is_baseline=False), policy=policy
+    )
     return rows[0] if rows else None
 
 

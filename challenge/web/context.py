@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
 from challenge.models import User
-from challenge.selectors import languages, pages
+from challenge.selectors import languages, pages, roles
 
 # IGN's twelve scored classes, in the order of the nomenclature
 PALETTE = (
@@ -28,5 +28,6 @@ def shell(request: HttpRequest) -> dict[str, Any]:
             "themes": User.Theme.choices,
             "theme": getattr(request, "theme", "auto"),
             "palette": PALETTE,
+            "organises": SimpleLazyObject(lambda: roles.organises_any(request.user)),
         }
     }

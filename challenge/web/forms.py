@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zoneinfo
 from collections.abc import Sequence
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 from django import forms
@@ -13,6 +14,8 @@ from django.utils.translation import gettext_lazy as _
 
 from challenge.errors import Refusal
 from challenge.models import ApiToken, Challenge, Submission, Team, User, Webhook
+from challenge.models.roles import ROLES
+from challenge.rules.roles import Role
 from challenge.selectors import languages
 from challenge.services import throttles
 from challenge.services.accounts import usernames
@@ -150,7 +153,7 @@ class ProfileForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 class TokenForm(forms.Form):
-    """A new access token."""
+    """A new access token; ``organises``: its person has a role in a challenge."""
 
     name = forms.CharField(label=_("Name"), max_length=80, help_text=_("What it is for."))
     scopes = forms.MultipleChoiceField(
@@ -168,6 +171,14 @@ class TokenForm(forms.Form):
         coerce=int,
         initial=90,
     )
+
+    def __init__(self, *args: Any, organises: bool, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if organises:
+            self.fields["scopes"].choices = [  # type: ignore[attr-defined]
+                *self.fields["scopes"].choices,  # type: ignore[attr-defined]
+                (ApiToken.Scope.ORGANISE, _("do on the desks of challenges what my role allows")),
+            ]
 
 
 class WebhookForm(forms.Form):
@@ -215,6 +226,43 @@ class InviteForm(forms.Form):
         required=False,
         help_text=_("Leave it empty to get a link that you pass on yourself."),
     )
+
+
+class RoleForm(forms.Form):
+    """A role and the last day on which it counts (in UTC; empty: without end)."""
+
+    role = forms.ChoiceField(label=_("Role"), choices=ROLES, initial=Role.OBSERVER.value)
+    expires_at = forms.DateField(
+        label=_("Last day"),
+        required=False,
+        widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
+    )
+
+    @classmethod
+    def of(cls, held: Any) -> RoleForm:
+        """Return the form that shows a person's role, its fields' ids its own."""
+        day = None
+        if held.expires_at is not None:
+            day = (held.expires_at - timedelta(microseconds=1)).astimezone(UTC).date()
+        initial = {"role": held.role, "expires_at": day}
+        return cls(initial=initial, auto_id=f"role-{held.pk}-%s")
+
+    def clean_expires_at(self) -> datetime | None:
+        """Return the moment at which the day after the last one begins."""
+        day = self.cleaned_data["expires_at"]
+        if day is None:
+            return None
+        try:
+            return datetime.combine(day + timedelta(days=1), time(), tzinfo=UTC)
+        except OverflowError:
+            raise forms.ValidationError(_("Give an earlier day, or none.")) from None
+
+
+class RoleInvitationForm(RoleForm):
+    """An invitation to a role, by e-mail."""
+
+    email = forms.EmailField(label=_("E-mail address"))
+    field_order = ("email", "role", "expires_at")
 
 
 class DeleteForm(forms.Form):

@@ -14,10 +14,10 @@ from challenge.errors import Refusal, refuse
 from challenge.models import Invitation, Membership, MergeRequest, Team, User
 from challenge.selectors import pages, people
 from challenge.selectors import teams as selector
-from challenge.services import links
+from challenge.services import invitations, links
 from challenge.services.teams import merges
 from challenge.services.teams import teams as service
-from challenge.web import charts
+from challenge.web import charts, desk
 from challenge.web.forms import InviteForm, TeamForm
 from challenge.web.requests import SignedInRequest, page_view
 from challenge.web.views import challenge_context
@@ -99,7 +99,9 @@ def act(request: SignedInRequest, slug: str, act: str) -> HttpResponse:
 def invitation(request: SignedInRequest, token: str) -> HttpResponse:
     """Show an invitation; join its team once it is accepted."""
     user = request.user
-    invited = merges.find_invitation(token=token)
+    invited = invitations.find(token)
+    if invited.team is None:
+        return desk.invitation(request, invited, token=token)
     challenge = invited.team.challenge
     if request.method == "POST":
         try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from challenge.web import teams
+from challenge.web import desk, teams
 from challenge.web.accounts import accounts, webhooks
 from challenge.web.challenges import challenges, feeds, home
 from challenge.web.leaderboard import views as leaderboard
@@ -41,6 +41,8 @@ urlpatterns = [
     path("challenges/<slug:slug>/team/", teams.manage, name="team-manage"),
     path("challenges/<slug:slug>/team/<str:act>/", teams.act, name="team-act"),
     path("challenges/<slug:slug>/teams/<int:pk>/", teams.team, name="team"),
+    path("challenges/<slug:slug>/desk/people/", desk.people, name="desk-people"),
+    path("challenges/<slug:slug>/desk/people/<str:act>/", desk.act, name="desk-people-act"),
     path("challenges/<slug:slug>/training/", training.runs, name="training"),
     path("challenges/<slug:slug>/training/compare/", training.compare, name="training-compare"),
     path("challenges/<slug:slug>/training/<uuid:run_id>/", training.run, name="training-run"),

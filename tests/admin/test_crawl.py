@@ -25,9 +25,17 @@ from challenge.models import (
     Webhook,
     WebhookDelivery,
 )
+from challenge.rules.roles import Role
 from challenge.services.accounts import tokens
 from challenge.services.training import training_runs
-from tests.factories import give_score, make_phase, make_team, make_user, submit
+from tests.factories import (
+    give_score,
+    make_organiser,
+    make_phase,
+    make_team,
+    make_user,
+    submit,
+)
 
 pytestmark = [pytest.mark.django_db, pytest.mark.timeout(300)]
 
@@ -40,7 +48,7 @@ ODD_QUERIES = [
     "same_pixels=odd", "entry__phase__id__exact=x", "created_at__year=x",
     "at__day=77", "disqualified_at__isempty=x", "is_published__exact=x", "_facets=True",
 ]  # fmt: skip
-VIEWERS = ("superuser", "organiser", "staff with rights")
+VIEWERS = ("superuser", "organiser", "observer with rights")
 
 
 @pytest.fixture
@@ -70,13 +78,14 @@ def phase() -> Phase:
 @pytest.fixture(params=VIEWERS)
 def viewer(request: pytest.FixtureRequest, phase: Phase) -> User:
     kind: str = request.param
-    user = make_user(kind.replace(" ", "-"), is_staff=kind != "participant")
+    user = make_user(kind.replace(" ", "-"))
     if kind == "superuser":
         user.is_superuser = True
         user.save()
     if kind == "organiser":
-        phase.challenge.organisers.add(user)
-    if kind == "staff with rights":
+        make_organiser(phase.challenge, user)
+    if kind == "observer with rights":
+        make_organiser(phase.challenge, user, Role.OBSERVER)
         user.user_permissions.set(Permission.objects.all())
     return user
 
@@ -97,7 +106,7 @@ def queries(model: type[Any]) -> Iterator[str]:
     lists = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
     yield from (f"{lists}?{query}" for query in ODD_QUERIES)
     request = RequestFactory().get(lists)
-    request.user = User(is_superuser=True, is_staff=True, is_active=True)
+    request.user = User(is_superuser=True, is_active=True)
     for one in page.get_list_filter(request):
         field = one[0] if isinstance(one, tuple) else one
         if isinstance(field, str):

@@ -46,7 +46,7 @@ def build_world() -> World:
         challenge, opens_at=now - timedelta(days=2), closes_at=now + timedelta(days=30)
     )
     organiser = factories.make_user("olga")
-    challenge.organisers.add(organiser)
+    factories.make_organiser(challenge, organiser)
     team = factories.make_team(challenge, "Alpha", members=[factories.make_user("ada")])
     rival = factories.make_team(challenge, "=Beta", members=[factories.make_user("bob")])
     scored = factories.submit(team, phase, at=now - timedelta(hours=3))

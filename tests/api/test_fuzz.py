@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import factories
 from tests.api.conftest import build_world, token_of
 from tests.live_site import LiveSite
 
@@ -24,7 +25,7 @@ EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "12"))
 def test_nothing_is_found(site: LiveSite, tmp_path: Path) -> None:
     world = build_world()
     # One person who may do everything: captain of a team and organiser of the challenge.
-    world.challenge.organisers.add(world.captain)
+    factories.make_organiser(world.challenge, world.captain)
     token = token_of(world.captain)
     config = tmp_path / "schemathesis.toml"
     config.write_text(CONFIG, encoding="utf-8")

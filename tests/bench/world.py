@@ -98,6 +98,7 @@ def _prepare_environment(folder: Path, port: int) -> None:
         "BIND": f"127.0.0.1:{port}",
         "STATIC_MANIFEST": "1",
         "EMAIL_URL": "memory://",
+        "SECOND_FACTOR_REQUIRED": "0",
         "API_RATE_ADDRESS": "1000000",
     }
 

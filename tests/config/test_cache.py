@@ -150,7 +150,7 @@ def test_every_address_answers_as_always_while_the_cache_is_away(away: str) -> N
 
 @pytest.mark.django_db
 def test_people_sign_up_log_in_and_out_while_the_cache_is_away(away: str, client: Client) -> None:
-    user = factories.make_user(is_staff=True, is_superuser=True)
+    user = factories.make_user(is_superuser=True)
     user.set_password("an old oak of Larche")
     user.save()
     EmailAddress.objects.create(user=user, email=user.email, verified=True, primary=True)

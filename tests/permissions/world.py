@@ -25,6 +25,7 @@ from tests.factories import (
     make_archive,
     make_card,
     make_challenge,
+    make_organiser,
     make_phase,
     make_team,
     make_user,
@@ -69,9 +70,9 @@ def make_world(**phase_fields: Any) -> World:
             challenge=challenge, slug=slug, language="en", title=slug, markdown=slug
         )
     people = {name: make_user(name) for name in ("rival", "member", "captain")}
-    people["organiser"] = make_user("organiser", is_staff=True)
+    people["organiser"] = make_user("organiser")
     people["staff"] = make_user("staff", is_staff=True)
-    challenge.organisers.add(people["organiser"])
+    make_organiser(challenge, people["organiser"])
     alpha = make_team(challenge, "Alpha", members=[people["captain"], people["member"]])
     make_team(challenge, "Beta", members=[people["rival"]])
     gamma = make_team(challenge, "Gamma")

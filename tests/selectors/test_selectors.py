@@ -19,6 +19,7 @@ from tests.factories import (
     captain_of,
     give_score,
     make_card,
+    make_organiser,
     make_phase,
     make_team,
     make_truth,
@@ -69,7 +70,7 @@ def test_members_see_their_teams_submissions_and_nobody_elses(phase: Phase, team
             submissions.get(wrong, user=mate)
         assert refused.value.code == "not-found"
     organiser = make_user()
-    phase.challenge.organisers.add(organiser)
+    make_organiser(phase.challenge, organiser)
     assert submissions.get(foreign.pk, user=organiser)[1] is Viewer.ORGANISER
     assert set(submissions.of_challenge(phase.challenge, user=organiser)) == {own, foreign}
     with pytest.raises(Refusal):
@@ -187,7 +188,7 @@ def test_the_chart_shows_no_score_that_the_leaderboard_did_not_show(phase: Phase
     public.append(("Alpha", 0.6, True))
     assert seen(None) == seen(captain_of(beta)) == public
     organiser = make_user()
-    phase.challenge.organisers.add(organiser)
+    make_organiser(phase.challenge, organiser)
     assert ("Alpha", 0.4, False) in seen(organiser)
 
 

@@ -1,4 +1,4 @@
-"""The organisers' training pages in a real browser: readable by all, moving by themselves."""
+"""The organisers' pages in a real browser: readable by all, a run's moving by itself."""
 
 from __future__ import annotations
 
@@ -19,8 +19,15 @@ from playwright.sync_api import expect
 from pytest_django import DjangoDbBlocker
 
 from challenge.models import TrainingRun
+from challenge.rules.roles import Role
+from challenge.services.challenges import roles
 from challenge.services.training import training_runs, workers
-from tests.factories import make_challenge, make_phase, make_user
+from tests.factories import (
+    make_challenge,
+    make_organiser,
+    make_phase,
+    make_user,
+)
 from tests.live_site import LiveSite
 from tests.web.browser import chromium, open_page, sign_in
 
@@ -41,7 +48,8 @@ class World:
     def pages(self) -> list[str]:
         start = "/challenges/abc/training/"
         both = f"run={self.running.pk}&run={self.waiting.pk}"
-        return [start, f"{start}{self.running.pk}/", f"{start}compare/?{both}"]
+        desk = "/challenges/abc/desk/people/"
+        return [start, f"{start}{self.running.pk}/", f"{start}compare/?{both}", desk]
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +81,9 @@ def fill() -> list[TrainingRun]:
     # The server knows the hashers of production alone.
     organiser.password = Argon2PasswordHasher().encode("secret", "saltsaltsalt")
     organiser.save()
-    challenge.organisers.add(organiser)
+    make_organiser(challenge, organiser)
+    make_organiser(challenge, make_user("judith"), Role.JUDGE, expires_at=now + timedelta(days=9))
+    roles.invite(challenge=challenge, actor=organiser, email="egon@example.org", role=Role.EDITOR)
     phase = make_phase(
         challenge, opens_at=now - timedelta(days=1), closes_at=now + timedelta(days=1)
     )
@@ -142,6 +152,7 @@ def test_the_pages_have_no_accessibility_violations(
         sign_in(page, "olive@example.org", "secret")
         for number, address in enumerate(world.pages):
             page.goto(address)
+            page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
             page.screenshot(path=tmp_path / f"page-{number}.png", full_page=True)
             if page.evaluate("document.documentElement.scrollWidth") > width_px:
                 faults.append(f"{address}: wider than {width_px} px")

@@ -20,7 +20,13 @@ from challenge.errors import Refusal
 from challenge.models import Phase, RankLine, Score, Submission, TrainingRun
 from challenge.services.leaderboard import ranks
 from challenge.services.training import results, training_runs, workers
-from tests.factories import give_score, make_challenge, make_phase, make_user
+from tests.factories import (
+    give_score,
+    make_challenge,
+    make_organiser,
+    make_phase,
+    make_user,
+)
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("running_servers")]
 
@@ -34,7 +40,7 @@ RECIPES = [
 def phase() -> Phase:
     now = timezone.now()
     challenge = make_challenge()
-    challenge.organisers.add(make_user("organiser"))
+    make_organiser(challenge, make_user("organiser"))
     return make_phase(
         challenge, opens_at=now - timedelta(days=1), closes_at=now + timedelta(days=1)
     )
@@ -43,7 +49,7 @@ def phase() -> Phase:
 @pytest.fixture
 def organiser(phase: Phase) -> Client:
     client = Client()
-    client.force_login(phase.challenge.organisers.get())
+    client.force_login(phase.challenge.roles.get().user)
     return client
 
 

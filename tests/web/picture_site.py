@@ -34,6 +34,7 @@ def fill() -> dict[str, str]:
     from challenge.models import Submission, User
     from challenge.services.accounts import tokens
     from challenge.services.teams import merges
+    from tests import factories
     from tests.web import seed
 
     call_command("flush", interactive=False, verbosity=0)
@@ -44,8 +45,8 @@ def fill() -> dict[str, str]:
     tokens.create(user=ada, name="laptop", scopes=["read", "submit"])
     tokens.create(user=ada, name="nightly job", scopes=["read"])
     _invitation, token = merges.invite(team=scored.entry.team, actor=ada, email="bo@example.org")
-    olive = seed.make_person("olive", is_staff=True)
-    phase.challenge.organisers.add(olive)
+    olive = seed.make_person("olive")
+    factories.make_organiser(phase.challenge, olive)
     return {
         "submission": str(scored.pk),
         "team": str(scored.entry.team_id),

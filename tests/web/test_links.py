@@ -64,9 +64,9 @@ def visitor(kind: str, phase: Phase) -> User | None:
     person = factories.make_user(kind)
     if kind == "organiser":
         for challenge in Challenge.objects.all():
-            challenge.organisers.add(person)
+            factories.make_organiser(challenge, person)
     if kind == "superuser":
-        person.is_staff = person.is_superuser = True
+        person.is_superuser = True
         person.save()
     return person
 

@@ -54,7 +54,7 @@ def test_an_organiser_sees_the_hidden_challenge(phase: Phase, visit: Visit) -> N
     challenge = phase.challenge
     Challenge.objects.filter(pk=challenge.pk).update(is_published=False)
     organiser = factories.make_user()
-    challenge.organisers.add(organiser)
+    factories.make_organiser(challenge, organiser)
     assert visit(organiser).get(f"/challenges/{challenge.slug}/rules").status_code == 200
 
 

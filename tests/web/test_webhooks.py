@@ -74,7 +74,7 @@ def test_a_refusal_is_translated_into_french(owner: User, visit: Visit, settings
 
 def test_only_organisers_choose_a_challenge(phase: Phase, visit: Visit) -> None:
     organiser, other = factories.make_user(), factories.make_user()
-    phase.challenge.organisers.add(organiser)
+    factories.make_organiser(phase.challenge, organiser)
     fields = FIELDS | {"challenge": str(phase.challenge.pk)}
     visit(other).post(page(), fields)
     visit(organiser).post(page(), fields)

@@ -17,7 +17,7 @@ from challenge.rules.disclosure import NEVER
 from challenge.rules.windows import window_at
 from challenge.selectors import pages, phase_disclosure
 from challenge.selectors import people as people_selectors
-from challenge.selectors.people import Person
+from challenge.selectors.roles import Person
 
 router = Router(tags=["challenges"])
 

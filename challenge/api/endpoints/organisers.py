@@ -27,7 +27,8 @@ from challenge.errors import refuse
 from challenge.models import Challenge, Phase, Registration, Submission
 from challenge.rules import disclosure
 from challenge.rules.disclosure import DisclosurePolicy, Viewer
-from challenge.selectors import leaderboard, pages, people, phase_disclosure
+from challenge.rules.roles import Act
+from challenge.selectors import leaderboard, pages, phase_disclosure, roles
 from challenge.selectors import submissions as selectors
 from challenge.services.submissions import rescoring, submissions
 from challenge.services.teams import teams
@@ -83,20 +84,20 @@ class Queued(Schema):
     queued: int
 
 
-def _challenge(request: SignedInRequest, slug: str) -> Challenge:
+def _challenge(request: SignedInRequest, slug: str, act: Act) -> Challenge:
     challenge = pages.challenge_by_slug(slug, user=request.user)
-    people.require_organiser(request.user, challenge)
+    roles.require(request.user, act, challenge)
     return challenge
 
 
-def _phase(request: SignedInRequest, slug: str, phase: str) -> Phase:
-    _challenge(request, slug)
+def _phase(request: SignedInRequest, slug: str, phase: str, act: Act) -> Phase:
+    _challenge(request, slug, act)
     return pages.phase_by_slug(slug, phase, user=request.user)
 
 
-def _submission(request: SignedInRequest, submission_id: UUID) -> Submission:
+def _submission(request: SignedInRequest, submission_id: UUID, act: Act) -> Submission:
     found, _viewer = selectors.get(submission_id, user=request.user)
-    people.require_organiser(request.user, found.entry.phase.challenge)
+    roles.require(request.user, act, found.entry.phase.challenge)
     return found
 
 
@@ -109,7 +110,8 @@ def list_registrations(
     limit: Limit = LIMIT_DEFAULT,
 ) -> dict[str, Any]:
     """Who registered, the newest first."""
-    rows = Registration.objects.filter(challenge=_challenge(request, slug)).select_related("user")
+    challenge = _challenge(request, slug, Act.PEOPLE)
+    rows = Registration.objects.filter(challenge=challenge).select_related("user")
     if state is not None:
         rows = rows.filter(state=state)
     registrations, next_cursor = paging.page(
@@ -136,7 +138,8 @@ def decide_registration(
     request: SignedInRequest, slug: Slug, registration_id: RowId, given: Decision
 ) -> Done:
     """Approve or refuse a registration."""
-    rows = Registration.objects.filter(challenge=_challenge(request, slug), pk=registration_id)
+    challenge = _challenge(request, slug, Act.PEOPLE)
+    rows = Registration.objects.filter(challenge=challenge, pk=registration_id)
     registration = rows.select_related("user", "challenge").first()
     if registration is None:
         raise refuse("not-found")
@@ -159,7 +162,7 @@ def list_all_submissions(
     limit: Limit = LIMIT_DEFAULT,
 ) -> dict[str, Any]:
     """Every team's submissions, the newest first."""
-    rows = selectors.of_challenge(_challenge(request, slug), user=request.user)
+    rows = selectors.of_challenge(_challenge(request, slug, Act.READ), user=request.user)
     if phase is not None:
         rows = rows.filter(entry__phase__slug=phase)
     if state is not None:
@@ -174,7 +177,7 @@ def rescore_submission(
     request: SignedInRequest, submission_id: UUID, given: RescoreIn
 ) -> dict[str, int]:
     """Score one submission again under its phase's present labels and task."""
-    submission = _submission(request, submission_id)
+    submission = _submission(request, submission_id, Act.RESCORE)
     queued = rescoring.enqueue(
         phase=submission.entry.phase,
         submissions=[submission],
@@ -190,7 +193,7 @@ def rescore_phase(
 ) -> dict[str, int]:
     """Score every submission of a phase again, behind live ones."""
     queued = rescoring.enqueue(
-        phase=_phase(request, slug, phase), force=given.force, actor=request.user
+        phase=_phase(request, slug, phase, Act.RESCORE), force=given.force, actor=request.user
     )
     return {"queued": len(queued)}
 
@@ -199,7 +202,7 @@ def rescore_phase(
 def disqualify_submission(request: SignedInRequest, submission_id: UUID, given: ReasonIn) -> Done:
     """Take a submission off the board."""
     submissions.disqualify(
-        submission=_submission(request, submission_id),
+        submission=_submission(request, submission_id, Act.VERDICTS),
         actor=request.user,
         reason=given.reason,
     )
@@ -210,7 +213,7 @@ def disqualify_submission(request: SignedInRequest, submission_id: UUID, given: 
 def reinstate_submission(request: SignedInRequest, submission_id: UUID, given: ReasonIn) -> Done:
     """Undo a disqualification."""
     submissions.reinstate(
-        submission=_submission(request, submission_id),
+        submission=_submission(request, submission_id, Act.VERDICTS),
         actor=request.user,
         reason=given.reason,
     )
@@ -225,7 +228,7 @@ def reinstate_submission(request: SignedInRequest, submission_id: UUID, given: R
 )
 def export_phase(request: SignedInRequest, slug: Slug, phase: Slug) -> Any:
     """All submissions of a phase as CSV; values under the phase's rules of disclosure."""
-    phase_shown = _phase(request, slug, phase)
+    phase_shown = _phase(request, slug, phase, Act.EXPORT)
     rows = selectors.of_challenge(phase_shown.challenge, user=request.user).filter(
         entry__phase=phase_shown
     )

@@ -9,8 +9,9 @@ from ninja import Router, Schema
 from challenge.api.access import READ, SUBMIT, SignedInRequest
 from challenge.api.types import Given, Slug
 from challenge.errors import refuse
-from challenge.models import Challenge, Registration
-from challenge.selectors import pages
+from challenge.models import Registration
+from challenge.rules.roles import Role
+from challenge.selectors import pages, roles
 from challenge.selectors import people as people_selectors
 from challenge.selectors import teams as teams_selectors
 from challenge.services.teams import teams
@@ -38,6 +39,7 @@ class Me(Schema):
     token_expires_at: datetime | None
     registrations: list[RegistrationOut]
     organises: list[str]
+    roles: dict[str, Role]
 
 
 class Accept(Given):
@@ -69,7 +71,7 @@ def get_me(request: SignedInRequest) -> Me:
         for team_of_user in teams_selectors.of_user(user)
     }
     registrations = Registration.objects.filter(user=user).select_related("challenge")
-    organised = Challenge.objects.filter(organisers=user).order_by("slug")
+    held = roles.held_by(user).select_related("challenge").order_by("challenge__slug")
     return Me(
         username=user.username,
         language=user.language,
@@ -86,7 +88,8 @@ def get_me(request: SignedInRequest) -> Me:
             )
             for registration in registrations
         ],
-        organises=list(organised.values_list("slug", flat=True)),
+        organises=[row.challenge.slug for row in held],
+        roles={row.challenge.slug: Role(row.role) for row in held},
     )
 
 

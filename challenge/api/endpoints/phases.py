@@ -17,7 +17,7 @@ from challenge.api.types import Quota, Slug, Translated
 from challenge.errors import refuse
 from challenge.selectors import leaderboard, pages, phase_disclosure, phases
 from challenge.selectors import people as people_selectors
-from challenge.selectors.leaderboard import BASELINE, Leaderboard, Row
+from challenge.selectors.leaderboard import BASELINE, ORGANISER, Leaderboard, Row
 from challenge.services.storage import limits
 from challenge.services.submissions import quota
 
@@ -128,6 +128,7 @@ class BoardOut(Schema):
     miou_step: float | None
     classes: list[BoardClassOut]
     rows: list[RowOut]
+    organisers: list[RowOut]
     baselines: list[RowOut]
     references: list[ReferenceOut]
 
@@ -226,6 +227,7 @@ def _leaderboard_out(board: Leaderboard) -> dict[str, Any]:
         "miou_step": board.policy.miou_step,
         "classes": [vars(shown_class) for shown_class in board.classes],
         "rows": [_row_out(row, board) for row in board.teams],
+        "organisers": [_row_out(row, board) for row in board.rows if row.kind == ORGANISER],
         "baselines": [_row_out(row, board) for row in board.baselines],
         "references": [_published_out(row) for row in board.published],
     }

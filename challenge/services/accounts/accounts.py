@@ -10,7 +10,6 @@ from django.utils import timezone
 
 from challenge.errors import Refusal, refuse
 from challenge.models import (
-    Challenge,
     Evaluation,
     Membership,
     Registration,
@@ -22,7 +21,7 @@ from challenge.models import (
 from challenge.rules import disclosure
 from challenge.rules.disclosure import Viewer
 from challenge.rules.lifecycle import State
-from challenge.selectors import phase_disclosure
+from challenge.selectors import phase_disclosure, roles
 from challenge.services import audit
 from challenge.services.leaderboard import ranks
 from challenge.services.storage import archives
@@ -108,7 +107,7 @@ def delete(*, user: User, actor: User | None = None, now: datetime | None = None
     that never submitted are deleted. What they submitted goes on counting for the person's mailbox
     until the phases are closed (:mod:`challenge.services.teams.mailboxes`). Raises Conflict
     ``account-leads-team`` while the person is captain of other members, ``account-last-organiser``
-    while the only organiser of a challenge.
+    while the only owner of a challenge.
     """
     now = now or timezone.now()
     with transaction.atomic():
@@ -118,13 +117,10 @@ def delete(*, user: User, actor: User | None = None, now: datetime | None = None
         led_names = [team.name for team in teams_led if team.memberships.count() > 1]
         if led_names:
             raise refuse("account-leads-team", teams=", ".join(led_names))
-        organised_alone = [
-            challenge.slug
-            for challenge in Challenge.objects.filter(organisers=user)
-            if challenge.organisers.count() == 1
-        ]
-        if organised_alone:
-            raise refuse("account-last-organiser", challenges=", ".join(organised_alone))
+        owned_alone = roles.owned_alone(user)
+        if owned_alone:
+            slugs = ", ".join(challenge.slug for challenge in owned_alone)
+            raise refuse("account-last-organiser", challenges=slugs)
         mailboxes.unbind(user=user, now=now)
         for team in Team.objects.select_for_update().filter(memberships__user=user):
             if team.memberships.count() == 1:

@@ -63,6 +63,8 @@ def _from_token(request: HttpRequest, authorization: str, *, kind: str) -> Ident
         raise refuse("token-invalid")
     throttles.check_token(token.pk, kind=kind)
     request.user = token.user
+    # What the person's roles allow, the token may not: selectors.roles asks for its scopes.
+    token.user.request_facts.scopes = frozenset(token.scopes)
     return Identity(user=token.user, scopes=frozenset(token.scopes), token=token)
 
 

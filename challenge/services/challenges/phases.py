@@ -12,7 +12,8 @@ from django.utils import timezone
 from challenge.errors import refuse
 from challenge.models import GroundTruth, Phase, TaskSpec, User
 from challenge.rules import disclosure
-from challenge.selectors import people
+from challenge.rules.roles import Act
+from challenge.selectors import roles
 from challenge.services import audit
 from challenge.services.challenges import public_labels
 from challenge.services.leaderboard import full_precision, ranks
@@ -44,13 +45,15 @@ FIELDS = (
 def change(
     *, phase: Phase, actor: User, changes: dict[str, Any], now: datetime | None = None
 ) -> list[str]:
-    """Change settings of a phase (organisers); returns the names of what really changed.
+    """Change settings of a phase (``Act.PHASES``); returns the names of what really changed.
 
-    Allowed are :data:`FIELDS`. Raises NotAllowed ``not-organiser``, Refusal
-    ``phase-field-unknown``, ``phase-window-invalid``, ``phase-limit-invalid``, Conflict
-    ``phase-disclosed``.
+    Allowed are :data:`FIELDS`; ``is_published`` is ``Act.PUBLISH``. Raises what `roles.require`
+    raises, Refusal ``phase-field-unknown``, ``phase-window-invalid``, ``phase-limit-invalid``,
+    Conflict ``phase-disclosed``.
     """
-    people.require_organiser(actor, phase.challenge)
+    wanted = {Act.PUBLISH if name == "is_published" else Act.PHASES for name in changes}
+    for act in sorted(wanted or {Act.PHASES}):
+        roles.require(actor, act, phase.challenge)
     unknown = sorted(set(changes) - set(FIELDS))
     if unknown:
         raise refuse("phase-field-unknown", unknown=", ".join(unknown), allowed=", ".join(FIELDS))
@@ -107,7 +110,7 @@ def publish_truth(
     and have a patch in common with hidden ones, or the other way round.
     """
     if actor is not None:
-        people.require_organiser(actor, phase.challenge)
+        roles.require(actor, Act.LABELS, phase.challenge)
     for version in (ground_truth, task_spec):
         if version is not None and version.challenge_id != phase.challenge_id:
             raise refuse("wrong-challenge")

@@ -26,7 +26,7 @@ from challenge.rules import disclosure, ranking
 from challenge.rules.disclosure import DisclosurePolicy, Viewer
 from challenge.rules.ranking import Candidate
 from challenge.rules.windows import Window, window_at
-from challenge.selectors import phase_disclosure, scores
+from challenge.selectors import phase_disclosure, roles, scores
 from challenge.services.leaderboard import full_precision
 from scoring.engine.metrics import jackknife
 from scoring.engine.task import specification as specs
@@ -47,7 +47,8 @@ UNDECIDED = 0.5
 class ScoredSubmission(Candidate):
     """A scored submission as ranks see it: values as the leaderboard may show them.
 
-    ``entry`` is the entry's id.
+    ``entry`` is the entry's id; ``of_organiser``: a member of the team has or had a role in the
+    challenge, so that it does not rank (decision 346).
     """
 
     entry: int
@@ -55,6 +56,7 @@ class ScoredSubmission(Candidate):
     miou: float
     score_id: int
     is_baseline: bool
+    of_organiser: bool
     method_name: str
 
 
@@ -67,8 +69,9 @@ def scored_submissions(phase: Phase, *, policy: DisclosurePolicy) -> list[Scored
     """Return the scored submissions that may stand on the leaderboard, each with its last score.
 
     Only scores that count (:func:`challenge.selectors.scores.counting`) and have an mIoU; values
-    under ``policy``. One query.
+    under ``policy``. Two queries.
     """
+    organisers = set(roles.entries_of_organisers(phase).values_list("pk", flat=True))
     rows = scores.counting(phase).values_list(
         "evaluation__submission__entry_id",
         "evaluation__submission_id",
@@ -94,17 +97,24 @@ def scored_submissions(phase: Phase, *, policy: DisclosurePolicy) -> list[Scored
                 chosen=final,
                 score_id=score,
                 is_baseline=baseline,
+                of_organiser=entry in organisers,
                 method_name=method,
             )
         )
     return [scored for scored in latest.values() if scored is not None]
 
 
+def of_teams(scored: Iterable[ScoredSubmission]) -> list[ScoredSubmission]:
+    """Return the submissions that compete: neither baselines nor of organisers' teams."""
+    return [one for one in scored if not (one.is_baseline or one.of_organiser)]
+
+
 def final_order(phase: Phase, teams: Iterable[C], *, now: datetime) -> list[C]:
     """Return each entry's deciding submission as the phase ranks them, best first.
 
     The best one counts; once the phase is closed and lets teams choose, the best of those chosen.
-    ``teams`` are submissions of teams, without baselines.
+    ``teams`` are submissions of teams, without baselines, and all of teams that rank or all of
+    teams that do not.
     """
     window = window_at(now, opens_at=phase.opens_at, closes_at=phase.closes_at)
     choices_count = window is Window.CLOSED and phase.finals_limit is not None
@@ -114,7 +124,7 @@ def final_order(phase: Phase, teams: Iterable[C], *, now: datetime) -> list[C]:
 def recompute(*, phase: Phase, compare: bool = False, now: datetime | None = None) -> bool:
     """Write the phase's rank lines anew; returns whether anything changed.
 
-    ``ranks_version`` grows with each change (pages' ETag), ``ranked_at`` each time. Seven queries
+    ``ranks_version`` grows with each change (pages' ETag), ``ranked_at`` each time. Eight queries
     whatever the number of teams; of the lines only those that differ are written. ``compare`` (on
     a worker) also compares neighbours that never were, before the lock is taken; until then they
     are not told apart. While labels are hidden nothing is compared: whether two scores differ
@@ -175,11 +185,11 @@ def lines_of(
     leads: LeadProbabilities,
     now: datetime,
 ) -> list[RankLine]:
-    """Return the phase's lines, best first, unsaved: ranked teams and unranked baselines.
+    """Return the phase's lines, best first, unsaved: ranked teams, unranked ones, baselines.
 
     ``leads`` are the comparisons known so far.
     """
-    teams = [submission for submission in scored if not submission.is_baseline]
+    teams = of_teams(scored)
     ranked = final_order(phase, teams, now=now)
     ranks = ranking.competition_ranks([submission.miou for submission in ranked])
     known: list[float | None] = [
@@ -190,7 +200,7 @@ def lines_of(
         [None if lead is None else 2 * (1 - lead) for lead in known[:-1]], error_rate=ERROR_RATE
     )
     groups = ranking.groups(list(range(len(ranked))), differ=lambda above, _below: differs[above])
-    counts = Counter(submission.entry for submission in teams)
+    counts = Counter(submission.entry for submission in scored if not submission.is_baseline)
     lines = [
         _line(
             phase,
@@ -201,6 +211,11 @@ def lines_of(
             submission_count=counts[submission.entry],
         )
         for submission, rank, group, lead in zip(ranked, ranks, groups, known, strict=True)
+    ]
+    of_organisers = [one for one in scored if one.of_organiser and not one.is_baseline]
+    lines += [
+        _line(phase, submission, rank=None, submission_count=counts[submission.entry])
+        for submission in final_order(phase, of_organisers, now=now)
     ]
     baselines = ranking.best_per_entry(
         [submission for submission in scored if submission.is_baseline],
@@ -281,8 +296,7 @@ def _new_leads(phase: Phase, *, now: datetime) -> LeadProbabilities:
         return {}
     known = _known_leads(_lines(phase))
     scored = scored_submissions(phase, policy=policy)
-    teams = [submission for submission in scored if not submission.is_baseline]
-    ranked = final_order(phase, teams, now=now)
+    ranked = final_order(phase, of_teams(scored), now=now)
     pairs = [
         pair
         for pair in ((a.score_id, b.score_id) for a, b in pairwise(ranked))

@@ -23,7 +23,7 @@ from challenge.models import Evaluation, Invitation, Submission, User
 from challenge.rules import disclosure
 from challenge.rules.disclosure import Viewer
 from challenge.rules.lifecycle import FINISHED_STATES, State
-from challenge.selectors import phase_disclosure
+from challenge.selectors import phase_disclosure, roles
 from challenge.selectors.languages import text_in
 from challenge.services import links, task_queue
 from challenge.services.notifications import announcement_mails, mail_queue
@@ -188,7 +188,7 @@ def _send_invitation(pk: int, *, now: datetime) -> bool:
     invitation = (
         _invitations_due(now)
         .select_for_update(skip_locked=True, of=("self",))
-        .select_related("team__challenge", "created_by")
+        .select_related("team__challenge", "challenge", "created_by")
         .filter(pk=pk)
         .first()
     )
@@ -208,13 +208,18 @@ def _send_invitation(pk: int, *, now: datetime) -> bool:
 
 
 def _invitation_text(invitation: Invitation, *, language: str) -> tuple[str, str]:
-    challenge = invitation.team.challenge
+    challenge = invitation.challenge
+    if invitation.team is not None:
+        challenge = invitation.team.challenge
+    assert challenge is not None
     words = {
         "inviter": without_links(invitation.created_by.username),
-        "team": without_links(invitation.team.name),
         "challenge": text_in(challenge.title, language, default=challenge.slug),
         "link": links.absolute(f"/invitations/{invitation.mail_token}/"),
     }
+    if invitation.team is None:
+        return _role_invitation_text(words | {"role": str(roles.LABELS[invitation.role])})
+    words["team"] = without_links(invitation.team.name)
     # Fixed: whoever invites may write to strangers, and shall not say there what they like.
     subject = _("Invitation to a team of a FLAIR challenge")
     message = (
@@ -224,6 +229,21 @@ def _invitation_text(invitation: Invitation, *, language: str) -> tuple[str, str
             "> Invited by: %(inviter)s\n\n"
             "To accept, open this address and sign in:\n%(link)s\n\n"
             "If you do not know them, ignore this mail: without your answer nothing happens.\n"
+        )
+        % words
+    )
+    return subject, message
+
+
+def _role_invitation_text(words: dict[str, str]) -> tuple[str, str]:
+    subject = _("Invitation to organise a FLAIR challenge")
+    message = (
+        _(
+            "You are invited to organise the challenge %(challenge)s, in the role: %(role)s.\n\n"
+            "> Invited by: %(inviter)s\n\n"
+            "To accept, open this address and sign in:\n%(link)s\n\n"
+            "Who organises a challenge does not rank in it. If you do not know them, ignore this "
+            "mail: without your answer nothing happens.\n"
         )
         % words
     )

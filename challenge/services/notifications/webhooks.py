@@ -33,7 +33,8 @@ from challenge.models import Challenge, Evaluation, Phase, User, Webhook, Webhoo
 from challenge.rules import disclosure
 from challenge.rules.disclosure import Viewer
 from challenge.rules.lifecycle import State
-from challenge.selectors import people, phase_disclosure, submissions
+from challenge.rules.roles import Act
+from challenge.selectors import phase_disclosure, roles, submissions
 from challenge.services import audit, task_queue, throttles
 from challenge.services.notifications import webhook_requests
 from challenge.services.task_queue import TaskName
@@ -68,7 +69,7 @@ def create(
     Raises Refusal ``webhook-url-invalid``, ``not-organiser``, Conflict ``webhook-limit``.
     """
     if challenge is not None:
-        people.require_organiser(user, challenge)
+        roles.require(user, Act.READ, challenge)
     try:
         webhook_requests.check(url)
     except webhook_requests.CannotCall as error:
@@ -134,7 +135,7 @@ def enqueue_result(evaluation: Evaluation, *, now: datetime) -> int:
     for hook in hooks.select_related("user").distinct():
         viewer = Viewer.OWNER
         if hook.challenge_id is not None:
-            if not people.is_organiser(hook.user, challenge):
+            if not roles.may(hook.user, Act.READ, challenge):
                 continue
             viewer = Viewer.ORGANISER
         payload = _result(evaluation, event=event, viewer=viewer, now=now)

@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from challenge.errors import refuse
 from challenge.models import Membership, Registration, Submission, Team, Upload, User
+from challenge.selectors import roles
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def check_participant(user: User) -> None:
     Raises NotAllowed ``upload-not-registered``.
     """
     approved = Registration.objects.filter(user=user, state=Registration.State.APPROVED)
-    if not (user.is_superuser or approved.exists() or user.organised_challenges.exists()):
+    if not (approved.exists() or roles.organises_any(user)):
         raise refuse("upload-not-registered")
 
 

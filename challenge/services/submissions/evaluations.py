@@ -29,6 +29,8 @@ from challenge.models import (
 )
 from challenge.rules.lifecycle import FINISHED_STATES, TRANSITIONS, QuotaMove, State
 from challenge.rules.quota import Reason
+from challenge.rules.roles import Act
+from challenge.selectors import roles
 from challenge.services import audit, database_clock
 from challenge.services.leaderboard import ranks
 from challenge.services.leased_jobs import LeasedJobs, SweepReport
@@ -330,12 +332,15 @@ def requeue_failed(
 ) -> Evaluation:
     """Queue a failed evaluation again with three fresh attempts; its quota is reserved again.
 
-    Raises Conflict ``illegal-move`` when it is not failed, Gone ``archive-removed``.
+    Raises Conflict ``illegal-move`` when it is not failed, Gone ``archive-removed``, and what
+    `roles.require` raises for who may not (``Act.RESCORE``; ``actor`` None is the operator).
     """
     now = now or timezone.now()
     with transaction.atomic():
         evaluation = jobs.lock(evaluation_id)
         submission = evaluation.submission
+        if actor is not None:
+            roles.require(actor, Act.RESCORE, submission.entry.phase.challenge)
         if submission.archive_removed_at is not None:
             raise archives.removed_refusal(submission)
         jobs.requeue(evaluation, now=now, actor=actor, reason=Reason.REQUEUED, patches_done=0)

@@ -32,7 +32,8 @@ from challenge.models import (
 from challenge.rules import disclosure, ranking
 from challenge.rules.lifecycle import OPEN_STATES, State
 from challenge.rules.ranking import Candidate
-from challenge.selectors import scores
+from challenge.rules.roles import Act
+from challenge.selectors import roles, scores
 from challenge.services import audit
 from challenge.services.challenges import phases
 from challenge.services.leaderboard import ranks
@@ -85,9 +86,12 @@ def enqueue(
     Behind live submissions of equally busy teams; earlier scores stay, and nothing is charged. A
     submission already scored or waiting under both is left alone unless ``force`` (a new engine)
     asks for a further revision; a failed one is queued again, one whose archive was removed is
-    left out. Returns what was queued; raises Conflict ``nothing-to-rescore`` when that is nothing.
+    left out. Returns what was queued; raises Conflict ``nothing-to-rescore`` when that is nothing,
+    and what `roles.require` raises (``Act.RESCORE``; ``actor`` None is the operator's command).
     """
     now = now or timezone.now()
+    if actor is not None:
+        roles.require(actor, Act.RESCORE, phase.challenge)
     truth = ground_truth or phase.ground_truth
     task = task_spec or phase.task_spec
     if truth is None or task is None:
@@ -324,6 +328,7 @@ def _changes(
     before = {
         line.entry_id: line for line in RankLine.objects.filter(phase=phase, rank__isnull=False)
     }
+    not_ranked = set(roles.entries_of_organisers(phase).values_list("pk", flat=True))
     candidates = [
         Candidate(
             entry=submissions[pk].entry_id,
@@ -335,7 +340,9 @@ def _changes(
             chosen=submissions[pk].is_final,
         )
         for pk, (card, _name) in cards.items()
-        if submissions[pk].disqualified_at is None and not submissions[pk].is_baseline
+        if submissions[pk].disqualified_at is None
+        and not submissions[pk].is_baseline
+        and submissions[pk].entry_id not in not_ranked
     ]
     order = ranks.final_order(phase, candidates, now=now)
     numbers = ranking.competition_ranks([candidate.miou or 0.0 for candidate in order])

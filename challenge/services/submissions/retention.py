@@ -27,7 +27,8 @@ from challenge.errors import refuse
 from challenge.models import Evaluation, Phase, RankLine, Score, Submission, User
 from challenge.rules import retention as rule
 from challenge.rules.lifecycle import OPEN_STATES, State
-from challenge.selectors import people
+from challenge.rules.roles import Act
+from challenge.selectors import people, roles
 from challenge.services import audit
 from challenge.services.storage import archives
 
@@ -74,7 +75,8 @@ def sweep(*, now: datetime | None = None) -> Removed:
 
 
 def remove_archive(*, submission: Submission, actor: User, now: datetime | None = None) -> None:
-    """Remove an archive before its time, to free the team's space (its team, or an organiser).
+    """Remove an archive before its time, to free the team's space (its team, or
+    ``Act.VERDICTS``).
 
     Raises NotFound for strangers, Conflict ``archive-needed`` for one that has to stay, Gone
     ``archive-removed``.
@@ -82,6 +84,8 @@ def remove_archive(*, submission: Submission, actor: User, now: datetime | None 
     now = now or timezone.now()
     if people.viewer_of_submission(actor, submission) is None:
         raise refuse("not-found")
+    if not people.is_of_team(actor, submission):
+        roles.require(actor, Act.VERDICTS, submission.entry.phase.challenge)
     if submission.archive_removed_at is not None:
         raise archives.removed_refusal(submission)
     if not _remove_if_unneeded(submission, now=now):

@@ -15,11 +15,11 @@ from django.utils import timezone
 from challenge.errors import refuse
 from challenge.models import Entry, Phase, Submission, Team, Upload, User
 from challenge.rules import plain_text
-from challenge.rules.disclosure import Viewer
 from challenge.rules.lifecycle import State
 from challenge.rules.quota import Reason
+from challenge.rules.roles import Act
 from challenge.rules.windows import Window, window_at
-from challenge.selectors import people
+from challenge.selectors import people, roles
 from challenge.services import audit
 from challenge.services.leaderboard import ranks
 from challenge.services.storage import archives, uploads
@@ -226,24 +226,26 @@ def submit_stream(
 
 
 def cancel(*, submission: Submission, actor: User, now: datetime | None = None) -> None:
-    """Withdraw a queued submission (its team, or an organiser); the quota is refunded.
+    """Withdraw a queued submission (its team, or ``Act.VERDICTS``); the quota is refunded.
 
-    Only organisers cancel a re-score: a team would keep a score that the corrected labels or
-    engine lower. Raises NotFound for strangers, Conflict ``illegal-move`` when it is not queued.
+    A team cannot cancel a re-score, also where an organiser is in it: it would keep a score that
+    the corrected labels or engine lower. Raises NotFound for strangers, what `roles.require`
+    raises for organisers, Conflict ``illegal-move`` when it is not queued.
     """
-    viewer = people.viewer_of_submission(actor, submission)
-    if viewer is None:
+    if people.viewer_of_submission(actor, submission) is None:
         raise refuse("not-found")
-    live_only = viewer is not Viewer.ORGANISER
-    evaluations.cancel(submission=submission, actor=actor, live_only=live_only, now=now)
+    as_team = people.is_of_team(actor, submission)
+    if not as_team:
+        roles.require(actor, Act.VERDICTS, submission.entry.phase.challenge)
+    evaluations.cancel(submission=submission, actor=actor, live_only=as_team, now=now)
 
 
 def disqualify(
     *, submission: Submission, actor: User, reason: str, now: datetime | None = None
 ) -> None:
-    """Remove a submission from the leaderboard (organisers); score and quota stay as they are."""
+    """Remove a submission from the leaderboard (``Act.VERDICTS``); score and quota stay."""
     now = now or timezone.now()
-    people.require_organiser(actor, submission.entry.phase.challenge)
+    roles.require(actor, Act.VERDICTS, submission.entry.phase.challenge)
     if not reason.strip():
         raise refuse("reason-missing")
     with transaction.atomic():
@@ -258,9 +260,9 @@ def disqualify(
 def reinstate(
     *, submission: Submission, actor: User, reason: str = "", now: datetime | None = None
 ) -> None:
-    """Undo a disqualification (organisers)."""
+    """Undo a disqualification (``Act.VERDICTS``)."""
     now = now or timezone.now()
-    people.require_organiser(actor, submission.entry.phase.challenge)
+    roles.require(actor, Act.VERDICTS, submission.entry.phase.challenge)
     with transaction.atomic():
         locked = Submission.objects.select_for_update().get(pk=submission.pk)
         if locked.disqualified_at is None:

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import secrets
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from django.conf import settings
-from django.core.exceptions import ValidationError
-from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
 from django.db.models import Max
 from django.utils import timezone
@@ -26,15 +21,10 @@ from challenge.models import (
     User,
 )
 from challenge.rules import quota as quota_rule
-from challenge.rules.mailboxes import normalise
-from challenge.selectors import people, quota_lines
-from challenge.services import audit, throttles
+from challenge.selectors import people, quota_lines, roles
+from challenge.services import audit, invitations, throttles
 from challenge.services.leaderboard import ranks
-from challenge.services.notifications import mails
 from challenge.services.teams import teams
-
-INVITATION_AGE = timedelta(days=14)
-DAY = timedelta(days=1)
 
 
 def invite(
@@ -54,70 +44,23 @@ def invite(
         raise refuse("team-full", limit=limit)
     email = email.strip()
     if email:
-        try:
-            validate_email(email)
-        except ValidationError:
-            raise refuse("email-invalid", email=email[:100]) from None
+        invitations.check_address(email)
     throttles.check_invitations(actor.pk)
-    token = secrets.token_urlsafe(24)
     with transaction.atomic():
         if email:
             Team.objects.select_for_update().get(pk=team.pk)  # two at once would both find none
-            _check_recipient(email, team=team, now=now)
-        invitation = Invitation.objects.create(
-            team=team,
-            email=email,
-            digest=_digest(token),
-            mail_token=token if email else "",
-            created_by=actor,
-            expires_at=now + INVITATION_AGE,
-        )
-        if email:
-            mails.notify_workers_on_commit()
-    return invitation, token
+        return invitations.to_team(team, email=email, actor=actor, now=now)
 
 
-def _check_recipient(email: str, *, team: Team, now: datetime) -> None:
-    """Refuse a second open invitation of the team, and more mails a day than anybody shall get.
+def find_invitation(*, token: str, now: datetime | None = None) -> tuple[Invitation, Team]:
+    """Return the open invitation of a token, and its team.
 
-    The mails of all senders to one mailbox count, however its address is written; they are counted
-    apart from the rows, too, which go with the sender's account.
+    Raises Gone ``invitation-over``, also for an invitation to a role.
     """
-    open_one = team.invitations.filter(
-        email__iexact=email, accepted_at=None, revoked_at=None, expires_at__gt=now
-    ).first()
-    if open_one is not None:
-        raise refuse("invitation-open", email=email, expires_at=open_one.expires_at.isoformat())
-    mailbox = normalise(email)
-    recent = Invitation.objects.filter(
-        email__istartswith=mailbox[0], created_at__gt=now - DAY
-    ).values_list("email", flat=True)
-    limit = int(settings.INVITATIONS_PER_RECIPIENT)
-    if sum(normalise(address) == mailbox for address in recent) >= limit or (
-        throttles.count_request(
-            f"invited:{_digest(mailbox)}", limit=limit, window_s=int(DAY.total_seconds())
-        )
-    ):
-        raise refuse("invited-often", email=email)
-
-
-def find_invitation(*, token: str, now: datetime | None = None) -> Invitation:
-    """Return the open invitation of a token. Raises Gone ``invitation-over``."""
-    now = now or timezone.now()
-    invitation = (
-        Invitation.objects.select_related("team__challenge")
-        .filter(
-            digest=_digest(token),
-            accepted_at__isnull=True,
-            revoked_at__isnull=True,
-            expires_at__gt=now,
-            team__merged_into__isnull=True,
-        )
-        .first()
-    )
-    if invitation is None:
+    invitation = invitations.find(token, now=now)
+    if invitation.team is None:
         raise refuse("invitation-over")
-    return invitation
+    return invitation, invitation.team
 
 
 def accept(*, token: str, user: User, now: datetime | None = None) -> Team:
@@ -129,13 +72,10 @@ def accept(*, token: str, user: User, now: datetime | None = None) -> Team:
     """
     now = now or timezone.now()
     with transaction.atomic():
-        invitation = find_invitation(token=token, now=now)
-        team = (
-            Team.objects.select_for_update().select_related("challenge").get(pk=invitation.team_id)
-        )
-        invitation = find_invitation(token=token, now=now)
-        if invitation.email and invitation.email.casefold() != user.email.casefold():
-            raise refuse("invitation-for-another")
+        _invitation, invited_to = find_invitation(token=token, now=now)
+        team = Team.objects.select_for_update().select_related("challenge").get(pk=invited_to.pk)
+        invitation, _team = find_invitation(token=token, now=now)
+        invitations.accept(invitation, user=user, now=now)
         teams.check_not_frozen(team.challenge, now=now)
         if people.registration_of(user, team.challenge) is None:
             raise refuse("not-registered", challenge=team.challenge.slug)
@@ -146,18 +86,23 @@ def accept(*, token: str, user: User, now: datetime | None = None) -> Team:
         # The person's mailbox may have used a part of the quota under an account that is deleted.
         for phase in team.challenge.phases.all():
             _check_quota([team.pk], phase, now=now)
-        invitation.accepted_by = user
-        invitation.accepted_at = now
-        invitation.save(update_fields=["accepted_by", "accepted_at"])
+    _rank_anew(team, by=user, now=now)
     return team
+
+
+def _rank_anew(team: Team, *, by: User, now: datetime) -> None:
+    """Recompute the ranks where a team no longer ranks, because an organiser joined it."""
+    if roles.ever_held(by, challenge=team.challenge):
+        for phase in roles.phases_of(by, challenge=team.challenge):
+            ranks.recompute(phase=phase, now=now)
 
 
 def revoke(*, invitation: Invitation, actor: User, now: datetime | None = None) -> None:
     """Withdraw an open invitation (captain)."""
+    if invitation.team is None:
+        raise refuse("not-found")
     teams.check_captain(invitation.team, actor)
-    Invitation.objects.filter(
-        pk=invitation.pk, accepted_at__isnull=True, revoked_at__isnull=True
-    ).update(revoked_at=now or timezone.now(), mail_token="")
+    invitations.withdraw(Invitation.objects.filter(pk=invitation.pk), now=now or timezone.now())
 
 
 def ask(
@@ -251,9 +196,7 @@ def _merge(source: Team, target: Team, *, now: datetime) -> None:
         old.rank_lines.all().delete()
     source.memberships.update(team=target, role="member")
     FormerMembership.objects.filter(team=source).update(team=target)
-    Invitation.objects.filter(
-        team=source, accepted_at__isnull=True, revoked_at__isnull=True
-    ).update(revoked_at=now, mail_token="")
+    invitations.withdraw(Invitation.objects.filter(team=source), now=now)
     source.merged_into = target
     source.name = f"{source.name[:40]} (merged {source.pk})"
     source.save(update_fields=["merged_into", "name"])
@@ -265,7 +208,3 @@ def _check_quota(team_ids: list[int], phase: Phase, *, now: datetime) -> None:
     used = quota_rule.add_up(ledger, today=quota_rule.utc_day(now)).total
     if phase.total_limit is not None and used > phase.total_limit:
         raise refuse("merge-quota", used=used, limit=phase.total_limit)
-
-
-def _digest(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()

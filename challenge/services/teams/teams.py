@@ -25,7 +25,8 @@ from challenge.models import (
     User,
 )
 from challenge.rules import names, plain_text
-from challenge.selectors import people
+from challenge.rules.roles import Act
+from challenge.selectors import people, roles
 from challenge.services import audit
 from challenge.services.leaderboard import ranks
 from challenge.services.teams import mailboxes
@@ -89,9 +90,9 @@ def decide_registration(
     note: str = "",
     now: datetime | None = None,
 ) -> None:
-    """Approve or refuse a registration (organisers)."""
+    """Approve or refuse a registration (``Act.PEOPLE``)."""
     challenge = registration.challenge
-    people.require_organiser(actor, challenge)
+    roles.require(actor, Act.PEOPLE, challenge)
     with transaction.atomic():
         registration.state = Registration.State.APPROVED if approved else Registration.State.REFUSED
         registration.note = note

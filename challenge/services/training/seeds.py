@@ -10,7 +10,8 @@ from django.db import transaction
 
 from challenge.errors import refuse
 from challenge.models import Phase, TrainingRun, User
-from challenge.selectors import people
+from challenge.rules.roles import Act
+from challenge.selectors import roles
 from challenge.services.training import training_runs
 
 SEEDS_LIMIT = 20
@@ -27,12 +28,12 @@ def start(
     group: str = "",
     now: datetime | None = None,
 ) -> list[TrainingRun]:
-    """Queue a run for each seed, all or none (organisers).
+    """Queue a run for each seed, all or none (``Act.TRAINING``).
 
-    ``group`` is the method's name on the board. Raises NotAllowed ``not-organiser``, Refusal
+    ``group`` is the method's name on the board. Raises what `roles.require` raises, Refusal
     ``recipe-invalid`` or ``seeds-invalid``.
     """
-    people.require_organiser(actor, phase.challenge)
+    roles.require(actor, Act.TRAINING, phase.challenge)
     if not seeds or len(seeds) > SEEDS_LIMIT or len(set(seeds)) < len(seeds):
         raise refuse("seeds-invalid", limit=SEEDS_LIMIT)
     with transaction.atomic():

@@ -25,6 +25,8 @@ from challenge.models import (
     User,
 )
 from challenge.rules.lifecycle import RUN_TRANSITIONS, RunState
+from challenge.rules.roles import Act
+from challenge.selectors import roles
 from challenge.services import audit, database_clock
 from challenge.services.leased_jobs import LeasedJobs, SweepReport
 from challenge.services.task_queue import TaskName
@@ -259,9 +261,11 @@ def mark_cancelled(run_id: UUID, *, attempt: int, now: datetime | None = None) -
 def cancel(*, run: TrainingRun, actor: User, now: datetime | None = None) -> None:
     """Cancel a waiting run at once; ask the worker of a running one to stop.
 
-    Raises Conflict ``illegal-move`` when it is over.
+    Raises Conflict ``illegal-move`` when it is over, and what `roles.require` raises for who may
+    not (``Act.TRAINING``).
     """
     now = now or timezone.now()
+    _require(actor, run)
     with transaction.atomic():
         locked = jobs.lock(run.pk)
         if locked.state == RunState.RUNNING:
@@ -273,8 +277,12 @@ def cancel(*, run: TrainingRun, actor: User, now: datetime | None = None) -> Non
 
 
 def requeue_failed(*, run: TrainingRun, actor: User, now: datetime | None = None) -> TrainingRun:
-    """Queue a failed run again with fresh attempts. Raises Conflict ``illegal-move``."""
+    """Queue a failed run again with fresh attempts (``Act.TRAINING``).
+
+    Raises Conflict ``illegal-move`` and what `roles.require` raises.
+    """
     now = now or timezone.now()
+    _require(actor, run)
     with transaction.atomic():
         locked = jobs.lock(run.pk)
         jobs.requeue(
@@ -287,6 +295,12 @@ def requeue_failed(*, run: TrainingRun, actor: User, now: datetime | None = None
         )
         audit.record("training.requeue", actor=actor, target=run.pk, now=now)
     return locked
+
+
+def _require(actor: User, run: TrainingRun) -> None:
+    """Refuse who may not steer a run; one without a phase belongs to the operator's shell."""
+    if run.phase is not None:
+        roles.require(actor, Act.TRAINING, run.phase.challenge)
 
 
 def sweep(*, now: datetime | None = None) -> SweepReport:

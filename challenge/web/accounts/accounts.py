@@ -14,6 +14,7 @@ from django.utils.translation import gettext
 
 from challenge.errors import Refusal, refuse
 from challenge.models import ApiToken
+from challenge.selectors import roles
 from challenge.selectors import teams as team_selector
 from challenge.services.accounts import accounts
 from challenge.services.accounts import tokens as service
@@ -48,7 +49,8 @@ def profile(request: SignedInRequest) -> HttpResponse:
 def tokens(request: SignedInRequest) -> HttpResponse:
     """List access tokens; make one, whose text is shown this once."""
     user = request.user
-    form = TokenForm(request.POST if request.method == "POST" else None)
+    organises = roles.organises_any(user)
+    form = TokenForm(request.POST if request.method == "POST" else None, organises=organises)
     plain = ""
     if request.method == "POST" and form.is_valid():
         data = form.cleaned_data
@@ -60,7 +62,7 @@ def tokens(request: SignedInRequest) -> HttpResponse:
                 scopes=data["scopes"],
                 expires_at=timezone.now() + timedelta(days=days) if days else None,
             )
-            form = TokenForm()
+            form = TokenForm(organises=organises)
         except Refusal as refusal:
             form.add_error(None, str(refusal))
     return render(

@@ -12,7 +12,7 @@ from django.utils.translation import gettext
 
 from challenge.errors import Refusal
 from challenge.models import Webhook, WebhookDelivery
-from challenge.selectors import people
+from challenge.selectors import roles
 from challenge.selectors import webhooks as selector
 from challenge.services.notifications import webhooks as service
 from challenge.web.forms import WebhookForm
@@ -32,7 +32,7 @@ def is_genuine(secret: str, header: str, body: bytes) -> bool:
 def mine(request: SignedInRequest) -> HttpResponse:
     """List webhooks; make one, whose secret is shown this once."""
     user = request.user
-    organised = people.organised_by(user)
+    organised = list(roles.challenges_of(user))
     form = WebhookForm(request.POST if request.method == "POST" else None, organised=organised)
     made = None
     if request.method == "POST" and form.is_valid():

@@ -19,7 +19,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from challenge.models import Challenge
-from challenge.selectors.leaderboard import TEAM, Row
+from challenge.selectors.leaderboard import ORGANISER, TEAM, Row
 from challenge.templatetags.flair import SHORT_DAY_FORMAT, decimal_text, percent, whisker
 
 SHADES = 10
@@ -27,6 +27,7 @@ SHADES = 10
 # and shades begin above it.
 WEAK_PART = 4
 TAGS = {
+    "organiser": _("organiser"),
     "baseline": _("baseline"),
     "published-podium": _("podium"),
     "published-baseline": _("published"),
@@ -76,7 +77,7 @@ def render(
         name, remarks = _team(row, url, words)
         rendered.append(
             RenderedRow(
-                team_id=row.team_id if row.kind == TEAM else None,
+                team_id=row.team_id if row.kind in (TEAM, ORGANISER) else None,
                 start=f'<tr class="{_css(row)}{" group-end" if position in ends else ""}',
                 name=f'" data-line="{row.key}"><td class="c-rank">{_rank(row)}</td>'
                 f'<th scope="row" class="c-team">{name}',

@@ -18,7 +18,7 @@ from challenge.models import Phase
 from challenge.rules.spreadsheet import write_csv
 from challenge.selectors import languages, leaderboard, pages, people, progress
 from challenge.selectors.leaderboard import Row
-from challenge.selectors.people import Person
+from challenge.selectors.roles import Person
 from challenge.web import charts
 from challenge.web.challenges.facts import domain_names
 from challenge.web.leaderboard import row_html, table

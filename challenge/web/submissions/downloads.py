@@ -22,7 +22,7 @@ RANGE = re.compile(r"bytes=(?P<first>[0-9]{1,15})-(?P<last>[0-9]{0,15})", re.ASC
 def archive(request: SignedInRequest, pk: UUID) -> HttpResponseBase:
     """Answer an archive, whole or the one range that was asked for."""
     user = request.user
-    submission, _viewer = selector.get(pk, user=user)
+    submission = selector.with_archive(pk, user=user)
     size = submission.archive_bytes
     first, last = 0, size - 1
     asked = RANGE.fullmatch(request.headers.get("Range", ""))

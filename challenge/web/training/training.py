@@ -16,7 +16,8 @@ from django.utils.translation import gettext_lazy as _
 from challenge.errors import Refusal
 from challenge.models import Challenge, TrainingRun
 from challenge.rules.lifecycle import RunState
-from challenge.selectors import pages, people
+from challenge.rules.roles import Act
+from challenge.selectors import pages, roles
 from challenge.selectors import training as selector
 from challenge.services.training import seeds, training_runs
 from challenge.web.requests import SignedInRequest, page_view
@@ -49,7 +50,8 @@ COMPARED_RUNS = 20
 def runs(request: SignedInRequest, slug: str) -> HttpResponse:
     """Answer a challenge's runs with the form for new ones, and take that form."""
     user = request.user
-    challenge = _challenge(request, slug)
+    act = Act.TRAINING if request.method == "POST" else Act.READ
+    challenge = _challenge(request, slug, act)
     workers = selector.workers()
     form = StartForm(request.POST or None, challenge=challenge, workers=workers)
     if request.method == "POST":
@@ -81,6 +83,7 @@ def runs(request: SignedInRequest, slug: str) -> HttpResponse:
         "any_able": any(worker.is_able for worker in workers),
         "any_present": any(worker.present and worker.is_able for worker in workers),
         "any_moving": any(selector.is_moving(run_shown) for run_shown in runs_shown),
+        "may_train": roles.may(user, Act.TRAINING, challenge),
     }
     status = 422 if form.errors else 200
     return render(request, "web/training.html", context, status=status)
@@ -139,7 +142,7 @@ def compare(request: SignedInRequest, slug: str) -> HttpResponse:
 def cancel(request: SignedInRequest, slug: str, run_id: UUID) -> HttpResponse:
     """Cancel a waiting run, or ask the worker of a running one to stop."""
     user = request.user
-    run = selector.run(run_id, challenge=_challenge(request, slug))
+    run = selector.run(run_id, challenge=_challenge(request, slug, Act.TRAINING))
     try:
         training_runs.cancel(run=run, actor=user)
         if run.state == RunState.RUNNING:
@@ -155,7 +158,7 @@ def cancel(request: SignedInRequest, slug: str, run_id: UUID) -> HttpResponse:
 def requeue(request: SignedInRequest, slug: str, run_id: UUID) -> HttpResponse:
     """Queue a failed run again: it goes on from its last whole epoch."""
     user = request.user
-    run = selector.run(run_id, challenge=_challenge(request, slug))
+    run = selector.run(run_id, challenge=_challenge(request, slug, Act.TRAINING))
     try:
         training_runs.requeue_failed(run=run, actor=user)
         messages.success(request, started(1))
@@ -164,10 +167,9 @@ def requeue(request: SignedInRequest, slug: str, run_id: UUID) -> HttpResponse:
     return redirect("web:training-run", slug, run_id)
 
 
-def _challenge(request: HttpRequest, slug: str) -> Challenge:
-    user = request.user
-    challenge = pages.challenge_by_slug(slug, user=user)
-    people.require_organiser(user, challenge)
+def _challenge(request: HttpRequest, slug: str, act: Act = Act.READ) -> Challenge:
+    challenge = pages.challenge_by_slug(slug, user=request.user)
+    roles.require(request.user, act, challenge)
     return challenge
 
 

@@ -23,6 +23,7 @@ from tests.factories import (
     captain_of,
     give_score,
     make_challenge,
+    make_organiser,
     make_phase,
     make_team,
     make_user,
@@ -147,7 +148,7 @@ def test_a_captain_of_others_and_the_only_organiser_stay() -> None:
     with refused("account-leads-team"):
         accounts.delete(user=captain)
     organiser = make_user()
-    challenge.organisers.add(organiser)
+    make_organiser(challenge, organiser)
     with refused("account-last-organiser"):
         accounts.delete(user=organiser)
 

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from challenge.errors import Refusal
 from challenge.models import Invitation, Team, User
+from challenge.services import invitations
 from challenge.services.accounts import accounts
 from challenge.services.notifications import mails
 from challenge.services.teams import merges
@@ -99,7 +100,7 @@ def test_what_was_withdrawn_or_is_over_is_not_mailed(team: Team, captain: User) 
     invitation, _token = merges.invite(team=team, actor=captain, email=ADDRESS)
     merges.revoke(invitation=invitation, actor=captain)
     merges.invite(team=team, actor=captain, email="cy@example.org")
-    assert mails.send_due(now=timezone.now() + merges.INVITATION_AGE + timedelta(days=1)) == 0
+    assert mails.send_due(now=timezone.now() + invitations.INVITATION_AGE + timedelta(days=1)) == 0
     assert mail.outbox == []
 
 

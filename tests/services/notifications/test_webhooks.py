@@ -123,13 +123,13 @@ def test_organisers_get_webhooks_of_every_team(phase: Phase, receiver: Receiver)
     organiser = factories.make_user()
     with refused("not-organiser"):
         webhooks.create(user=organiser, url=receiver.url, events=RESULTS, challenge=phase.challenge)
-    phase.challenge.organisers.add(organiser)
+    factories.make_organiser(phase.challenge, organiser)
     organiser = User.objects.get(pk=organiser.pk)  # roles are remembered on the object
     webhooks.create(user=organiser, url=receiver.url, events=RESULTS, challenge=phase.challenge)
     team = factories.make_team(phase.challenge)
     factories.give_score(factories.submit(team, phase, at=timezone.now()), 0.5)
     assert WebhookDelivery.objects.count() == 1
-    phase.challenge.organisers.remove(organiser)
+    phase.challenge.roles.all().delete()
     factories.give_score(factories.submit(team, phase, at=timezone.now()), 0.6)
     assert WebhookDelivery.objects.count() == 1
 

@@ -243,5 +243,5 @@ def test_only_who_takes_part_in_a_challenge_may_upload() -> None:
     guest.registrations.update(state="approved")
     declare(guest)
     organiser = factories.make_user("olga")
-    challenge.organisers.add(organiser)
+    factories.make_organiser(challenge, organiser)
     declare(organiser)

@@ -24,7 +24,15 @@ from challenge.services.submissions import (
     submissions,
 )
 from tests import factories
-from tests.factories import NOON, captain_of, give_score, make_archive, make_phase, make_team
+from tests.factories import (
+    NOON,
+    captain_of,
+    give_score,
+    make_archive,
+    make_organiser,
+    make_phase,
+    make_team,
+)
 from tests.helpers import refused
 
 pytestmark = pytest.mark.django_db
@@ -91,7 +99,7 @@ def test_archives_that_decide_nothing_are_removed_ninety_days_after_the_close(
         give_score(submission, miou)
     submissions.choose_final(submission=chosen, actor=captain_of(team), chosen=True, now=NOON)
     organiser = factories.make_user("olga")
-    phase.challenge.organisers.add(organiser)
+    make_organiser(phase.challenge, organiser)
     submissions.disqualify(submission=banned, actor=organiser, reason="no", now=NOON)
     rivals = submit(make_team(phase.challenge), phase)
     give_score(rivals, 0.3)

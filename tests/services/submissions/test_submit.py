@@ -31,6 +31,7 @@ from tests.factories import (
     give_score,
     make_archive,
     make_challenge,
+    make_organiser,
     make_phase,
     make_team,
     make_user,
@@ -316,7 +317,7 @@ def test_finals_are_two_scored_ones_before_the_close(phase: Phase, team: Team) -
 def test_only_organisers_disqualify_and_say_why(phase: Phase, team: Team) -> None:
     submission = submit(team, phase)
     organiser = make_user()
-    phase.challenge.organisers.add(organiser)
+    make_organiser(phase.challenge, organiser)
     with refused("not-organiser"):
         submissions.disqualify(submission=submission, actor=captain_of(team), reason="r")
     with refused("reason-missing"):

@@ -30,6 +30,7 @@ from tests.factories import (
     captain_of,
     give_score,
     make_challenge,
+    make_organiser,
     make_phase,
     make_team,
     make_user,
@@ -214,7 +215,7 @@ def test_one_mailbox_registers_once_at_the_same_moment() -> None:
 
 def test_a_refused_registration_stays_refused(challenge: Challenge, phase: Phase) -> None:
     organiser = make_user()
-    challenge.organisers.add(organiser)
+    make_organiser(challenge, organiser)
     user = newcomer("ada@example.org")
     join(user, challenge)
     registration = Registration.objects.get(user=user)

@@ -17,6 +17,7 @@ from tests.factories import (
     captain_of,
     give_score,
     make_challenge,
+    make_organiser,
     make_phase,
     make_team,
     make_user,
@@ -69,7 +70,7 @@ def test_an_unpublished_challenge_is_not_there() -> None:
 def test_where_approval_is_needed_the_organiser_gives_it() -> None:
     challenge = make_challenge(approval_required=True)
     user, organiser = make_user(), make_user()
-    challenge.organisers.add(organiser)
+    make_organiser(challenge, organiser)
     registration = teams.register(user=user, challenge=challenge, accept_terms_version="1")
     assert registration.state == "pending"
     with refused("not-organiser"):

@@ -1,0 +1,34 @@
+"""Who organised a challenge before there were roles is its owner afterwards, and back."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+
+from challenge.models import ChallengeRole
+
+BEFORE, AFTER = (
+    [("challenge", name)] for name in ("0014_announcement_mails", "0015_challenge_roles")
+)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_organisers_become_owners_and_back() -> None:
+    latest = MigrationExecutor(connection).loader.graph.leaf_nodes("challenge")
+    try:
+        MigrationExecutor(connection).migrate(BEFORE)
+        old = MigrationExecutor(connection).loader.project_state(BEFORE).apps
+        challenge = old.get_model("challenge", "Challenge").objects.create(slug="abc")
+        people = old.get_model("challenge", "User")
+        olive = people.objects.create(username="olive", email="olive@example.org")
+        people.objects.create(username="ada", email="ada@example.org")
+        challenge.organisers.add(olive)
+        MigrationExecutor(connection).migrate(AFTER)
+        [row] = ChallengeRole.objects.all()
+        assert (row.challenge_id, row.user_id, row.role) == (challenge.pk, olive.pk, "owner")
+        assert row.expires_at is None
+        MigrationExecutor(connection).migrate(BEFORE)
+        assert [one.pk for one in challenge.organisers.all()] == [olive.pk]
+    finally:
+        MigrationExecutor(connection).migrate(latest)
