@@ -7,8 +7,19 @@ uploads (decision 033).
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
+from typing import Any
+
 from challenge import env
 from challenge.config import WEB_THREADS
+
+# Where the processes put what they count, so that /metrics sums it; before prometheus_client is
+# imported. In the container's memory, and empty at each start.
+os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="flair-metrics-", dir="/dev/shm")
+
+from prometheus_client import multiprocess
 
 bind = env.text("BIND") or "127.0.0.1:8000"
 # gunicorn's gthread, whose threads wait for no client that has not sent its request.
@@ -24,3 +35,12 @@ worker_tmp_dir = "/dev/shm"
 accesslog = None
 errorlog = "-"
 loglevel = "warning"
+
+
+def child_exit(_server: Any, worker: Any) -> None:
+    """Take a process that ended out of what is summed of live ones."""
+    multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+
+
+def on_exit(_server: Any) -> None:
+    shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)

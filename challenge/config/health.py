@@ -1,7 +1,10 @@
 """What a load balancer or a container asks: can this process do its work?
 
-The database must take writes. The cache need not be there (``challenge.config.cache``); whether it
-takes writes is said in the answer, so that a monitor can tell.
+``/livez``: the process answers; it says nothing of the database, whose failure no restart of this
+process mends. ``/readyz``: the database answers and has the migrations of this version: send
+requests here. ``/healthz``, for people and monitors: the database must take writes. The cache need
+not be there (``challenge.config.cache``); whether it takes writes is said in the answer, so that a
+monitor can tell.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from typing import cast
 
 from django.core.cache import caches
 from django.db import Error, OperationalError, connection, transaction
+from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
@@ -25,6 +29,7 @@ log = logging.getLogger(__name__)
 WRITTEN_EVERY_S = 5.0
 _written = {"at_s": -WRITTEN_EVERY_S}
 _lock = Lock()
+_migrated = {"is_complete": False}
 
 
 @never_cache
@@ -40,6 +45,41 @@ def answer(_request: HttpRequest) -> HttpResponse:
     cache.set("health", b"written", 60)
     away = "cache: away\n" if cache.availability.error else ""
     return HttpResponse(f"ok\n{away}", content_type="text/plain")
+
+
+@never_cache
+@require_safe
+def live(_request: HttpRequest) -> HttpResponse:
+    """200 and ``ok`` while this process answers at all; asks neither database nor cache."""
+    return HttpResponse("ok\n", content_type="text/plain")
+
+
+@never_cache
+@require_safe
+def ready(_request: HttpRequest) -> HttpResponse:
+    """200 and ``ok`` where requests can be served; 503 and the reason where not (yet)."""
+    try:
+        reason = _why_not_ready()
+    except Error:
+        log.exception("the database does not answer")
+        reason = "database: does not answer"
+    return HttpResponse(
+        f"{reason or 'ok'}\n", status=503 if reason else 200, content_type="text/plain"
+    )
+
+
+def _why_not_ready() -> str:
+    if not _migrated["is_complete"]:
+        executor = MigrationExecutor(connection)
+        missing = executor.migration_plan(executor.loader.graph.leaf_nodes())
+        if missing:
+            names = ", ".join(f"{migration.app_label}.{migration.name}" for migration, _ in missing)
+            return f"database: {len(missing)} migrations are missing ({names[:200]})"
+        _migrated["is_complete"] = True  # none is taken back while this version runs
+        return ""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    return ""
 
 
 def _check_database() -> None:

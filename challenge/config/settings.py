@@ -75,6 +75,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "challenge.config.request_metrics.RequestMetricsMiddleware",
     "challenge.web.middleware.SiteUrlMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "challenge.api.head.HeadMiddleware",
@@ -203,6 +204,8 @@ MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 SCORER_TIMEOUT_S = env.integer("SCORER_TIMEOUT_S", default=1800, minimum=1)
 SCORER_WORKERS = env.integer("SCORER_WORKERS", default=0) or None
 SCORER_MEMORY_BYTES = env.size_bytes("SCORER_MEMORY", default=600 * MIB)
+# Who asks for /metrics sends it as a bearer token; without it nobody gets them.
+METRICS_TOKEN = env.secret("METRICS_TOKEN", default="")
 WORKER_MIN_FREE_BYTES = env.size_bytes("WORKER_MIN_FREE", default=64 * MIB)
 # Read by the scorer itself too: the layers of isolation that this machine may lack.
 SCORING_ALLOW_UNSANDBOXED = env.words("SCORING_ALLOW_UNSANDBOXED")
@@ -493,7 +496,7 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SITE_IS_HTTPS
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = LANGUAGE_COOKIE_SAMESITE = "Lax"
 SECURE_SSL_REDIRECT = SITE_IS_HTTPS
-SECURE_REDIRECT_EXEMPT = [r"^healthz$"]
+SECURE_REDIRECT_EXEMPT = [r"^(healthz|livez|readyz|metrics)$"]
 SECURE_HSTS_SECONDS = env.integer("HSTS_S", default=31_536_000) if SITE_IS_HTTPS else 0
 ALLAUTH_TRUSTED_PROXY_COUNT = 0
 if env.flag("BEHIND_PROXY", default=False):

@@ -5,10 +5,13 @@ from __future__ import annotations
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 
-from challenge.config import health
+from challenge.config import health, metrics
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", health.answer, name="health"),
+    path("livez", health.live, name="live"),
+    path("readyz", health.ready, name="ready"),
+    path("metrics", metrics.answer, name="metrics"),
     path("admin/", admin.site.urls),
     path("accounts/", include("allauth.urls")),
     path("api/v1/", include("challenge.uploads.urls")),

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.core.cache import cache
+
 from challenge.models import Phase
+from challenge.selectors import operations
 from challenge.services import database_clock
 from challenge.services.leaderboard import ranks
 from challenge.services.leased_jobs import SweepReport
@@ -34,4 +37,5 @@ def sweep(*, now: datetime | None = None) -> MaintenanceReport:
     mails.notify_workers()
     webhooks.enqueue_closed_phases(now=now)
     webhooks.notify_workers(now=now)
+    cache.set(operations.LAST_SWEEP_KEY, now.timestamp(), None)
     return report

@@ -110,6 +110,9 @@ def test_a_database_away_is_503_in_words(
         cookies = {"sessionid": "x" * 32}
         page = httpx.get(site.url + PAGE, timeout=3 * ANSWER_MAX_S, cookies=cookies)
         problem = httpx.get(site.url + API, timeout=3 * ANSWER_MAX_S)
+        live, ready = (
+            httpx.get(site.url + path, timeout=3 * ANSWER_MAX_S) for path in ("/livez", "/readyz")
+        )
         found = ask(site, 2 * THREADS)
     finally:
         proxy[0].accept_again() if how == "refuse" else proxy[0].thaw()
@@ -117,6 +120,7 @@ def test_a_database_away_is_503_in_words(
     assert "at the moment" in page.text
     assert (problem.status_code, problem.headers["Retry-After"]) == (503, "5")
     assert problem.json()["code"] == "site-unavailable"
+    assert (live.status_code, ready.status_code) == (200, 503)
     assert {status for status, _seconds in found} == {503}
     assert max(seconds for _status, seconds in found) < ANSWER_MAX_S
     recovered_s = time.monotonic() + ANSWER_MAX_S

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from django.db import connection
+from django.db.migrations.recorder import MigrationRecorder
 from django.test import Client
 
 from challenge.config import health
@@ -17,6 +18,24 @@ def _due() -> Iterator[None]:
     health._written["at_s"] = -health.WRITTEN_EVERY_S
     yield
     health._written["at_s"] = -health.WRITTEN_EVERY_S
+
+
+def test_a_web_whose_database_lacks_a_migration_is_not_ready(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(health._migrated, "is_complete", False)
+    recorder = MigrationRecorder(connection)
+    last = recorder.migration_qs.filter(app="challenge").order_by("-id").first()
+    assert last is not None
+    recorder.record_unapplied("challenge", last.name)
+    answer = client.get("/readyz")
+    assert answer.status_code == 503
+    assert (
+        answer.content == f"database: 1 migrations are missing (challenge.{last.name})\n".encode()
+    )
+    assert client.get("/livez").content == b"ok\n"
+    recorder.record_applied("challenge", last.name)
+    assert client.get("/readyz").content == b"ok\n"
 
 
 def written_bytes() -> int:
