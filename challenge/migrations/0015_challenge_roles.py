@@ -18,13 +18,22 @@ ROLES = [
 
 
 def make_organisers_owners(apps: Any, schema_editor: Any) -> None:
-    """Give every organiser the role that may do all that they could."""
+    """Give every organiser the role that may do all that they could.
+
+    Where one of them takes part the sweep ranks anew: such teams no longer rank.
+    """
     roles = apps.get_model("challenge", "ChallengeRole")
     organisers = apps.get_model("challenge", "Challenge").organisers.through
     roles.objects.bulk_create(
         roles(challenge_id=row.challenge_id, user_id=row.user_id, role="owner")
         for row in organisers.objects.order_by("pk")
     )
+    phases = apps.get_model("challenge", "Phase").objects
+    with_organisers = phases.filter(
+        entries__team__memberships__user=models.F("challenge__roles__user")
+    )
+    outdated = list(with_organisers.values_list("pk", flat=True))
+    phases.filter(pk__in=outdated).update(ranked_at=None)
 
 
 def make_owners_organisers(apps: Any, schema_editor: Any) -> None:
