@@ -36,6 +36,9 @@ pytestmark = pytest.mark.django_db
 EPOCHS = 8
 
 
+OPEN_DETAILS = "document.querySelectorAll('main details').forEach(one => one.open = true)"
+
+
 @dataclass
 class World:
     """A running site with a run that trains and one that waits."""
@@ -152,7 +155,7 @@ def test_the_pages_have_no_accessibility_violations(
         sign_in(page, "olive@example.org", "secret")
         for number, address in enumerate(world.pages):
             page.goto(address)
-            page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+            page.evaluate(OPEN_DETAILS)
             page.screenshot(path=tmp_path / f"page-{number}.png", full_page=True)
             if page.evaluate("document.documentElement.scrollWidth") > width_px:
                 faults.append(f"{address}: wider than {width_px} px")
