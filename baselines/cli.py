@@ -203,6 +203,14 @@ def _add_train(commands: Any) -> None:
         "--time-limit", type=_seconds, metavar="TIME",
         help="stop then with exit code 75, as after a signal: 90m, 3.5h, 1-12:00:00",
     )  # fmt: skip
+    train.add_argument(
+        "--weights-folder", type=Path, metavar="DIR",
+        help="copies of pre-trained weights (default: FLAIR_WEIGHTS_FOLDER)",
+    )  # fmt: skip
+    train.add_argument(
+        "--random-weights", action="store_true",
+        help="start the encoder at random, whatever weights the recipe asks for",
+    )  # fmt: skip
     train.add_argument("--events", action="store_true", help="one JSON line an event on stderr")
     train.set_defaults(run=_train)
 
@@ -210,10 +218,13 @@ def _add_train(commands: Any) -> None:
 def _train(given: argparse.Namespace) -> dict[str, Any]:
     with requested(time_limit_s=given.time_limit) as stop:
         from baselines import train
+        from baselines.networks import weights
         from baselines.train import recipe as recipes
 
         _set_threads(given.threads)
         recipe = recipes.changed(recipes.load(given.recipe), dict(map(_change, given.changes)))
+        if given.random_weights:
+            recipe = recipes.at_random(recipe)
         result = train.run(
             recipe,
             data_root=given.data,
@@ -226,6 +237,7 @@ def _train(given: argparse.Namespace) -> dict[str, Any]:
             accelerator=given.accelerator,
             devices=given.devices,
             progress_bar=not given.events and sys.stderr.isatty(),
+            weights_folder=given.weights_folder or weights.folder_from_environment(),
         )
     if result["state"] == "stopped":
         reason = stop.reason or "another process of the training"

@@ -1,4 +1,4 @@
-"""Import segmentation-models-pytorch and Lightning, also where torchvision's operators don't load.
+"""Import segmentation-models-pytorch, timm and Lightning, also where torchvision does not load.
 
 The registry's torchvision is linked against CUDA. Beside a torch built for the CPU its extension
 does not load and importing it trips over two operators that are then undefined. Defining just
@@ -38,6 +38,15 @@ def lightning() -> ModuleType:
     Raises ModuleNotFoundError with what to install.
     """
     return _imported("lightning")
+
+
+@cache
+def timm() -> ModuleType:
+    """Give the module timm, which imports torchvision, too.
+
+    Raises ModuleNotFoundError with what to install.
+    """
+    return _imported("timm")
 
 
 def _imported(name: str) -> ModuleType:

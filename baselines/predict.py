@@ -44,7 +44,7 @@ class Predictor:
         self.patch_px: int = saved["patch_px"]
         self.device = _choose(device)
         self.memory_format = module.memory_format(self.recipe)
-        network = module.build_network(_without_downloads(self.recipe), patch_px=self.patch_px)
+        network = module.build_network(self.recipe, patch_px=self.patch_px, trained=True)
         try:
             network.load_state_dict(saved["network"])
         except RuntimeError as wrong:
@@ -206,12 +206,3 @@ def _choose(device: str) -> torch.device:
     if chosen.type == "cuda" and (chosen.index or 0) >= count:
         raise ValueError(f"device {device!r}: torch sees {count} GPUs here")
     return chosen
-
-
-def _without_downloads(recipe: Recipe) -> Recipe:
-    """Drop the encoder's pretrained weights: the run's own replace them at once."""
-    document = recipe.to_json()
-    document["network"]["options"].pop("encoder_weights", None)
-    from baselines.train import recipe as recipes
-
-    return recipes.parse(document)

@@ -23,7 +23,7 @@ ABOUT_TIMEOUT_S = 300.0
 PASSED_ON = (
     "CUDA_", "NVIDIA_", "NCCL_", "OMP_", "MKL_", "TORCH", "PYTORCH_", "HF_", "LD_LIBRARY_PATH",
     "PATH", "PYTHONPATH", "HOME", "LANG", "LC_", "TMPDIR", "VIRTUAL_ENV", "XDG_", "SSL_CERT",
-    "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy",
+    "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy", "FLAIR_WEIGHTS_FOLDER",
 )  # fmt: skip
 
 

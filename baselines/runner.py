@@ -125,6 +125,7 @@ def _train(
 ) -> tuple[str, dict[str, Any]]:
     """Train the job's recipe; give its title and how it ended."""
     from baselines import train
+    from baselines.networks import weights
     from baselines.train import recipe as recipes
 
     recipe = recipes.changed(recipes.load(job.recipe), job.overrides)
@@ -137,6 +138,7 @@ def _train(
         should_stop=should_stop,
         cache_dir=Path(job.cache_dir),
         devices=job.devices,
+        weights_folder=weights.folder_from_environment(),
     )
     return recipe.title, ended
 

@@ -35,7 +35,8 @@ def convolve_doubled(coarse: Tensor, skip: Tensor | None, *, convolution: nn.Con
 def decode(decoder: Any, maps: Sequence[Tensor]) -> Tensor:
     """Run the decoder of segmentation-models-pytorch's U-Net, large doublings as above."""
     out: Tensor = decoder.center(maps[-1])
-    skips: list[Tensor | None] = [*maps[-2:0:-1], None]
+    # Encoders that begin at stride 4 give a map without channels before it.
+    skips = [skip if skip.shape[1] else None for skip in maps[-2:0:-1]] + [None]
     for block, skip in zip(decoder.blocks, skips, strict=True):
         height, width = out.shape[-2:]
         if width < WORTHWHILE_PX:

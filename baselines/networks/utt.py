@@ -88,7 +88,7 @@ class Utt(nn.Module):
         self.upsampling = upsampling
         self.first_sample_mean = first_sample_mean
         self.aerial = Aerial(aerial, n_classes=n_classes, **aerial_options)
-        self.weights_note = self.aerial.weights_note
+        self.weights = self.aerial.weights
         self.series = SeriesEncoder(
             bands=sentinel_bands, widths=widths, heads=heads,
             padded_statistics=padded_statistics, encoder_norm=encoder_norm,

@@ -25,6 +25,7 @@ def run(
     accelerator: str = "auto",
     devices: int | str = "auto",
     progress_bar: bool = False,
+    weights_folder: Path | None = None,
 ) -> dict[str, Any]:
     """Train into `out_dir`, or go on from its last checkpoint, and tell how it ended.
 
@@ -34,9 +35,12 @@ def run(
     a stop leaves a checkpoint that goes on from that step. A run that was stopped or killed and
     resumed ends with the same weights as an undisturbed one on the same machine.
 
+    `weights_folder` holds copies of pre-trained weights; what is found neither there nor at the
+    Hugging Face hub is an error.
+
     Gives `state` ("finished" or "stopped"), `epochs`, `best_epoch`, `best_miou`, `seconds`.
-    Raises RecipeError, ValueError (data that don't fit the recipe, another run in the folder, a
-    loss that is no number) or FileNotFoundError.
+    Raises RecipeError, ValueError (data that don't fit the recipe, another run in the folder,
+    pre-trained weights that cannot be had, a loss that is no number) or FileNotFoundError.
     """
     # Lightning takes seconds to import; whoever only reads recipes does without.
     from baselines.train import loop
@@ -53,4 +57,5 @@ def run(
         accelerator=accelerator,
         devices=devices,
         progress_bar=progress_bar,
+        weights_folder=weights_folder,
     )

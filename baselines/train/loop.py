@@ -13,6 +13,7 @@ import torch
 
 from baselines import dependencies
 from baselines.data import layout
+from baselines.networks.weights import Loaded
 from baselines.train import folder_lock, processes, state
 from baselines.train import recipe as recipes
 from baselines.train.events import Event
@@ -34,6 +35,7 @@ def run(
     accelerator: str = "auto",
     devices: int | str = "auto",
     progress_bar: bool = False,
+    weights_folder: Path | None = None,
 ) -> dict[str, Any]:
     """Train; see `baselines.train.run`."""
     if not isinstance(recipe, Recipe):
@@ -53,6 +55,7 @@ def run(
             accelerator=accelerator,
             devices=devices,
             progress_bar=progress_bar,
+            weights_folder=weights_folder,
         )
 
     is_first = processes.is_first()
@@ -77,13 +80,13 @@ def _run(
     accelerator: str,
     devices: int | str,
     progress_bar: bool,
+    weights_folder: Path | None,
 ) -> dict[str, Any]:
     begun = time.perf_counter()
     patches = recipe.split(index)
-    if processes.is_first():
-        resumed = state.open_folder(out_dir, recipe=recipe, seed=seed, resume=resume)
-    else:
-        resumed = state.look_into(out_dir, recipe=recipe, seed=seed)
+    resumed = state.look_into(out_dir, recipe=recipe, seed=seed)
+    if processes.is_first() and not resume:
+        state.require_new(out_dir)
     devices = _share_of(devices, recipe=recipe)
     precision, precision_note = _precision(recipe, accelerator=accelerator)
     _quieten()
@@ -122,11 +125,16 @@ def _run(
             cache_root=cache_dir or out_dir / "cache",
             accumulate=accumulate,
             resumed=resumed,
+            weights_folder=weights_folder,
             on_event=on_event,
             should_stop=should_stop,
         )
         done = module.progress.epochs_done
+        # Only now: a network that cannot be built, for want of weights, leaves no run behind.
         if processes.is_first():
+            state.write_about(out_dir, recipe=recipe, seed=seed)
+            if resumed is None:
+                state.set_encoder_weights(out_dir, _encoder_weights(module.network))
             state.set_ending(out_dir, "training")
         on_event(
             {
@@ -137,7 +145,7 @@ def _run(
                 "accumulate": accumulate,
             }
         )  # fmt: skip
-        notes = (*index.missing, precision_note, getattr(module.network, "weights_note", ""))
+        notes = (*index.missing, precision_note)
         for note in notes:
             if note:
                 on_event({"event": "note", "message": note})
@@ -186,6 +194,12 @@ def _precision(recipe: Recipe, *, accelerator: str) -> tuple[Any, str]:
     return "32-true", f"{name} has no bfloat16 of its own: training in float32"
 
 
+def _encoder_weights(network: Any) -> dict[str, str] | None:
+    """Tell from which weights a network's encoder starts; None: at random."""
+    loaded: Loaded | None = getattr(network, "weights", None)
+    return None if loaded is None else loaded.to_json()
+
+
 def _ignore_event(event: Event) -> None:
     pass
 
@@ -208,8 +222,10 @@ def _share_of(devices: int | str, *, recipe: Recipe) -> int | str:
 def _strategy(recipe: Recipe, *, devices: int | str) -> str:
     if _single(devices):
         return "auto"
-    # The satellite head gets no gradient then.
+    # The satellite head gets no gradient then; some encoders have layers that no decoder reads.
     is_part_idle = recipe.network.name == "utt" and recipe.loss.sentinel_factor == 0
+    encoder = recipe.network.options.get("encoder", "resnet34")
+    is_part_idle = is_part_idle or not encoder.startswith("resnet")
     return "ddp_find_unused_parameters_true" if is_part_idle else "ddp"
 
 

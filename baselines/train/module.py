@@ -43,11 +43,19 @@ class RawBatch:
     batch: batches.Tensors
 
 
-def build_network(recipe: Recipe, *, patch_px: int) -> nn.Module:
-    """Build a recipe's network for patches of that side, in the memory layout it trains in."""
-    options = recipe.network_options()
-    if recipe.network.name == "utae":  # it sees no image that could tell
-        options["patch_px"] = patch_px
+def build_network(
+    recipe: Recipe, *, patch_px: int, trained: bool = False, weights_folder: Path | None = None
+) -> nn.Module:
+    """Build a recipe's network for patches of that side, in the memory layout it trains in.
+
+    `trained`: its own weights are put in at once, so pre-trained ones are not asked for;
+    `weights_folder` holds copies of those.
+    """
+    options = {**recipe.network_options(), "patch_px": patch_px}
+    if trained:
+        options.pop("encoder_weights", None)
+    if "aerial" in recipe.inputs:
+        options["weights_folder"] = weights_folder
     network = networks.build(recipe.network.name, **options)
     return network.to(memory_format=memory_format(recipe))  # type: ignore[call-overload, no-any-return]
 
@@ -74,6 +82,7 @@ class SegmentationModule(_lightning.LightningModule):  # type: ignore[name-defin
         cache_root: Path,
         accumulate: int,
         resumed: dict[str, Any] | None,
+        weights_folder: Path | None,
         on_event: Callable[[Event], None],
         should_stop: Callable[[], bool],
     ) -> None:
@@ -84,7 +93,10 @@ class SegmentationModule(_lightning.LightningModule):  # type: ignore[name-defin
         self.on_event, self.should_stop = on_event, should_stop
         torch.manual_seed(seed)
         self.patch_px = rasters.side_px(patches[0][0].image)
-        self.network = build_network(recipe, patch_px=self.patch_px)
+        self.network = build_network(
+            recipe, patch_px=self.patch_px, trained=resumed is not None,
+            weights_folder=weights_folder,
+        )  # fmt: skip
         self.progress = Progress()
         self._resumed = resumed
         if resumed is not None:

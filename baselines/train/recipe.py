@@ -35,6 +35,7 @@ from baselines.data.metadata import Encoding
 from baselines.data.nomenclature import N_CLASSES, OTHER
 from baselines.data.samples import BANDS, Options
 from baselines.data.sentinel import SeriesOptions
+from baselines.networks.weights import RANDOM
 
 # Unknown keys are mistakes; numbers and flags have exactly their type.
 _CONFIG = ConfigDict(extra="forbid")
@@ -62,9 +63,15 @@ class Published:
 
 @dataclass(frozen=True, config=_CONFIG)
 class Network:
-    """Which network; `options` go to `networks.build`."""
+    """Which network; `options` go to `networks.build`.
 
-    name: Literal["unet", "fpn", "deeplabv3", "utae", "utt"] = "unet"
+    `options.encoder_weights` is a name ("imagenet"), a file's path, or "random", as without it.
+    """
+
+    name: Literal[
+        "unet", "unetplusplus", "fpn", "upernet", "segformer", "deeplabv3", "deeplabv3plus",
+        "utae", "utt",
+    ] = "unet"  # fmt: skip
     published: StrictBool = False
     options: Annotated[dict[str, Any], AfterValidator(_lists_as_tuples)] = field(
         default_factory=dict
@@ -262,6 +269,13 @@ def changed(recipe: Recipe, changes: dict[str, Any]) -> Recipe:
                 raise RecipeError(f"{key}: {name} is no table")
         table[last] = value
     return parse(document)
+
+
+def at_random(recipe: Recipe) -> Recipe:
+    """Give the recipe with an encoder that starts at random, where weights were asked for."""
+    if recipe.network.options.get("encoder_weights") is None:
+        return recipe
+    return changed(recipe, {"network.options.encoder_weights": RANDOM})
 
 
 # What a value of the wrong type is told to be, by pydantic's kind of error.

@@ -17,7 +17,7 @@ from baselines.train import recipe as recipes
 from baselines.train.recipe import Recipe
 
 LAST, BEST, RUN = "last.ckpt", "best.ckpt", "run.json"
-_VERSIONS = ("torch", "lightning", "segmentation-models-pytorch", "numpy", "rasterio")
+_VERSIONS = ("torch", "lightning", "segmentation-models-pytorch", "timm", "numpy", "rasterio")
 
 
 def open_folder(folder: Path, *, recipe: Recipe, seed: int, resume: bool) -> dict[str, Any] | None:
@@ -25,16 +25,26 @@ def open_folder(folder: Path, *, recipe: Recipe, seed: int, resume: bool) -> dic
 
     Raises ValueError when the folder holds another run, or any run without `resume`.
     """
+    resumed = look_into(folder, recipe=recipe, seed=seed)
+    if not resume:
+        require_new(folder)
+    write_about(folder, recipe=recipe, seed=seed)
+    return resumed
+
+
+def require_new(folder: Path) -> None:
+    """Raise ValueError when the folder holds a run."""
+    if (folder / RUN).exists():
+        raise ValueError(f"{folder} holds this run already; resume it or give another folder")
+
+
+def write_about(folder: Path, *, recipe: Recipe, seed: int) -> None:
+    """Make the folder with run.json, or note in it what may have changed of the recipe."""
     about = folder / RUN
     if about.exists():
-        resumed = look_into(folder, recipe=recipe, seed=seed)
-        if not resume:
-            raise ValueError(f"{folder} holds this run already; resume it or give another folder")
-        frozen = json.loads(about.read_text())
-        if frozen["recipe_digest"] != recipe.digest:
-            changed = {"recipe": recipe.to_json(), "recipe_digest": recipe.digest}
-            _replace(about, json.dumps(frozen | changed, indent=1).encode())
-        return resumed
+        if json.loads(about.read_text())["recipe_digest"] != recipe.digest:
+            _set(folder, recipe=recipe.to_json(), recipe_digest=recipe.digest)
+        return
     folder.mkdir(parents=True, exist_ok=True)
     document = {
         "recipe": recipe.to_json(),
@@ -45,16 +55,15 @@ def open_folder(folder: Path, *, recipe: Recipe, seed: int, resume: bool) -> dic
         "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     _replace(about, json.dumps(document, indent=1).encode())
-    return None
 
 
 def look_into(folder: Path, *, recipe: Recipe, seed: int) -> dict[str, Any] | None:
-    """Give the state to go on from without writing, or None; for processes beside the first.
+    """Give the state to go on from without writing, or None.
 
     Raises ValueError when the folder holds another run.
     """
     about, last = folder / RUN, folder / LAST
-    if not about.exists():  # the first process is about to make it
+    if not about.exists():
         return None
     try:
         frozen = json.loads(about.read_text())
@@ -107,9 +116,18 @@ def _settings(recipe: dict[str, Any]) -> dict[str, Any]:
 
 def set_ending(folder: Path, ending: str) -> None:
     """Write into run.json how the training stands: "training", "stopped" or "finished"."""
+    _set(folder, state=ending)
+
+
+def set_encoder_weights(folder: Path, weights: dict[str, str] | None) -> None:
+    """Write into run.json the pre-trained weights with their digest; None: a start at random."""
+    _set(folder, encoder_weights=weights)
+
+
+def _set(folder: Path, **values: Any) -> None:
     about = folder / RUN
     document = json.loads(about.read_text())
-    _replace(about, json.dumps(document | {"state": ending}, indent=1).encode())
+    _replace(about, json.dumps(document | values, indent=1).encode())
 
 
 def require_finished(folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any, cast
 
 import pytest
@@ -19,9 +18,7 @@ from baselines.networks.metadata import MetadataEncoder  # noqa: E402
 from baselines.networks.output import enlarge, upsample  # noqa: E402
 
 SMALL: dict[str, dict[str, Any]] = {
-    "unet": {"encoder": "resnet18"},
-    "fpn": {"encoder": "resnet18"},
-    "deeplabv3": {"encoder": "resnet18"},
+    **{name: {"encoder": "resnet18"} for name in aerial.ARCHITECTURES},
     "utae": {"widths": (16, 16, 32, 32), "heads": 8, "patch_px": 64},
     "utt": {"encoder": "resnet18", "widths": (16, 16, 32, 32), "heads": 8},
 }
@@ -248,20 +245,6 @@ def test_utt_takes_other_aerial_networks() -> None:
         assert networks.count_parameters(network) + dead == published
 
 
-def test_unreachable_weights_are_reported_and_replaced(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    from huggingface_hub import constants
-
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setenv("HF_HOME", "/nonexistent")
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", "/nonexistent")
-    with caplog.at_level(logging.WARNING):
-        network = networks.build("unet", encoder="resnet18", encoder_weights="imagenet")
-    assert "starts at random" in str(network.weights_note)
-    assert "starts at random" in caplog.text
-
-
 @pytest.mark.parametrize("collapsed", [False, True])
 def test_without_coarser_levels_only_the_collapsed_branch_sees_the_surroundings(
     collapsed: bool,
@@ -283,8 +266,8 @@ def test_without_coarser_levels_only_the_collapsed_branch_sees_the_surroundings(
 
 
 def test_wrong_names_say_what_is_allowed() -> None:
-    with pytest.raises(ValueError, match="allowed are unet, fpn, deeplabv3, utae, utt"):
-        networks.build("segformer")
+    with pytest.raises(ValueError, match="allowed are unet, unetplusplus, fpn, upernet, segformer"):
+        networks.build("segnet")
     with pytest.raises(ValueError, match="options of utae"):
         networks.build("utae", depth=3)
     with pytest.raises(ValueError, match="16 heads don't divide"):
