@@ -22,6 +22,7 @@ from baselines.data.samples import Batch
 from baselines.data.sentinel import REFLECTANCE_SCALE
 
 Moved = Literal["none", "together", "aerial-only"]
+Symmetries = Literal["uniform", "coins"]
 Tensors = dict[str, Tensor]
 
 
@@ -42,6 +43,9 @@ class Epoch:
     With `shuffle`, batches are drawn anew for every epoch, incomplete ones dropped (a batch norm
     needs company) unless there is no other; without, every patch comes exactly once. With
     `pinned`, copies to a GPU run beside its work. `start` leaves out the batches before it.
+    `symmetries` "coins" draws as the reference code does: a coin for each mirror, and with a
+    probability of a half a rotation by 0 to 3 quarters, so that a quarter of the patches is
+    transposed; "uniform" draws each of the eight equally often.
     """
 
     source: Source
@@ -53,6 +57,7 @@ class Epoch:
     world: int = 1
     pinned: bool = False
     start: int = 0
+    symmetries: Symmetries = "uniform"
 
     def __len__(self) -> int:
         return len(self._orders_left())
@@ -84,7 +89,12 @@ class Epoch:
 
     def turns(self) -> NDArray[np.int64]:
         """Give each patch's element 0..7 of the square's symmetries in this epoch."""
-        return np.random.default_rng([self.seed, self.epoch, 1]).integers(0, 8, len(self.source))
+        chance = np.random.default_rng([self.seed, self.epoch, 1])
+        count = len(self.source)
+        if self.symmetries == "uniform":
+            return chance.integers(0, 8, count)
+        # The mirrors alone reach all four symmetries that don't transpose, each equally often.
+        return chance.integers(0, 4, count) + 4 * (chance.random(count) < 1 / 4)
 
     def __iter__(self) -> Iterator[Tensors]:
         """Yield CPU tensors; a thread gathers the next batches meanwhile."""

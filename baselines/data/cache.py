@@ -29,7 +29,7 @@ from baselines.data import samples
 from baselines.data.layout import Patch
 from baselines.data.samples import Batch, Options
 
-FORMAT = 1
+FORMAT = 2  # 2: dates are filtered by the sum of both shares
 _Mapped = np.memmap[Any, np.dtype[Any]]
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 REFLECTANCE_SCALE = 10_000
 PROBABLE = 60  # a pixel is covered from this probability of snow or cloud on
-COVERED_SHARE = 0.5  # a date goes when this share of its pixels is covered
+COVERED_SHARE = 0.5  # a date goes when the shares of snow and of cloud add up to this
 MAX_VALUE = np.iinfo(np.int16).max
 CROP_CELLS = tuple(range(8, 113, 8))
 
@@ -71,12 +71,13 @@ def _is_leap_day(date: dt.date) -> bool:
 
 
 def clear_dates(masks: NDArray[np.integer]) -> NDArray[np.intp]:
-    """Give the dates to keep of masks [T, 2, H, W]: less than half of the pixels covered.
+    """Give the dates to keep of masks [T, 2, H, W]: snow's and cloud's share below a half together.
 
+    The shares are added, as the reference code does: a pixel that is probably both counts twice.
     Where no date is clear, the one with the fewest covered pixels is kept: a patch without any
     date could not be classified.
     """
-    covered = (masks >= PROBABLE).any(axis=1).mean(axis=(1, 2))
+    covered = (masks >= PROBABLE).mean(axis=(2, 3)).sum(axis=1)
     kept = np.flatnonzero(covered < COVERED_SHARE)
     return kept if kept.size else np.array([int(np.argmin(covered))])
 

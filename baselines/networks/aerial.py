@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from baselines.dependencies import segmentation_models
 from baselines.networks import doubling, encoders
-from baselines.networks.metadata import MetadataEncoder, Spread
+from baselines.networks.metadata import Head, MetadataEncoder, Spread
 from baselines.networks.output import Output
 from baselines.networks.utae import required
 
@@ -55,6 +55,7 @@ class Aerial(nn.Module):
         patch_px: int | None = None,
         metadata: bool = False,
         metadata_spread: Spread = "channels",
+        metadata_head: Head = "flair-2",
         **options: Any,
     ) -> None:
         """Build the network; `options` go to segmentation-models-pytorch, the rest to `encoders`.
@@ -81,7 +82,9 @@ class Aerial(nn.Module):
         self.used_levels = tuple(
             level for level in USED_LEVELS[architecture] if self.channels[level]
         )
-        self.metadata = MetadataEncoder(spread=metadata_spread) if metadata else None
+        self.metadata = (
+            MetadataEncoder(spread=metadata_spread, head=metadata_head) if metadata else None
+        )
 
     def encode(self, aerial: Tensor, *, metadata: Tensor | None = None) -> list[Tensor]:
         """Give the encoder's maps from the image inwards, the metadata added to the innermost.

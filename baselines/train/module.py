@@ -175,6 +175,7 @@ class SegmentationModule(_lightning.LightningModule):  # type: ignore[name-defin
             self.sources[0], self.recipe.training.batch_size, seed=self.seed, epoch=self.epoch,
             shuffle=True, rank=self.global_rank, world=self.trainer.world_size,
             pinned=self.device.type == "cuda", start=self._steps_before,
+            symmetries=self.recipe.data.symmetries,
         )  # fmt: skip
 
     @property

@@ -29,7 +29,7 @@ from pydantic_core import ErrorDetails
 
 from baselines import networks
 from baselines.data import splits
-from baselines.data.batches import Moved
+from baselines.data.batches import Moved, Symmetries
 from baselines.data.layout import Index, Patch
 from baselines.data.metadata import Encoding
 from baselines.data.nomenclature import N_CLASSES, OTHER
@@ -80,7 +80,10 @@ class Network:
 
 @dataclass(frozen=True, config=_CONFIG)
 class Data:
-    """What the network sees: bands (1 R, 2 G, 3 B, 4 NIR, 5 height), FILT, AVG M, MTD, AUG."""
+    """What the network sees: bands (1 R, 2 G, 3 B, 4 NIR, 5 height), FILT, AVG M, MTD, AUG.
+
+    `symmetries` is how often AUG draws each: "uniform" (ours) or "coins" (the reference code's).
+    """
 
     bands: tuple[StrictInt, ...] = BANDS
     filter: StrictBool = False
@@ -88,6 +91,7 @@ class Data:
     metadata: StrictBool = False
     metadata_encoding: Encoding = "scaled"
     augmentation: Moved = "none"
+    symmetries: Symmetries = "uniform"
     crop_cells: StrictInt = 40
     split: Literal["official", "fold", "named"] = "official"
     folds: StrictInt = 5
@@ -107,7 +111,9 @@ class Loss:
 
 @dataclass(frozen=True, config=_CONFIG)
 class Optimiser:
-    """How weights move. "plateau" halves the rate as published; "one-cycle" is for short runs."""
+    """How weights move. "plateau" halves the rate, as FLAIR #1 does; "none" keeps it, as FLAIR
+    #2 does; "one-cycle" is for short runs.
+    """
 
     name: Literal["sgd", "adamw"] = "sgd"
     lr: StrictFloat = 0.02

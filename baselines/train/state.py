@@ -74,7 +74,8 @@ def look_into(folder: Path, *, recipe: Recipe, seed: int) -> dict[str, Any] | No
             f"{folder} holds a run of recipe {frozen['recipe']['name']!r} with seed "
             f"{frozen['seed']}; give its recipe and seed, or another folder"
         )
-    _require_same_settings(folder, frozen["recipe"], recipe)
+    # Read anew: keys that are younger than the run have their defaults there.
+    _require_same_settings(folder, recipes.parse(frozen["recipe"]).to_json(), recipe)
     return load(last) if last.exists() else None
 
 
