@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import warnings
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +162,7 @@ def _print_of(tensor: torch.Tensor) -> tuple[int, float]:
     return tensor.numel(), float(tensor.double().abs().sum())
 
 
+@cache
 def _takes_image_size(model: str) -> bool:
     """Tell whether a model of timm is made for one image size."""
     timm = dependencies.timm()
@@ -175,9 +177,10 @@ def _takes_image_size(model: str) -> bool:
     return True
 
 
-def _reductions(model: str) -> list[int]:
+@cache
+def _reductions(model: str) -> tuple[int, ...]:
     """Give the strides of a model's maps."""
     timm = dependencies.timm()
     with torch.device("meta"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return list(timm.create_model(model, features_only=True).feature_info.reduction())
+        return tuple(timm.create_model(model, features_only=True).feature_info.reduction())

@@ -29,12 +29,14 @@ class PlainVit(nn.Module):
         """Build it; `options` go to timm, `img_size` is the side of the image as given to us."""
         super().__init__()
         timm = dependencies.timm()
-        token_px = self._token_px(model)
-        self._resize = token_px / STRIDE
+        plain = {key: value for key, value in options.items() if key != "img_size"}
+        plain.pop("pretrained_cfg_overlay", None)
+        with torch.device("meta"):
+            sketch = timm.create_model(model, **plain)
+        self._resize = int(sketch.patch_embed.patch_size[0]) / STRIDE
         if "img_size" in options:
             options["img_size"] = round(options["img_size"] * self._resize)
-        with torch.device("meta"):
-            blocks = len(timm.create_model(model).blocks)
+        blocks = len(sketch.blocks)
         self.model = timm.create_model(
             model, features_only=True, in_chans=bands, pretrained=pretrained,
             out_indices=[(level + 1) * blocks // 4 - 1 for level in range(4)], **options,
@@ -45,13 +47,6 @@ class PlainVit(nn.Module):
         half = (nn.ConvTranspose2d(width, width, 2, stride=2), nn.GroupNorm(1, width), nn.GELU())
         self.finest = nn.Sequential(*half, nn.ConvTranspose2d(width, width, 2, stride=2))
         self.finer = nn.ConvTranspose2d(width, width, 2, stride=2)
-
-    @staticmethod
-    def _token_px(model: str) -> int:
-        timm = dependencies.timm()
-        with torch.device("meta"):
-            size = timm.create_model(model).patch_embed.patch_size
-        return int(size[0])
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Turn [B, bands, H, W] into the six maps, from the image inwards."""
