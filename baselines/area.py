@@ -70,7 +70,8 @@ def run(
 
     Windows of the training size overlap by a quarter unless told otherwise. Memory doesn't grow
     with the area. `polygons` names a GeoPackage to write as well; `sieve_px` merges smaller
-    regions into their neighbours first. Events: "note" and "mapped" with `done` and `total`.
+    regions into their neighbours first. Events: "note", "mapped" with `done` and `total`, and
+    "vectorised" with `done`.
 
     Gives `state`, `width_px`, `height_px`, `windows` and `polygons`.
     Raises ValueError when the network needs more than an image, or the image lacks bands, OSError
@@ -121,7 +122,10 @@ def run(
     part.replace(out)
     if polygons is not None:
         spec = specs.load(predictor.recipe.task)
-        result["polygons"] = vectorise(out, out=polygons, spec=spec, sieve_px=sieve_px)
+        result["polygons"] = vectorise(
+            out, out=polygons, spec=spec, sieve_px=sieve_px,
+            on_progress=lambda count: on_event({"event": "vectorised", "done": count}),
+        )  # fmt: skip
     return result
 
 
@@ -148,7 +152,7 @@ def _map(
         "aerial": torch.from_numpy(np.stack(images)),
         "index": torch.arange(len(images)),
     }
-    classes = classes_of(predictor.probabilities(batch, flips=flips))
+    classes = classes_of(predictor.probabilities(batch, symmetries=8 if flips else 1))
     for (row, column), predicted, has_data in zip(tiles, classes, valid, strict=True):
         cut = np.where(
             has_data, predicted[: has_data.shape[0], : has_data.shape[1]], NO_CLASS
@@ -161,9 +165,17 @@ def _map(
         target.write(core, 1, window=window)
 
 
-def vectorise(raster: Path, *, out: Path, spec: specs.TaskSpec, sieve_px: int = 0) -> int:
+def vectorise(
+    raster: Path,
+    *,
+    out: Path,
+    spec: specs.TaskSpec,
+    sieve_px: int = 0,
+    on_progress: Callable[[int], None] = lambda count: None,
+) -> int:
     """Turn a map into polygons of one class each (GeoPackage); give their number.
 
+    `on_progress` is told how many are written; how many there will be, nobody knows.
     Fields: class_id, key, name (English), color, area_m2.
     """
     import shapely
@@ -202,6 +214,7 @@ def vectorise(raster: Path, *, out: Path, spec: specs.TaskSpec, sieve_px: int = 
                     append=count > 0,
                 )
             count += len(some)
+            on_progress(count)
     return count
 
 

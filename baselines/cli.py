@@ -14,9 +14,11 @@ import os
 import sys
 import tomllib
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from baselines.progress_line import ProgressLine
 from baselines.train.stopping import EXIT_STOPPED, requested, seconds
 
 _BENCHES = ("loader", "step", "learning")
@@ -91,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_recipes(commands)
     _add_train(commands)
     _add_predict(commands)
+    _add_evaluate(commands)
     _add_map(commands)
     _add_package(commands)
     _add_submit(commands)
@@ -135,21 +138,23 @@ def _add_synth(commands: Any) -> None:
 def _synth(given: argparse.Namespace) -> dict[str, Any]:
     from baselines.data import synth
 
-    summary = synth.make(
-        given.out,
-        seed=given.seed,
-        layout=given.layout,
-        patch_px=given.patch_px,
-        train=given.train,
-        val=given.val,
-        test=given.test,
-        per_zone=given.per_zone,
-        dates=(given.dates[0], given.dates[1]),
-        aerial_only=given.aerial_only,
-        test_patches=synth.read_ids_csv(given.ids_csv) if given.ids_csv else None,
-        leak=given.leak,
-        workers=given.workers,
-    )
+    with ProgressLine() as line:
+        summary = synth.make(
+            given.out,
+            seed=given.seed,
+            layout=given.layout,
+            patch_px=given.patch_px,
+            train=given.train,
+            val=given.val,
+            test=given.test,
+            per_zone=given.per_zone,
+            dates=(given.dates[0], given.dates[1]),
+            aerial_only=given.aerial_only,
+            test_patches=synth.read_ids_csv(given.ids_csv) if given.ids_csv else None,
+            leak=given.leak,
+            workers=given.workers,
+            on_progress=lambda done, total: line.update("patches made", done, total),
+        )
     return summary.to_json()
 
 
@@ -164,7 +169,11 @@ def _add_pixel(commands: Any) -> None:
 def _pixel(given: argparse.Namespace) -> dict[str, Any]:
     from baselines import pixel
 
-    return pixel.run(given.root, given.out, seed=given.seed)
+    with ProgressLine() as line:
+        return pixel.run(
+            given.root, given.out, seed=given.seed,
+            on_progress=lambda done, total: line.update("patches predicted", done, total),
+        )  # fmt: skip
 
 
 def _add_recipes(commands: Any) -> None:
@@ -216,7 +225,7 @@ def _add_train(commands: Any) -> None:
 
 
 def _train(given: argparse.Namespace) -> dict[str, Any]:
-    with requested(time_limit_s=given.time_limit) as stop:
+    with requested(time_limit_s=given.time_limit) as stop, ProgressLine() as line:
         from baselines import train
         from baselines.networks import weights
         from baselines.train import recipe as recipes
@@ -230,13 +239,12 @@ def _train(given: argparse.Namespace) -> dict[str, Any]:
             data_root=given.data,
             out_dir=given.out,
             seed=given.seed,
-            on_event=_print_event if given.events else _print_epochs,
+            on_event=_print_event if given.events else partial(_tell_training, line=line),
             should_stop=stop,
             resume=not given.no_resume,
             cache_dir=given.cache,
             accelerator=given.accelerator,
             devices=given.devices,
-            progress_bar=not given.events and sys.stderr.isatty(),
             weights_folder=given.weights_folder or weights.folder_from_environment(),
         )
     if result["state"] == "stopped":
@@ -265,7 +273,13 @@ def _change(text: str) -> tuple[str, Any]:
 
 def _add_predict(commands: Any) -> None:
     predict = commands.add_parser("predict", help="predict a part of a data set with a run")
-    predict.add_argument("run_dir", type=Path, metavar="RUN", help="a trained run's folder")
+    predict.add_argument(
+        "run_dirs", type=Path, nargs="+", metavar="RUN",
+        help="a trained run's folder; several make an ensemble",
+    )  # fmt: skip
+    predict.add_argument(
+        "--weights", type=float, nargs="+", metavar="W", help="a weight for each run (default: 1)"
+    )
     predict.add_argument("--data", type=Path, required=True, help="root of the data set")
     predict.add_argument("--out", type=Path, required=True, help="folder of PRED_*.tif")
     predict.add_argument("--part", choices=("train", "test"), default="test")
@@ -276,6 +290,10 @@ def _add_predict(commands: Any) -> None:
     )
     predict.add_argument("--batch-size", type=_positive)
     predict.add_argument("--flips", action="store_true", help="mean over the square's symmetries")
+    predict.add_argument(
+        "--time-budget", type=_seconds, metavar="TIME",
+        help="over as many symmetries (8, 4, 2, 1) as fit into that time: 90s, 30m",
+    )  # fmt: skip
     predict.add_argument("--probabilities", action="store_true", help="PROB_*.tif as well")
     predict.add_argument(
         "--georeferenced", action="store_true", help="copy the images' georeference"
@@ -294,19 +312,23 @@ def _predict(given: argparse.Namespace) -> dict[str, Any]:
     from baselines import predict
 
     _set_threads(given.threads)
-    return predict.run(
-        given.run_dir,
-        data_root=given.data,
-        out_dir=given.out,
-        part=given.part,
-        ids=_wanted(given.ids) if given.ids else None,
-        batch_size=given.batch_size,
-        flips=given.flips,
-        probabilities=given.probabilities,
-        georeferenced=given.georeferenced,
-        device=given.device,
-        allow_unfinished=given.allow_unfinished,
-    )
+    with ProgressLine() as line:
+        return predict.run(
+            given.run_dirs,
+            data_root=given.data,
+            out_dir=given.out,
+            part=given.part,
+            ids=_wanted(given.ids) if given.ids else None,
+            batch_size=given.batch_size,
+            weights=given.weights,
+            flips=given.flips,
+            time_budget_s=given.time_budget,
+            probabilities=given.probabilities,
+            georeferenced=given.georeferenced,
+            device=given.device,
+            allow_unfinished=given.allow_unfinished,
+            on_event=lambda event: line.update("patches predicted", event["done"], event["total"]),
+        )
 
 
 def _wanted(source: str) -> list[str]:
@@ -316,6 +338,38 @@ def _wanted(source: str) -> list[str]:
     if source.endswith(".csv"):
         return package.read_ids(Path(source))
     return [patch.id for patch in specs.load(source).expected]
+
+
+def _add_evaluate(commands: Any) -> None:
+    evaluate = commands.add_parser("evaluate", help="measure a run on labelled patches")
+    evaluate.add_argument("run_dir", type=Path, metavar="RUN", help="a trained run's folder")
+    evaluate.add_argument("--data", type=Path, required=True, help="root of the data set")
+    evaluate.add_argument("--out", type=Path, required=True, help="folder of the report")
+    evaluate.add_argument("--part", choices=("validation", "train", "test"), default="validation")
+    evaluate.add_argument("--worst", type=_count, default=8, help="patches to draw (default 8)")
+    evaluate.add_argument("--batch-size", type=_positive)
+    evaluate.add_argument("--device", default="auto")
+    evaluate.add_argument(
+        "--allow-unfinished", action="store_true", help="also of a training that did not end"
+    )
+    evaluate.set_defaults(run=_evaluate)
+
+
+def _evaluate(given: argparse.Namespace) -> dict[str, Any]:
+    from baselines import evaluate
+
+    with ProgressLine() as line:
+        return evaluate.run(
+            given.run_dir,
+            data_root=given.data,
+            out_dir=given.out,
+            part=given.part,
+            worst=given.worst,
+            batch_size=given.batch_size,
+            device=given.device,
+            allow_unfinished=given.allow_unfinished,
+            on_event=lambda event: line.update("patches predicted", event["done"], event["total"]),
+        )
 
 
 def _add_map(commands: Any) -> None:
@@ -338,19 +392,20 @@ def _add_map(commands: Any) -> None:
 def _map(given: argparse.Namespace) -> dict[str, Any]:
     from baselines import area
 
-    return area.run(
-        given.run_dir,
-        image=given.image,
-        out=given.out,
-        overlap_px=given.overlap_px,
-        batch_size=given.batch_size,
-        flips=given.flips,
-        polygons=given.polygons,
-        sieve_px=given.sieve_px,
-        device=given.device,
-        allow_unfinished=given.allow_unfinished,
-        on_event=_print_notes,
-    )
+    with ProgressLine() as line:
+        return area.run(
+            given.run_dir,
+            image=given.image,
+            out=given.out,
+            overlap_px=given.overlap_px,
+            batch_size=given.batch_size,
+            flips=given.flips,
+            polygons=given.polygons,
+            sieve_px=given.sieve_px,
+            device=given.device,
+            allow_unfinished=given.allow_unfinished,
+            on_event=partial(_tell_map, line=line),
+        )
 
 
 def _add_package(commands: Any) -> None:
@@ -368,7 +423,11 @@ def _package(given: argparse.Namespace) -> dict[str, Any]:
     from baselines import package
 
     ids = package.read_ids(given.ids) if given.ids else None
-    return package.run(given.predictions, out=given.out, spec=given.spec, ids=ids)
+    with ProgressLine() as line:
+        return package.run(
+            given.predictions, out=given.out, spec=given.spec, ids=ids,
+            on_progress=lambda done, total: line.update("predictions packed", done, total),
+        )  # fmt: skip
 
 
 def _add_submit(commands: Any) -> None:
@@ -440,19 +499,31 @@ def _print_event(event: dict[str, Any]) -> None:
     print(json.dumps(event), file=sys.stderr, flush=True)
 
 
-def _print_epochs(event: dict[str, Any]) -> None:
-    if event["event"] == "caching":
-        line = f"decoded {event['done']} of {event['total']} {event['part']} patches"
-        print(line, file=sys.stderr, flush=True)
-    if event["event"] == "epoch":
-        line = (
+def _tell_training(event: dict[str, Any], *, line: ProgressLine) -> None:
+    """Tell an event of a training to a person, who counts epochs from 1."""
+    kind = event["event"]
+    if kind == "caching":
+        line.update(f"{event['part']} patches decoded", event["done"], event["total"])
+    elif kind == "step":
+        note = f" of epoch {event['epoch'] + 1}: loss {event['loss']:.4f}, rate {event['lr']:.2g}"
+        line.update("steps", event["step"], event["steps"], note=note)
+    elif kind == "validating":
+        note = f" after epoch {event['epoch'] + 1}"
+        line.update("patches validated", event["done"], event["total"], note=note)
+    elif kind == "epoch":
+        text = (
             f"epoch {event['epoch'] + 1}: loss {event['train_loss']:.4f}, validation "
             f"{event['val_loss']:.4f}, mIoU {event['val_miou']:.4f}, {event['seconds']:.0f} s"
         )
-        print(line + (" (best)" if event["is_best"] else ""), file=sys.stderr, flush=True)
-    _print_notes(event)
+        line.say(text + (" (best)" if event["is_best"] else ""))
+    elif kind == "note":
+        line.say(event["message"])
 
 
-def _print_notes(event: dict[str, Any]) -> None:
-    if event["event"] == "note":
-        print(event["message"], file=sys.stderr, flush=True)
+def _tell_map(event: dict[str, Any], *, line: ProgressLine) -> None:
+    if event["event"] == "mapped":
+        line.update("windows mapped", event["done"], event["total"])
+    elif event["event"] == "vectorised":
+        line.update("polygons written", event["done"], None)
+    else:
+        line.say(event["message"])

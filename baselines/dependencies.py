@@ -49,6 +49,17 @@ def timm() -> ModuleType:
     return _imported("timm")
 
 
+@cache
+def torchvision_transforms() -> ModuleType:
+    """Give the module torchvision with its transforms of tv_tensors.
+
+    Raises ModuleNotFoundError with what to install.
+    """
+    _imported("torchvision.transforms.v2")
+    _imported("torchvision.tv_tensors")
+    return _imported("torchvision")
+
+
 def _imported(name: str) -> ModuleType:
     if torch.version.cuda is None and _torchvision_needs_cuda():
         _define_operators()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from baselines.data import batches, layout, rasters
 from baselines.data.layout import Patch
 from baselines.data.samples import Files
-from baselines.train import loop, state
+from baselines.train import building, loop, state
 from baselines.train.events import Event
 from baselines.train.recipe import Recipe
 
@@ -35,16 +36,14 @@ class Predictor:
         Raises FileNotFoundError when there is none, ValueError when it is damaged or of another
         network, the training is not finished and that isn't allowed, or the device isn't there.
         """
-        from baselines.train import module
-
         self.recipe: Recipe
         self.recipe, saved = state.load_best(run_dir)
         if not allow_unfinished:
             state.require_finished(run_dir)
         self.patch_px: int = saved["patch_px"]
         self.device = _choose(device)
-        self.memory_format = module.memory_format(self.recipe)
-        network = module.build_network(self.recipe, patch_px=self.patch_px, trained=True)
+        self.memory_format = building.memory_format(self.recipe)
+        network = building.build_network(self.recipe, patch_px=self.patch_px, trained=True)
         try:
             network.load_state_dict(saved["network"])
         except RuntimeError as wrong:
@@ -54,9 +53,12 @@ class Predictor:
         self.network: nn.Module = network.to(self.device).eval()
         self._is_mixed = self.recipe.training.precision == "bf16" and loop.has_bfloat16(self.device)
 
-    def probabilities(self, batch: batches.Tensors, *, flips: bool = False) -> Tensor:
-        """Give float32[B, classes, H, W], the mean over the square's symmetries with `flips`."""
-        codes = range(8) if flips else range(1)
+    def probabilities(self, batch: batches.Tensors, *, symmetries: int = 1) -> Tensor:
+        """Give float32[B, classes, H, W], the mean over so many of the square's symmetries.
+
+        2 mirrors columns, 4 mirrors rows as well, 8 transposes as well.
+        """
+        codes = range(symmetries)
         summed: Tensor | None = None
         with torch.inference_mode(), self._autocast():
             for code in codes:
@@ -66,6 +68,8 @@ class Predictor:
                     device=self.device,
                     moved="together" if code else "none",
                     memory_format=self.memory_format,
+                    normalisation=self.recipe.data.normalisation,
+                    bands=self.recipe.data.bands,
                 )
                 inputs.pop("target", None)
                 logits = self.network(**inputs).logits.float()
@@ -84,15 +88,31 @@ class Predictor:
             yield
 
 
+@dataclass(frozen=True)
+class Member:
+    """A run of an ensemble: its predictor, its patches as it sees them, its share of the mean."""
+
+    predictor: Predictor
+    source: Files
+    share: float
+
+    def batches(self, size: int) -> Iterator[batches.Tensors]:
+        """Yield every patch once, in the order of the files."""
+        pinned = self.predictor.device.type == "cuda"
+        return iter(batches.Epoch(self.source, size, pinned=pinned))
+
+
 def run(
-    run_dir: Path,
+    run_dirs: Path | Sequence[Path],
     *,
     data_root: Path,
     out_dir: Path,
     part: str = "test",
     ids: Collection[str] | None = None,
     batch_size: int | None = None,
+    weights: Sequence[float] | None = None,
     flips: bool = False,
+    time_budget_s: float | None = None,
     probabilities: bool = False,
     georeferenced: bool = False,
     device: str = "auto",
@@ -102,29 +122,38 @@ def run(
 ) -> dict[str, Any]:
     """Write `PRED_<id>.tif` (uint8 class ids, LZW) for every patch of a part into `out_dir`.
 
+    Several runs make an ensemble: the mean of their probabilities, weighted by `weights`.
     `ids` keeps only these patches, all of which must be there, in this part or in the other.
-    `flips` averages over the eight symmetries of the square; `probabilities` also writes
+    `flips` averages over the eight symmetries of the square; with `time_budget_s` over as many of
+    8, 4, 2 or 1 as fit into that time, by a trial on the first batch. `probabilities` also writes
     `PROB_<id>.tif`, one band a class, probability × 255; `georeferenced` copies the
     image's georeference.
     Files that are there already are written anew. Events: "predicted" with `done` and `total`.
 
-    Gives `state` ("finished" or "stopped"), `patches`, `seconds`, `patches_per_s`.
-    Raises FileNotFoundError without a trained epoch or data, ValueError when patches lack an input
-    or the training is not finished (unless `allow_unfinished`).
+    Gives `state` ("finished" or "stopped"), `patches`, `symmetries`, `seconds`, `patches_per_s`.
+    Raises FileNotFoundError without a trained epoch or data, ValueError when patches lack an input,
+    the weights don't fit the runs, or a training is not finished (unless `allow_unfinished`).
     """
-    predictor = Predictor(run_dir, device=device, allow_unfinished=allow_unfinished)
-    patches = find(data_root, part=part, ids=ids)
-    source = Files(patches, options=predictor.recipe.options(masks=False))
-    size = batch_size or predictor.recipe.training.batch_size
-    out_dir.mkdir(parents=True, exist_ok=True)
     begun = time.perf_counter()
+    patches = find(data_root, part=part, ids=ids)
+    members = _members(
+        [run_dirs] if isinstance(run_dirs, Path) else run_dirs,
+        patches, weights=weights, device=device, allow_unfinished=allow_unfinished,
+    )  # fmt: skip
+    size = batch_size or min(member.predictor.recipe.training.batch_size for member in members)
+    out_dir.mkdir(parents=True, exist_ok=True)
+    symmetries = 8 if flips else 1
+    if time_budget_s is not None:
+        left_s = time_budget_s - (time.perf_counter() - begun)
+        symmetries = _affordable(members, size=size, left_s=left_s)
     done = 0
     written: list[Future[None]] = []
     with ThreadPoolExecutor(4) as pool:
-        for batch in batches.Epoch(source, size, pinned=predictor.device.type == "cuda"):
+        for seen in zip(*(member.batches(size) for member in members), strict=True):
             if should_stop():
                 break
-            shares = predictor.probabilities(batch, flips=flips)
+            batch = seen[0]
+            shares = _mean(members, seen, symmetries=symmetries)
             classes = classes_of(shares)
             scaled = (
                 (shares * PROBABILITY_SCALE).round().to(torch.uint8).cpu().numpy()
@@ -151,9 +180,62 @@ def run(
     return {
         "state": "finished" if done == len(patches) else "stopped",
         "patches": done,
+        "symmetries": symmetries,
         "seconds": seconds,
         "patches_per_s": done / seconds,
     }
+
+
+def _members(
+    run_dirs: Sequence[Path],
+    patches: tuple[Patch, ...],
+    *,
+    weights: Sequence[float] | None,
+    device: str,
+    allow_unfinished: bool,
+) -> list[Member]:
+    """Load the runs. Raises ValueError when the weights don't fit them."""
+    given = [1.0] * len(run_dirs) if weights is None else list(weights)
+    if len(given) != len(run_dirs) or min(given) < 0 or sum(given) <= 0:
+        raise ValueError(
+            f"weights {given} for {len(run_dirs)} runs; one number from 0 on for each is needed, "
+            "not all 0"
+        )
+    predictors = [
+        Predictor(run_dir, device=device, allow_unfinished=allow_unfinished) for run_dir in run_dirs
+    ]
+    return [
+        Member(
+            predictor,
+            Files(patches, options=predictor.recipe.options(masks=False)),
+            share / sum(given),
+        )
+        for predictor, share in zip(predictors, given, strict=True)
+    ]
+
+
+def _mean(members: Sequence[Member], seen: Sequence[batches.Tensors], *, symmetries: int) -> Tensor:
+    """Give the weighted mean of the members' probabilities [B, classes, H, W]."""
+    summed: Tensor | None = None
+    for member, batch in zip(members, seen, strict=True):
+        shares = member.predictor.probabilities(batch, symmetries=symmetries) * member.share
+        summed = shares if summed is None else summed + shares
+    assert summed is not None
+    return summed
+
+
+def _affordable(members: Sequence[Member], *, size: int, left_s: float) -> int:
+    """Tell how many symmetries fit into the time that is left, by a trial on the first batch.
+
+    The first call of a network takes longer than the others: the estimate is cautious.
+    """
+    begun = time.perf_counter()
+    seen = [next(member.batches(size)) for member in members]
+    _mean(members, seen, symmetries=1).cpu()
+    one_s = time.perf_counter() - begun
+    rest_s = left_s - one_s
+    count = -(-len(members[0].source) // size)
+    return next((number for number in (8, 4, 2) if number * one_s * count <= rest_s), 1)
 
 
 def find(data_root: Path, *, part: str, ids: Collection[str] | None) -> tuple[Patch, ...]:

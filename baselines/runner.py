@@ -31,6 +31,7 @@ LOCK_WAIT_S = 60.0
 JOB = "BASELINES_JOB"
 STOP_SIGNAL = signal.SIGUSR2
 Event = dict[str, Any]
+_LOGGED = ("train_loss", "val_loss", "val_miou", "lr", "samples_per_s", "seconds")
 
 
 class Busy(Exception):
@@ -274,12 +275,18 @@ def _earlier_epochs(folder: Path) -> Iterator[Event]:
     path = folder / "metrics.csv"
     if not path.exists():
         return
-    reads: dict[str, Callable[[str], Any]] = {
-        "epoch": int, "is_best": lambda text: text == "True",
-    }  # fmt: skip
     with path.open(newline="") as source:
         for row in csv.DictReader(source):
-            yield {name: reads.get(name, float)(text) for name, text in row.items()}
+            yield {
+                "epoch": int(row["epoch"]) - 1,  # events count from 0
+                "is_best": row["is_best"] == "True",
+                **{name: float(row[name]) for name in _LOGGED},
+                "ious": [
+                    float(text) if text else None
+                    for name, text in row.items()
+                    if name.startswith("iou_")
+                ],
+            }
 
 
 @contextmanager

@@ -18,11 +18,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from baselines.data import affine
 from baselines.data.samples import Batch
 from baselines.data.sentinel import REFLECTANCE_SCALE
 
 Moved = Literal["none", "together", "aerial-only"]
 Symmetries = Literal["uniform", "coins"]
+Normalisation = Literal["unit", "imagenet"]
+# Red, green and blue, of values 0..1; as every network trained on ImageNet has seen them.
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 Tensors = dict[str, Tensor]
 
 
@@ -157,8 +161,14 @@ def to_inputs(
     device: torch.device,
     moved: Moved = "none",
     memory_format: torch.memory_format,
+    normalisation: Normalisation = "unit",
+    bands: Sequence[int] = (),
+    affine_share: float = 0.0,
 ) -> Tensors:
     """Move a batch to the device, turn it there, scale it to floats.
+
+    `normalisation` "imagenet" needs to know the image's `bands`; `affine_share` of the samples is
+    moved as `baselines.data.affine` does.
 
     Gives the networks' inputs and, where the batch has masks, `target` [B, H, W] int64. `padding`
     stays where it is: networks look at it before they compute.
@@ -173,9 +183,14 @@ def to_inputs(
         for name in ("aerial", "mask") if moved == "aerial-only" else ("aerial", "mask", "series"):
             if name in here:
                 here[name] = turn_squares(here[name], turn)
+    if affine_share:
+        parts = {name: part for name, part in here.items() if name in affine.MOVED}
+        here |= affine.move_some(parts, share=affine_share)
     inputs: Tensors = {}
     if "aerial" in here:
         aerial = here["aerial"].to(torch.float32).div_(255)
+        if normalisation == "imagenet":
+            aerial = _normalised(aerial, bands=bands)
         inputs["aerial"] = aerial.contiguous(memory_format=memory_format)
     if "series" in here:
         inputs["sentinel"] = here["series"].to(torch.float32).div_(REFLECTANCE_SCALE)
@@ -185,6 +200,17 @@ def to_inputs(
     if "mask" in here:
         inputs["target"] = here["mask"].to(torch.int64)
     return inputs
+
+
+def _normalised(aerial: Tensor, *, bands: Sequence[int]) -> Tensor:
+    """Take ImageNet's mean and deviation; bands 4 and 5 have red's and green's, as their weights.
+
+    A blocking copy of two small tensors would make a step wait, so each band is done by itself.
+    """
+    for position, band in enumerate(bands):
+        known = (band - 1) % 3
+        aerial[:, position].sub_(IMAGENET_MEAN[known]).div_(IMAGENET_STD[known])
+    return aerial
 
 
 def turn_back(maps: Tensor, turn: Tensor) -> Tensor:

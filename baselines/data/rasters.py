@@ -91,6 +91,19 @@ def write(
     part.replace(path)
 
 
+def write_picture(path: Path, pixels: NDArray[np.uint8]) -> None:
+    """Write [3, H, W] as a PNG."""
+    with MemoryFile() as memory:
+        with _opening, warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            target = memory.open(
+                driver="PNG", count=3, height=pixels.shape[1], width=pixels.shape[2], dtype="uint8"
+            )
+        with target:
+            target.write(pixels)
+        path.write_bytes(bytes(memory.getbuffer()))
+
+
 def encode(pixels: NDArray[np.generic], *, georeference: Georeference | None = None) -> bytes:
     """Give the bytes of [H, W] or [bands, H, W] as an LZW GeoTIFF of the array's own type."""
     stack = pixels[None] if pixels.ndim == 2 else pixels

@@ -9,7 +9,7 @@ import csv
 import datetime as dt
 import json
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -70,12 +70,14 @@ def make(
     test_patches: Sequence[tuple[str, str, str]] | None = None,
     leak: float = 0.0,
     workers: int = 2,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Summary:
     """Write the tree below `out` and tell what stands there.
 
     `train`, `val` and `test` count patches; validation lies in the train folders, in the official
     validation domains. `test_patches` (domain, zone, id) replaces the drawn test zones. `dates`
     bounds the number of satellite dates of a zone. The same arguments give the same bytes.
+    `on_progress` is told after each zone how many of how many patches are made.
 
     Raises ValueError for an unknown layout or a folder that already holds a tree.
     """
@@ -109,13 +111,14 @@ def make(
             dates=dates if with_series else None, leak=leak,
         )  # fmt: skip
 
-    with ThreadPoolExecutor(workers) as pool:
-        written = list(pool.map(write, plans))
     metadata: dict[str, Any] = {}
     centroids: dict[str, list[int]] = {}
-    for zone_metadata, zone_centroids in written:
-        metadata |= zone_metadata
-        centroids |= zone_centroids
+    total = sum(len(plan.patch_ids) for plan in plans)
+    with ThreadPoolExecutor(workers) as pool:
+        for zone_metadata, zone_centroids in pool.map(write, plans):
+            metadata |= zone_metadata
+            centroids |= zone_centroids
+            on_progress(len(metadata), total)
     name = {
         "flair-1": "flair-1_metadata_aerial.json",
         "flair-2": "flair_aerial_metadata.json",

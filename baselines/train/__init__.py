@@ -24,13 +24,14 @@ def run(
     cache_dir: Path | None = None,
     accelerator: str = "auto",
     devices: int | str = "auto",
-    progress_bar: bool = False,
     weights_folder: Path | None = None,
 ) -> dict[str, Any]:
     """Train into `out_dir`, or go on from its last checkpoint, and tell how it ended.
 
-    Events are JSON objects with a key "event": "start", "note", "caching" and "step" (at most one a
-    second), "epoch" (losses, mIoU, IoU of each class, samples per second, GPU memory) and "end".
+    Events are JSON objects with a key "event": "start", "note", "caching", "step" and "validating"
+    (at most one a second), "epoch" (losses, mIoU, metrics of each class, samples per second, GPU
+    memory) and "end". They count epochs from 0, as checkpoints do; what is meant for people
+    (lines, metrics.csv, TensorBoard, what `run` gives) counts from 1.
     `should_stop` is asked after every step, and each second while patches are decoded or validated;
     a stop leaves a checkpoint that goes on from that step. A run that was stopped or killed and
     resumed ends with the same weights as an undisturbed one on the same machine.
@@ -38,7 +39,8 @@ def run(
     `weights_folder` holds copies of pre-trained weights; what is found neither there nor at the
     Hugging Face hub is an error.
 
-    Gives `state` ("finished" or "stopped"), `epochs`, `best_epoch`, `best_miou`, `seconds`.
+    Gives `state` ("finished" or "stopped"), `epochs`, `best_epoch` (0: none), `best_miou`,
+    `seconds`.
     Raises RecipeError, ValueError (data that don't fit the recipe, another run in the folder,
     pre-trained weights that cannot be had, a loss that is no number) or FileNotFoundError.
     """
@@ -56,6 +58,5 @@ def run(
         cache_dir=cache_dir,
         accelerator=accelerator,
         devices=devices,
-        progress_bar=progress_bar,
         weights_folder=weights_folder,
     )

@@ -34,7 +34,6 @@ def run(
     cache_dir: Path | None = None,
     accelerator: str = "auto",
     devices: int | str = "auto",
-    progress_bar: bool = False,
     weights_folder: Path | None = None,
 ) -> dict[str, Any]:
     """Train; see `baselines.train.run`."""
@@ -54,7 +53,6 @@ def run(
             cache_dir=cache_dir,
             accelerator=accelerator,
             devices=devices,
-            progress_bar=progress_bar,
             weights_folder=weights_folder,
         )
 
@@ -79,7 +77,6 @@ def _run(
     cache_dir: Path | None,
     accelerator: str,
     devices: int | str,
-    progress_bar: bool,
     weights_folder: Path | None,
 ) -> dict[str, Any]:
     begun = time.perf_counter()
@@ -103,7 +100,7 @@ def _run(
             logger=False,
             enable_checkpointing=False,
             enable_model_summary=False,
-            enable_progress_bar=progress_bar,
+            enable_progress_bar=False,
             num_sanity_val_steps=0,
             reload_dataloaders_every_n_epochs=1,
             use_distributed_sampler=False,
@@ -162,7 +159,7 @@ def _run(
     result = {
         "state": ended,
         "epochs": module.progress.epochs_done,
-        "best_epoch": module.progress.best_epoch,
+        "best_epoch": module.progress.best_epoch + 1,
         "best_miou": module.progress.best_miou,
         "seconds": time.perf_counter() - begun,
     }

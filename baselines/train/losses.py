@@ -2,30 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from baselines.dependencies import segmentation_models
 from baselines.networks import Output
 
+IGNORED = -100
+Beside = Callable[[Tensor, Tensor], Tensor]
 
-def class_weights(n_classes: int, *, without: Iterable[int]) -> Tensor:
-    """Give [n_classes] ones, 0 for the classes whose pixels don't count."""
-    weights = torch.ones(n_classes)
+
+def class_weights(n_classes: int, *, without: Iterable[int], given: Sequence[float] = ()) -> Tensor:
+    """Give [n_classes] weights: those given, else ones; 0 for classes whose pixels don't count."""
+    weights = torch.tensor(given) if given else torch.ones(n_classes)
     weights[list(without)] = 0
     return weights
 
 
-def cross_entropy(logits: Tensor, target: Tensor, *, weights: Tensor) -> Tensor:
+def cross_entropy(
+    logits: Tensor, target: Tensor, *, weights: Tensor, label_smoothing: float = 0.0
+) -> Tensor:
     """Weighted mean cross-entropy of [B, C, H, W] and int64[B, H, W].
 
-    As torch's, but 0 (with zero gradients) and not NaN where no pixel counts.
+    As torch's, but 0 (with zero gradients) and not NaN where no pixel counts; smoothed labels are
+    those of pixels that count.
     """
-    total = functional.cross_entropy(logits.float(), target, weight=weights, reduction="sum")
+    labels = target if label_smoothing == 0 else counted_only(target, weights=weights)
+    total = functional.cross_entropy(
+        logits.float(), labels, weight=weights, reduction="sum", label_smoothing=label_smoothing
+    )
     counted = weights[target].sum()
     return total / counted.clamp_min(1)
+
+
+def counted_only(target: Tensor, *, weights: Tensor) -> Tensor:
+    """Give the target with `IGNORED` where a pixel's class has no weight."""
+    return target.masked_fill(weights[target] == 0, IGNORED)
+
+
+def beside(kind: str, *, weights: Tensor) -> Beside | None:
+    """Give the loss `dice`, `focal` or `lovasz` of logits and target, None for `none`.
+
+    From segmentation-models-pytorch, over the classes that have a weight; all of those alike.
+    """
+    if kind == "none":
+        return None
+    library = segmentation_models().losses
+    if kind == "focal":
+        summed = library.FocalLoss("multiclass", ignore_index=IGNORED, reduction="sum")
+        # Its own mean is no number where no pixel counts.
+        return lambda logits, target: (
+            summed(logits, target) / ((target != IGNORED).sum().clamp_min(1))
+        )
+    if kind == "lovasz":
+        lovasz: Beside = library.LovaszLoss("multiclass", ignore_index=IGNORED)
+        return lovasz
+    classes = torch.nonzero(weights).squeeze(1).tolist()
+    dice: Beside = library.DiceLoss("multiclass", classes=classes, ignore_index=IGNORED)
+    return dice
 
 
 def cell_cross_entropy(cells: Tensor, target: Tensor, *, weights: Tensor) -> Tensor:
@@ -73,9 +110,15 @@ def total(
     weights: Tensor,
     sentinel_weights: Tensor,
     sentinel_factor: float = 1.0,
+    label_smoothing: float = 0.0,
+    beside: Beside | None = None,
+    beside_factor: float = 1.0,
 ) -> Tensor:
-    """Add the aerial loss and, where there is a satellite head, its loss times the factor."""
-    loss = cross_entropy(out.logits, target, weights=weights)
+    """Add the aerial losses and, where there is a satellite head, its loss times the factor."""
+    loss = cross_entropy(out.logits, target, weights=weights, label_smoothing=label_smoothing)
+    if beside is not None:  # the sum: without any pixel that counts Lovász's is empty
+        labels = counted_only(target, weights=weights)
+        loss = loss + beside_factor * beside(out.logits.float(), labels).sum()
     if out.sentinel_cells is None or sentinel_factor == 0:
         return loss
     if out.sentinel_upsampling == "nearest":

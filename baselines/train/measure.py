@@ -29,25 +29,30 @@ class Matrix:
 
 @dataclass(frozen=True)
 class Quality:
-    """What validation tells: mIoU 0..1 and the IoU of each class (None where undefined)."""
+    """What validation tells, each 0..1; `ious` and `f1s` of each class, None where undefined."""
 
     miou: float
     ious: tuple[float | None, ...]
+    f1s: tuple[float | None, ...]
+    mean_f1: float
     overall_accuracy: float
 
     def to_json(self) -> dict[str, Any]:
         """Give JSON values."""
-        return {
-            "miou": self.miou, "ious": list(self.ious), "overall_accuracy": self.overall_accuracy,
-        }  # fmt: skip
+        return {**vars(self), "ious": list(self.ious), "f1s": list(self.f1s)}
 
 
 def quality(counts: Tensor, *, spec: TaskSpec) -> Quality:
     """Measure int64[n, n] as a submission is measured; an undefined mean counts as 0."""
     measured = metrics.measure(counts.cpu().numpy(), spec=spec)
-    miou = float(measured.miou)
     return Quality(
-        miou=0.0 if miou != miou else miou,
-        ious=tuple(None if value != value else float(value) for value in measured.iou),
-        overall_accuracy=float(measured.overall_accuracy),
+        miou=_defined(measured.miou) or 0.0,
+        ious=tuple(map(_defined, measured.iou)),
+        f1s=tuple(map(_defined, measured.f1)),
+        mean_f1=_defined(measured.mean_f1) or 0.0,
+        overall_accuracy=_defined(measured.overall_accuracy) or 0.0,
     )
+
+
+def _defined(value: Any) -> float | None:
+    return None if value != value else float(value)

@@ -12,13 +12,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from baselines import dependencies, networks
 from baselines.data import batches, cache, rasters
 from baselines.data.layout import Patch
 from baselines.data.nomenclature import N_CLASSES
-from baselines.train import losses, measure, state, stopping
+from baselines.train import (
+    averaging,
+    building,
+    epoch_log,
+    losses,
+    measure,
+    optimiser,
+    state,
+    stopping,
+)
 from baselines.train.events import Event
 from baselines.train.progress import STEP_EVENT_EVERY_S, Clock, Partial, Progress
 from baselines.train.recipe import Recipe
@@ -41,28 +50,6 @@ class RawBatch:
     """
 
     batch: batches.Tensors
-
-
-def build_network(
-    recipe: Recipe, *, patch_px: int, trained: bool = False, weights_folder: Path | None = None
-) -> nn.Module:
-    """Build a recipe's network for patches of that side, in the memory layout it trains in.
-
-    `trained`: its own weights are put in at once, so pre-trained ones are not asked for;
-    `weights_folder` holds copies of those.
-    """
-    options = {**recipe.network_options(), "patch_px": patch_px}
-    if trained:
-        options.pop("encoder_weights", None)
-    if "aerial" in recipe.inputs:
-        options["weights_folder"] = weights_folder
-    network = networks.build(recipe.network.name, **options)
-    return network.to(memory_format=memory_format(recipe))  # type: ignore[call-overload, no-any-return]
-
-
-def memory_format(recipe: Recipe) -> torch.memory_format:
-    """Give the layout of images and weights that a recipe asks for."""
-    return torch.channels_last if recipe.training.channels_last else torch.contiguous_format
 
 
 _lightning = dependencies.lightning()
@@ -93,14 +80,16 @@ class SegmentationModule(_lightning.LightningModule):  # type: ignore[name-defin
         self.on_event, self.should_stop = on_event, should_stop
         torch.manual_seed(seed)
         self.patch_px = rasters.side_px(patches[0][0].image)
-        self.network = build_network(
+        self.network = building.build_network(
             recipe, patch_px=self.patch_px, trained=resumed is not None,
             weights_folder=weights_folder,
         )  # fmt: skip
         self.progress = Progress()
         self._resumed = resumed
         if resumed is not None:
-            self.network.load_state_dict(resumed["network"])
+            self.network.load_state_dict(resumed.get("moving", resumed["network"]))
+        self.averaged = averaging.of(self.network, decay=recipe.training.ema, resumed=resumed)
+        if resumed is not None:
             self.progress = Progress(**resumed["progress"])
         partial = (resumed or {}).get("partial")
         self._partial = Partial(**partial) if partial else None
@@ -111,8 +100,11 @@ class SegmentationModule(_lightning.LightningModule):  # type: ignore[name-defin
         )
         loss = recipe.loss
         self.register_buffer(
-            "weights", losses.class_weights(N_CLASSES, without=loss.unweighted), persistent=False
+            "weights",
+            losses.class_weights(N_CLASSES, without=loss.unweighted, given=loss.class_weights),
+            persistent=False,
         )
+        self._beside = losses.beside(loss.beside, weights=self.get_buffer("weights"))
         self.register_buffer(
             "sentinel_weights",
             losses.class_weights(N_CLASSES, without=loss.sentinel_unweighted),
@@ -201,34 +193,22 @@ class SegmentationModule(_lightning.LightningModule):  # type: ignore[name-defin
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Build the optimiser and its rate; both take up a saved state."""
         settings = self.recipe.optimiser
-        kinds: dict[str, Callable[..., torch.optim.Optimizer]] = {
-            "sgd": torch.optim.SGD, "adamw": torch.optim.AdamW,
-        }  # fmt: skip
-        optimiser = kinds[settings.name](
-            self.network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay
-        )
+        made = optimiser.build(self.network, settings)
         self.plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
-            optimiser, factor=settings.plateau_factor, patience=settings.plateau_patience,
+            made, factor=settings.plateau_factor, patience=settings.plateau_patience,
             cooldown=settings.plateau_cooldown, min_lr=settings.lr_min,
         )  # fmt: skip
         if self._resumed is not None:
-            optimiser.load_state_dict(self._resumed["optimiser"])
+            made.load_state_dict(self._resumed["optimiser"])
             self.plateau.load_state_dict(self._resumed["plateau"])
-        return optimiser
+        return made
 
     def _set_rate(self, step: int, steps: int) -> None:
-        """Set a one-cycle rate from the position in the whole run alone."""
-        settings = self.recipe.optimiser
-        if settings.schedule != "one-cycle":
-            return
+        """Set a rate that follows from the position in the whole run alone."""
         share = (self.epoch * steps + step) / (self.recipe.training.epochs * steps)
-        warm = 0.25
-        if share < warm:
-            factor = 0.04 + 0.96 * (1 - math.cos(math.pi * share / warm)) / 2
-        else:
-            factor = 1e-3 + (1 + math.cos(math.pi * (share - warm) / (1 - warm))) / 2
-        for group in self.trainer.optimizers[0].param_groups:
-            group["lr"] = settings.lr * factor
+        factor = optimiser.rate_factor(self.recipe.optimiser, share=share)
+        if factor is not None:
+            optimiser.set_rate(self.trainer.optimizers[0], self.recipe.optimiser, factor=factor)
 
     # Steps --------------------------------------------------------------------------------------
 
@@ -251,7 +231,7 @@ class SegmentationModule(_lightning.LightningModule):  # type: ignore[name-defin
         # Chance depends on seed and position alone, so that a resume repeats it.
         torch.manual_seed(hash((self.seed, self.epoch, step, self.global_rank)) % 2**63)
         self._set_rate(step, self._clock.steps)
-        loss, _, _ = self._loss(raw.batch, moved=self.recipe.data.augmentation)
+        loss, _, _ = self._loss(raw.batch, moved=self.recipe.data.augmentation, is_training=True)
         self._loss_sum += loss.detach()
         self._steps += 1
         return loss
@@ -262,6 +242,8 @@ class SegmentationModule(_lightning.LightningModule):  # type: ignore[name-defin
         is_told = self._clock.tick(len(raw.batch["index"]) * self.trainer.world_size)
         # Between two steps of the optimiser gradients are pending that no checkpoint holds.
         is_whole = step % self.accumulate == 0 or step == self._clock.steps
+        if is_whole and outputs is not None and self.averaged is not None:
+            self.averaged.update_parameters(self.network)
         if self._must_stop(may=is_whole):
             self._stop()
         if is_told:
@@ -309,31 +291,43 @@ class SegmentationModule(_lightning.LightningModule):  # type: ignore[name-defin
 
     def validation_step(self, raw: RawBatch, index: int) -> None:
         """Count one batch."""
-        loss, out, target = self._loss(raw.batch, moved="none")
+        loss, out, target = self._loss(raw.batch, moved="none", is_training=False)
         self._matrix.add(out.logits, target)
         count = len(raw.batch["index"])
         self._val += torch.tensor([float(loss) * count, count], dtype=torch.float64)
         # Of several processes some have a batch more, which the others would never ask about.
         common = len(self.patches[1]) // self.trainer.world_size
-        if self.trainer.world_size > 1 or self._clock.is_second_over():
+        is_second_over = self._clock.is_second_over()
+        if is_second_over:
+            total = len(self.patches[1])
+            done = min(int(self._val[1]) * self.trainer.world_size, total)
+            about = {"epoch": self.epoch, "done": done, "total": total}
+            self.on_event({"event": "validating", **about})
+        if self.trainer.world_size > 1 or is_second_over:
             is_common = index * self.recipe.training.batch_size < common
             if is_common and self._must_stop(may=True):
                 self._stop()
 
     def _loss(
-        self, batch: batches.Tensors, *, moved: batches.Moved
+        self, batch: batches.Tensors, *, moved: batches.Moved, is_training: bool
     ) -> tuple[Tensor, networks.Output, Tensor]:
+        data, loss = self.recipe.data, self.recipe.loss
         inputs = batches.to_inputs(
-            batch, device=self.device, moved=moved, memory_format=memory_format(self.recipe)
-        )
+            batch, device=self.device, moved=moved,
+            memory_format=building.memory_format(self.recipe), normalisation=data.normalisation,
+            bands=data.bands, affine_share=data.affine if is_training else 0.0,
+        )  # fmt: skip
         target = inputs.pop("target")
-        out = self.compute(**inputs)
-        loss = losses.total(
+        compute = self.compute if is_training or self.averaged is None else self.averaged
+        out = compute(**inputs)
+        value = losses.total(
             out, target, weights=self.get_buffer("weights"),
             sentinel_weights=self.get_buffer("sentinel_weights"),
-            sentinel_factor=self.recipe.loss.sentinel_factor,
+            sentinel_factor=loss.sentinel_factor,
+            label_smoothing=loss.label_smoothing if is_training else 0.0,
+            beside=self._beside, beside_factor=loss.beside_factor,
         )  # fmt: skip
-        return loss, out, target
+        return value, out, target
 
     # The end of an epoch ------------------------------------------------------------------------
 
@@ -368,12 +362,14 @@ class SegmentationModule(_lightning.LightningModule):  # type: ignore[name-defin
         row = {
             "epoch": epoch, "train_loss": train_loss, "val_loss": val_loss,
             "val_miou": quality.miou, "lr": lr, "samples_per_s": self._clock.samples_per_s,
-            "seconds": self._clock.seconds, "is_best": is_best, "ious": list(quality.ious),
+            "seconds": self._clock.seconds, "is_best": is_best,
+            "overall_accuracy": quality.overall_accuracy, "mean_f1": quality.mean_f1,
+            "ious": list(quality.ious), "f1s": list(quality.f1s),
         }  # fmt: skip
         if self.trainer.is_global_zero:
             # The checkpoint last: a kill in between repeats the epoch and its row, and loses none.
-            state.log_epoch(self.folder, row)
-            _log_tensorboard(self.folder, row)
+            classes = [entry.key for entry in self.spec.classes]
+            epoch_log.write(self.folder, row, classes=classes)
             self._keep(is_best=is_best)
         self.on_event({"event": "epoch", **row, "gpu_memory_bytes": _gpu_memory_bytes(self.device)})
         if self.progress.epochs_without_gain >= self.recipe.training.patience:
@@ -385,7 +381,7 @@ class SegmentationModule(_lightning.LightningModule):  # type: ignore[name-defin
             "seed": self.seed,
             "patch_px": self.patch_px,
             "progress": vars(self.progress),
-            "network": self.network.state_dict(),
+            "network": averaging.predicting(self.network, self.averaged).state_dict(),
         }
         # The best first: a kill between the two repeats the epoch and finds the same best.
         if is_best:
@@ -394,20 +390,10 @@ class SegmentationModule(_lightning.LightningModule):  # type: ignore[name-defin
             "optimiser": self.trainer.optimizers[0].state_dict(),
             "plateau": self.plateau.state_dict(),
             "partial": None if partial is None else vars(partial),
+            **averaging.state(self.network, self.averaged),
         }
         state.save(self.folder / state.LAST, about | more)
 
 
 def _gpu_memory_bytes(device: torch.device) -> int | None:
     return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
-
-
-def _log_tensorboard(folder: Path, row: dict[str, Any]) -> None:
-    """Write an epoch where TensorBoard looks; the package is optional at run time."""
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ModuleNotFoundError:
-        return
-    with SummaryWriter(str(folder / "tensorboard"), purge_step=row["epoch"]) as writer:
-        for name in ("train_loss", "val_loss", "val_miou", "lr", "samples_per_s"):
-            writer.add_scalar(name, row[name], row["epoch"])

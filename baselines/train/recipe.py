@@ -29,7 +29,7 @@ from pydantic_core import ErrorDetails
 
 from baselines import networks
 from baselines.data import splits
-from baselines.data.batches import Moved, Symmetries
+from baselines.data.batches import Moved, Normalisation, Symmetries
 from baselines.data.layout import Index, Patch
 from baselines.data.metadata import Encoding
 from baselines.data.nomenclature import N_CLASSES, OTHER
@@ -83,6 +83,10 @@ class Data:
     """What the network sees: bands (1 R, 2 G, 3 B, 4 NIR, 5 height), FILT, AVG M, MTD, AUG.
 
     `symmetries` is how often AUG draws each: "uniform" (ours) or "coins" (the reference code's).
+    `normalisation` "imagenet" takes ImageNet's mean and deviation of red, green and blue from
+    bands 1 to 3, and of red and green from 4 and 5, as their first weights are copies of those.
+    With `affine` a share of the patches is turned by up to ±30°, scaled by 0.8 to 1.25 and moved
+    by up to a fifth of its side, series and labels with it; what comes in from outside is "other".
     """
 
     bands: tuple[StrictInt, ...] = BANDS
@@ -92,6 +96,8 @@ class Data:
     metadata_encoding: Encoding = "scaled"
     augmentation: Moved = "none"
     symmetries: Symmetries = "uniform"
+    normalisation: Normalisation = "unit"
+    affine: StrictFloat = 0.0
     crop_cells: StrictInt = 40
     split: Literal["official", "fold", "named"] = "official"
     folds: StrictInt = 5
@@ -102,23 +108,41 @@ class Data:
 
 @dataclass(frozen=True, config=_CONFIG)
 class Loss:
-    """Classes whose pixels don't count in the aerial and in the satellite loss, and its factor."""
+    """What is minimised: weighted cross-entropy, and `beside_factor` times a loss `beside` it.
+
+    Pixels of the classes `unweighted` don't count in the aerial, those of `sentinel_unweighted` not
+    in the satellite loss (cross-entropy, times `sentinel_factor`). `class_weights` has a weight for
+    each class, none for ones; `label_smoothing` is the share given to all classes alike.
+    """
 
     unweighted: tuple[StrictInt, ...] = (OTHER,)
     sentinel_unweighted: tuple[StrictInt, ...] = (11, OTHER)
     sentinel_factor: StrictFloat = 1.0
+    class_weights: tuple[StrictFloat, ...] = ()
+    label_smoothing: StrictFloat = 0.0
+    beside: Literal["none", "dice", "focal", "lovasz"] = "none"
+    beside_factor: StrictFloat = 1.0
 
 
 @dataclass(frozen=True, config=_CONFIG)
 class Optimiser:
-    """How weights move. "plateau" halves the rate, as FLAIR #1 does; "none" keeps it, as FLAIR
-    #2 does; "one-cycle" is for short runs.
+    """How weights move.
+
+    "plateau" halves the rate, as FLAIR #1 does; "none" keeps it, as FLAIR #2 does; "one-cycle" is
+    for short runs; "cosine" rises over the share `warmup` of the run and falls to 0.
+    `encoder_lr_factor` is the aerial encoder's part of the rate; without `decay_norms` only
+    matrices and kernels decay.
     """
 
     name: Literal["sgd", "adamw"] = "sgd"
     lr: StrictFloat = 0.02
     weight_decay: StrictFloat = 0.0
-    schedule: Literal["plateau", "one-cycle", "none"] = "plateau"
+    momentum: StrictFloat = 0.0
+    betas: tuple[StrictFloat, StrictFloat] = (0.9, 0.999)
+    encoder_lr_factor: StrictFloat = 1.0
+    decay_norms: StrictBool = True
+    schedule: Literal["plateau", "one-cycle", "cosine", "none"] = "plateau"
+    warmup: StrictFloat = 0.1
     plateau_factor: StrictFloat = 0.5
     plateau_patience: StrictInt = 10
     plateau_cooldown: StrictInt = 4
@@ -129,8 +153,9 @@ class Optimiser:
 class Training:
     """Length, batches and precision. `global_batch_size` is reached by processes and steps.
 
-    `monitor` decides early stopping and which epoch predicts. `devices` is how many at most are
-    used of those that a worker or a command gives; None: all.
+    `monitor` decides early stopping and which epoch predicts. `ema` is the decay of a moving mean
+    of the weights, which is validated, kept and predicts; None: the weights themselves. `devices`
+    is how many at most are used of those that a worker or a command gives; None: all.
     """
 
     epochs: StrictInt = 100
@@ -143,6 +168,7 @@ class Training:
     clip_norm: StrictFloat | None = None
     monitor: Literal["val_loss", "val_miou"] = "val_loss"
     devices: StrictInt | None = None
+    ema: StrictFloat | None = None
 
 
 @dataclass(frozen=True, config=_CONFIG)
@@ -255,9 +281,26 @@ def parse(document: dict[str, Any]) -> Recipe:
     unknown = {*recipe.loss.unweighted, *recipe.loss.sentinel_unweighted} - set(range(N_CLASSES))
     if unknown:
         raise RecipeError(f"loss: classes {sorted(unknown)}; allowed are 0 to {N_CLASSES - 1}")
+    _check_ranges(recipe)
     if recipe.data.split == "named" and not (recipe.data.train_domains and recipe.data.val_domains):
         raise RecipeError("data.split 'named' needs data.train_domains and data.val_domains")
     return recipe
+
+
+def _check_ranges(recipe: Recipe) -> None:
+    """Raise RecipeError for a number that cannot work."""
+    shares = {
+        "data.affine": recipe.data.affine, "loss.label_smoothing": recipe.loss.label_smoothing,
+        "optimiser.warmup": recipe.optimiser.warmup, "training.ema": recipe.training.ema or 0.0,
+    }  # fmt: skip
+    for key, value in shares.items():
+        if not 0 <= value < 1 and not (key == "data.affine" and value == 1):
+            raise RecipeError(f"{key}: found {value}; allowed are shares from 0 on, below 1")
+    if recipe.loss.class_weights and len(recipe.loss.class_weights) != N_CLASSES:
+        raise RecipeError(
+            f"loss.class_weights: found {len(recipe.loss.class_weights)}; one for each of the "
+            f"{N_CLASSES} classes is needed"
+        )
 
 
 def changed(recipe: Recipe, changes: dict[str, Any]) -> Recipe:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from baselines.train import recipe as recipes
+from baselines.train.optimiser import PLANNED
 from baselines.train.recipe import Recipe
 
 LAST, BEST, RUN = "last.ckpt", "best.ckpt", "run.json"
@@ -87,8 +88,8 @@ def _require_same_settings(folder: Path, frozen: dict[str, Any], recipe: Recipe)
     was, now = _settings(frozen), _settings(recipe.to_json())
     free = {"title", *(key for key in was | now if key.startswith("published."))}
     free |= {"training.devices", "training.patience"}
-    one_cycle = recipe.optimiser.schedule == "one-cycle"
-    if not one_cycle:
+    planned = recipe.optimiser.schedule in PLANNED
+    if not planned:
         free.add("training.epochs")
     differing = sorted(key for key in was | now if key not in free and was.get(key) != now.get(key))
     if not differing:
@@ -97,9 +98,11 @@ def _require_same_settings(folder: Path, frozen: dict[str, Any], recipe: Recipe)
         f"{key} is {was.get(key)!r} there, {now.get(key)!r} here" for key in differing
     )
     why = (
-        " (the one-cycle rate is planned over all epochs)" if "training.epochs" in differing else ""
+        f" (the {recipe.optimiser.schedule} rate is planned over all epochs)"
+        if "training.epochs" in differing
+        else ""
     )
-    may = "training.patience" if one_cycle else "training.epochs and training.patience"
+    may = "training.patience" if planned else "training.epochs and training.patience"
     raise ValueError(
         f"{folder} holds a run of {recipe.name!r} with other settings: {found}{why}. Give its "
         f"settings (--set KEY=VALUE), or another folder; {may} may change"
@@ -200,17 +203,19 @@ def load_best(folder: Path) -> tuple[Recipe, dict[str, Any]]:
 
 
 def log_epoch(folder: Path, row: dict[str, Any]) -> None:
-    """Append an epoch to metrics.csv, dropping rows of it or later ones from before a kill."""
+    """Append an epoch to metrics.csv, dropping rows of it or later ones from before a kill.
+
+    Epochs count from 1; a value that is None leaves its cell empty.
+    """
     path = folder / "metrics.csv"
     rows: list[dict[str, Any]] = []
     if path.exists():
         with path.open(newline="") as source:
             rows = [old for old in csv.DictReader(source) if int(old["epoch"]) < row["epoch"]]
-    flat = {key: value for key, value in row.items() if not isinstance(value, list | dict)}
-    lines = [*rows, flat]
+    lines = [*rows, row]
     part = path.with_name(f".{path.name}.part")
     with part.open("w", newline="") as target:
-        writer = csv.DictWriter(target, fieldnames=list(flat), extrasaction="ignore")
+        writer = csv.DictWriter(target, fieldnames=list(row), extrasaction="ignore")
         writer.writeheader()
         writer.writerows(lines)
     part.replace(path)

@@ -22,7 +22,7 @@ from baselines import area, cli, networks, predict, submit  # noqa: E402
 from baselines.data import layout, rasters, samples  # noqa: E402
 from baselines.data.samples import Options  # noqa: E402
 from baselines.data.sentinel import SeriesOptions  # noqa: E402
-from baselines.train import module, state  # noqa: E402
+from baselines.train import building, state  # noqa: E402
 from baselines.train import recipe as recipes  # noqa: E402
 from scoring.client import tus  # noqa: E402
 from scoring.engine.task import specification as specs  # noqa: E402
@@ -86,7 +86,7 @@ def saved_run(folder: Path, *, broken: str = "") -> Path:
     state.open_folder(folder, recipe=recipe, seed=1, resume=True)
     state.set_ending(folder, "finished")
     torch.manual_seed(0)
-    weights = module.build_network(recipe, patch_px=64).state_dict()
+    weights = building.build_network(recipe, patch_px=64).state_dict()
     if broken == "another network":
         weights.popitem()
     content = {"recipe": recipe.to_json(), "network": weights, "patch_px": 64}

@@ -15,10 +15,10 @@ torch = pytest.importorskip("torch", reason="the extra `baselines` is not instal
 from baselines.data import batches, cache, layout  # noqa: E402
 from baselines.data.nomenclature import N_CLASSES  # noqa: E402
 from baselines.train import (  # noqa: E402
+    building,
     loop,
     losses,
     measure,
-    module,
 )
 from baselines.train import recipe as recipes  # noqa: E402
 
@@ -35,9 +35,9 @@ def test_a_step_makes_everything_on_its_device(name: str, tree: Path, tmp_path: 
     (batch,) = batches.Epoch(packed, 3)
     if "padding" in batch:
         batch["padding"][0, -1] = True  # else part of U-TAE is not run
-    network = module.build_network(recipe, patch_px=64).to(META)
+    network = building.build_network(recipe, patch_px=64).to(META)
     inputs = batches.to_inputs(
-        batch, device=META, moved="together", memory_format=module.memory_format(recipe)
+        batch, device=META, moved="together", memory_format=building.memory_format(recipe)
     )
     target = inputs.pop("target")
     weights = losses.class_weights(N_CLASSES, without=(12,)).to(META)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import re
 import shutil
 import sqlite3
 import threading
@@ -21,9 +22,11 @@ from affine import Affine
 
 torch = pytest.importorskip("torch", reason="the extra `baselines` is not installed")
 
-from baselines import area, cli, package, predict, submit, train  # noqa: E402
+from baselines import area, cli, evaluate, package, predict, submit, train  # noqa: E402
 from baselines.data import batches, layout, rasters  # noqa: E402
+from baselines.data.nomenclature import reduce_labels  # noqa: E402
 from baselines.train import recipe as recipes  # noqa: E402
+from scoring.engine.metrics import metrics  # noqa: E402
 from scoring.engine.task import specification as specs  # noqa: E402
 
 
@@ -115,12 +118,12 @@ def test_the_mean_over_flips_is_the_same_for_a_flipped_patch(
         layout.index(tree, part="test").patches, options=predictor.recipe.options(masks=False)
     )
     (batch,) = batches.Epoch(source, 4)
-    plain = predictor.probabilities(batch, flips=True)
+    plain = predictor.probabilities(batch, symmetries=8)
     turn = torch.tensor([1, 4, 6, 7])
     turned = dict(batch)
     for name in ("aerial", "series"):
         turned[name] = batches.turn_squares(batch[name], turn)
-    again = predictor.probabilities(turned, flips=True)
+    again = predictor.probabilities(turned, symmetries=8)
     assert torch.allclose(batches.turn_back(again, turn), plain, atol=1e-4)
     assert not torch.allclose(predictor.probabilities(batch), plain, atol=1e-4)
 
@@ -394,3 +397,93 @@ def test_the_commands_chain(tree: Path, tmp_path: Path, capsys: pytest.CaptureFi
     assert "a form like data.held_out=3" in capsys.readouterr().err
     assert cli.main(["recipes"]) == 0
     assert json.loads(capsys.readouterr().out)["flair-2-utt-all"]["miou"] == 0.569
+
+
+def test_long_commands_tell_how_far_they_are(
+    runs: dict[str, Path], tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    from baselines import progress_line
+
+    monkeypatch.setattr(progress_line, "LOG_EVERY_S", 0.0)
+    preds = tmp_path / "preds"
+    run, image = str(runs["unet"]), layout.index(tree, part="test").patches[0].image
+    predicting = ["predict", run, "--data", str(tree), "--out", str(preds), "--batch-size", "2"]
+    assert cli.main(predicting) == 0
+    assert "4 of 4 patches predicted" in capsys.readouterr().err
+    mapping = ["map", run, str(image), "--out", str(tmp_path / "m.tif"),
+               "--polygons", str(tmp_path / "m.gpkg")]  # fmt: skip
+    assert cli.main(mapping) == 0
+    said = capsys.readouterr().err
+    assert "1 of 1 windows mapped" in said
+    assert re.search(r"\d+ polygons written", said)
+    # The tree's patches are smaller than the task's: packed, then refused.
+    assert cli.main(["package", str(preds), "--out", str(tmp_path / "p.zip"),
+                     "--spec", "flair-2"]) == 1  # fmt: skip
+    assert "4 of 4 predictions packed" in capsys.readouterr().err
+    training = ["train", "tiny-unet", "--data", str(tree), "--out", str(tmp_path / "run"),
+                "--set", "training.epochs=1", "--set", "training.batch_size=4",
+                "--accelerator", "cpu"]  # fmt: skip
+    assert cli.main(training) == 0
+    outputs = capsys.readouterr()
+    assert re.search(r"^epoch 1: loss ", outputs.err, re.MULTILINE)
+    assert json.loads(outputs.out)["best_epoch"] == 1
+
+
+def test_an_ensemble_is_the_weighted_mean_of_its_runs(
+    runs: dict[str, Path], tree: Path, tmp_path: Path
+) -> None:
+    """A U-Net and a U-T&T, which see different inputs."""
+    both = [runs["unet"], runs["utt"]]
+    shared: dict[str, Any] = {"data_root": tree, "probabilities": True, "batch_size": 3}
+    for name, members in (("unet", both[:1]), ("utt", both[1:])):
+        predict.run(members, out_dir=tmp_path / name, **shared)
+    predict.run(both, out_dir=tmp_path / "both", weights=[3, 1], **shared)
+    one, other, mean = (
+        rasters.read(tmp_path / name / "PROB_077413.tif").astype(float)
+        for name in ("unet", "utt", "both")
+    )
+    assert np.abs(mean - (0.75 * one + 0.25 * other)).max() <= 1
+    assert np.abs(one - other).max() > 3
+    predict.run(both, out_dir=tmp_path / "alone", weights=[0, 1], **shared)
+    alone = rasters.read(tmp_path / "alone" / "PROB_077413.tif")
+    assert np.abs(alone.astype(float) - other).max() <= 1
+    with pytest.raises(ValueError, match="for 2 runs; one number from 0 on for each"):
+        predict.run(both, out_dir=tmp_path / "x", weights=[1], **shared)
+
+
+def test_symmetries_are_as_many_as_the_time_allows(
+    runs: dict[str, Path], tree: Path, tmp_path: Path
+) -> None:
+    shared: dict[str, Any] = {"data_root": tree, "out_dir": tmp_path}
+    rich = predict.run(runs["unet"], time_budget_s=3600.0, **shared)
+    poor = predict.run(runs["unet"], time_budget_s=1e-3, **shared)
+    assert (rich["symmetries"], poor["symmetries"]) == (8, 1)
+    assert predict.run(runs["unet"], **shared)["symmetries"] == 1
+
+
+def test_a_run_is_measured_on_labelled_patches(
+    runs: dict[str, Path], tree: Path, tmp_path: Path
+) -> None:
+    """By the same numbers as a submission of those patches, and with pictures of the worst."""
+    command = ["evaluate", str(runs["utt"]), "--data", str(tree), "--out", str(tmp_path / "report"),
+               "--part", "test", "--worst", "2", "--batch-size", "3"]  # fmt: skip
+    assert cli.main(command) == 0
+    report = json.loads((tmp_path / "report" / evaluate.REPORT).read_text())
+    predict.run(runs["utt"], data_root=tree, out_dir=tmp_path / "preds")
+    matrix, accuracies = np.zeros((13, 13), dtype=np.int64), {}
+    for patch in layout.index(tree, part="test").patches:
+        assert patch.mask is not None
+        truth = reduce_labels(rasters.read(patch.mask)[0])
+        predicted = rasters.read(tmp_path / "preds" / f"PRED_{patch.id}.tif")[0]
+        np.add.at(matrix, (truth.ravel(), predicted.ravel()), 1)
+        accuracies[patch.id] = float((truth == predicted).mean())
+    measured = metrics.measure(matrix, spec=specs.load("flair-2"))
+    assert report["matrix"] == matrix.tolist()
+    assert report["miou"] == float(measured.miou)
+    assert report["classes"]["building"]["f1"] == float(measured.f1[0])
+    assert set(report["domains"]) == {p.domain for p in layout.index(tree, part="test").patches}
+    worst = [one["patch"] for one in report["worst"]]
+    assert [accuracies[one] for one in worst] == sorted(accuracies.values())[:2]
+    with rasters.open_quietly(tmp_path / "report" / report["worst"][0]["picture"]) as picture:
+        assert (picture.count, picture.height, picture.width) == (3, 64, 192)

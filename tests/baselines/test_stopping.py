@@ -80,7 +80,7 @@ def test_a_signal_stops_a_training_which_goes_on_later(
     assert requeued.returncode == 0, requeued.stderr
     assert json.loads(requeued.stdout)["epochs"] == done + 1
     with (out / "metrics.csv").open() as source:
-        assert [int(row["epoch"]) for row in csv.DictReader(source)] == list(range(done + 1))
+        assert [int(row["epoch"]) for row in csv.DictReader(source)] == list(range(1, done + 2))
     assert cli.main(predicting) == 0
 
 

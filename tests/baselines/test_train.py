@@ -204,13 +204,21 @@ def test_a_run_learns_and_keeps_its_best_epoch(tree: Path, tmp_path: Path) -> No
     assert result["state"] == "finished"
     assert epochs[-1]["train_loss"] < epochs[0]["train_loss"]
     assert result["best_miou"] == max(event["val_miou"] for event in epochs)
-    assert epochs[result["best_epoch"]]["is_best"]
+    assert epochs[result["best_epoch"] - 1]["is_best"]
     _, saved = state.load_best(tmp_path / "run")
-    assert saved["progress"]["best_epoch"] == result["best_epoch"]
+    assert saved["progress"]["best_epoch"] == result["best_epoch"] - 1
     with (tmp_path / "run" / "metrics.csv").open() as source:
         rows = list(csv.DictReader(source))
-    assert [int(row["epoch"]) for row in rows] == [0, 1, 2, 3]
+    assert [int(row["epoch"]) for row in rows] == [1, 2, 3, 4]
     assert list((tmp_path / "run" / "tensorboard").iterdir())
+    best = rows[result["best_epoch"] - 1]
+    assert float(best["val_miou"]) == result["best_miou"]
+    ious = [best[f"iou_{entry.key}"] for entry in specs.load("flair-2").classes]
+    assert [float(text) if text else None for text in ious] == epochs[result["best_epoch"] - 1][
+        "ious"
+    ]
+    assert 0 < float(best["overall_accuracy"]) <= 1
+    assert "f1_building" in best
 
 
 def test_patience_ends_a_run_early(tree: Path, tmp_path: Path) -> None:
@@ -328,7 +336,7 @@ def test_a_killed_run_resumes_to_the_same_result(tree: Path, tmp_path: Path, sch
     other = state.load(tmp_path / "cut" / state.LAST)["network"]
     assert all(torch.equal(one[name], other[name]) for name in one)
     with (tmp_path / "cut" / "metrics.csv").open() as source:
-        assert [int(row["epoch"]) for row in csv.DictReader(source)] == [0, 1, 2]
+        assert [int(row["epoch"]) for row in csv.DictReader(source)] == [1, 2, 3]
 
 
 @pytest.mark.parametrize("at", [1, 2, 3, 4, 5])
@@ -398,7 +406,7 @@ def test_a_kill_between_two_writes_loses_no_epoch(
     assert state.load(tmp_path / "run" / state.LAST)["progress"]["epochs_done"] == 1
     _run(tree, tmp_path / "run", recipe)
     with (tmp_path / "run" / "metrics.csv").open() as source:
-        assert [int(row["epoch"]) for row in csv.DictReader(source)] == [0, 1, 2]
+        assert [int(row["epoch"]) for row in csv.DictReader(source)] == [1, 2, 3]
 
 
 def test_a_checkpoint_is_complete_or_absent(tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ PURPOSES = {
         "run_progress": "run's events",
         "bench": "measurements",
         "area": "maps of whole areas",
+        "evaluate": "measures a run",
         "predict": "predict",
         "package": "zip",
         "submit": "HTTP",
@@ -48,6 +49,7 @@ PURPOSES = {
         "networks": "U-Net … U-T&T",
         "data": "files, cache, synthetic",
         "dependencies": "imports of torch packages",
+        "progress_line": "how far it is",
     },
     "scoring": {
         "cli": "python -m scoring",

@@ -1,0 +1,34 @@
+"""A moving mean of the weights beside a training: what is validated, kept and predicts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+
+def of(
+    network: nn.Module, *, decay: float | None, resumed: dict[str, Any] | None
+) -> AveragedModel | None:
+    """Give the mean of a network's weights with this decay a step, as resumed; None without."""
+    if decay is None:
+        return None
+    mean = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    averaged = AveragedModel(network, multi_avg_fn=mean, use_buffers=True).requires_grad_(False)
+    if resumed is not None:
+        averaged.module.load_state_dict(resumed["network"])
+        averaged.n_averaged.fill_(resumed["averaged_steps"])
+    return averaged
+
+
+def predicting(network: nn.Module, averaged: AveragedModel | None) -> nn.Module:
+    """Give the network whose weights predict."""
+    return network if averaged is None else averaged.module
+
+
+def state(network: nn.Module, averaged: AveragedModel | None) -> dict[str, Any]:
+    """Give what a checkpoint must hold beside the weights that predict."""
+    if averaged is None:
+        return {}
+    return {"moving": network.state_dict(), "averaged_steps": int(averaged.n_averaged)}
