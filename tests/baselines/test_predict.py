@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 import sqlite3
+import struct
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -485,5 +486,6 @@ def test_a_run_is_measured_on_labelled_patches(
     assert set(report["domains"]) == {p.domain for p in layout.index(tree, part="test").patches}
     worst = [one["patch"] for one in report["worst"]]
     assert [accuracies[one] for one in worst] == sorted(accuracies.values())[:2]
-    with rasters.open_quietly(tmp_path / "report" / report["worst"][0]["picture"]) as picture:
-        assert (picture.count, picture.height, picture.width) == (3, 64, 192)
+    png = (tmp_path / "report" / report["worst"][0]["picture"]).read_bytes()
+    assert png.startswith(b"\x89PNG")
+    assert struct.unpack(">II", png[16:24]) == (192, 64), "width and height of three squares"
