@@ -86,6 +86,19 @@ def _parser() -> argparse.ArgumentParser:
     rescore.add_argument("--spec", help="another task [default: the file's own]")
     _add_json(rescore)
 
+    verify = sub.add_parser("verify-split", help="check an opened list of public zones")
+    verify.set_defaults(command=commands.verify_split)
+    verify.add_argument(
+        "labels",
+        type=Path,
+        metavar="FILE",
+        help="the answer of GET /api/v1/challenges/…/phases/…/labels after the reveal",
+    )
+    verify.add_argument(
+        "--commitment", help="the one noted before the close [default: the file's own]"
+    )
+    _add_json(verify)
+
     bench = sub.add_parser("bench", help="measure the engine on made data")
     bench.set_defaults(command=commands.bench)
     bench.add_argument("--patches", type=int, default=600, help="how many [default: 600]")

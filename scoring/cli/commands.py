@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import tempfile
 import time
@@ -21,6 +22,7 @@ from scoring.engine.scorer import child
 from scoring.engine.scorer.verdicts import Progress, Rejected, ScorerFailure
 from scoring.engine.task import specification as specs
 from scoring.engine.task.specification import SpecError, TaskSpec
+from scoring.engine.truth import split as splits
 from scoring.engine.truth import store
 
 DONE, REFUSED = 0, 1
@@ -100,6 +102,41 @@ def validate(
         else report.valid(result.report)
     )
     return DONE
+
+
+def verify_split(*, labels: Path, commitment: str | None, as_json: bool) -> int:
+    """Check that a list of public zones and its nonce open the commitment to them."""
+    try:
+        items = json.loads(labels.read_text(encoding="utf-8"))["items"]
+        opened = [item["split"] for item in items if item["split"] is not None]
+        found = [
+            (split["commitment"], list(split["public_list"]), str(split["nonce"]))
+            for split in opened
+            if split["nonce"] is not None
+        ]
+    except OSError as error:
+        raise CommandFailed(resource_limits.describe(error)) from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise CommandFailed(f"{labels.name}: not the labels of a phase as the API has them") from (
+            error
+        )
+    if not found:
+        raise CommandFailed(f"{labels.name}: holds no list of public zones that is opened yet")
+    with _failing_on_errors():
+        opens = [
+            splits.opens(commitment or own, public_zones=zones, nonce=nonce)
+            for own, zones, nonce in found
+        ]
+    # With a commitment that was noted, one of the versions has to be it.
+    is_right = any(opens) if commitment else all(opens)
+    if as_json:
+        print(terminal.to_json({"opens": is_right, "versions": len(found)}))
+    elif is_right:
+        count = max(len(zones) for _own, zones, _nonce in found)
+        print(f"The list of {count} public zones is the one that was committed to.")
+    else:
+        print("The list is NOT the one that was committed to: other zones, or another nonce.")
+    return DONE if is_right else REFUSED
 
 
 def pack(*, labels: Path, out: Path, ids: Path | None, spec: str, as_json: bool) -> int:
@@ -236,6 +273,7 @@ def _failing_on_errors() -> Iterator[None]:
         yield
     except (
         store.StoreError,
+        splits.SplitError,
         SpecError,
         evidences.EvidenceError,
         comparing.CompareError,

@@ -20,6 +20,7 @@ from scoring.engine.metrics.card import (
 from scoring.engine.metrics.evidence import Evidence, ZoneMatrices
 from scoring.engine.problems.problems import ProblemDocument
 from scoring.engine.task.specification import TaskSpec
+from scoring.engine.truth.split import CountedZones, Split
 from scoring.engine.version import ENGINE_VERSION
 
 
@@ -61,6 +62,32 @@ def build(
         "seconds": seconds,
         "notes": [note.copy() for note in (evidence.notes if notes is None else notes)],
     }
+
+
+def build_counted(
+    evidence: Evidence,
+    split: Split,
+    *,
+    zones: CountedZones,
+    spec: TaskSpec | None = None,
+    seconds: float = 0.0,
+) -> ScoreCard:
+    """The card of a split's public or private zones, parameters as of `build`.
+
+    The card of public zones says nothing of which zones they are: it has no zones, no domains and
+    no matrix, and its predicted pixels are those of the whole upload.
+    """
+    zone_of = dict(zip(evidence.ids, evidence.zones, strict=True))
+    ids = split.ids(zone_of, zones=zones)
+    card = build(evidence, spec=spec, ids=ids, seconds=seconds)
+    if zones is not CountedZones.PUBLIC:
+        return card
+    whole = evidence.zone_matrices(spec=spec).matrices.sum(axis=(0, 1))
+    card["predicted_frequencies"] = (whole / whole.sum()).tolist()
+    for line in card["classes"]:
+        line["predicted_pixels"] = int(whole[line["id"]])
+    card["domains"], card["zones"], card["confusion"] = {}, {}, []
+    return card
 
 
 def _classes(

@@ -37,6 +37,7 @@ from scoring.engine.scorer.verdicts import (
     Valid,
 )
 from scoring.engine.task.specification import TaskSpec
+from scoring.engine.truth.split import SplitFile
 
 __all__ = ["Progress", "Rejected", "Scored", "ScorerFailure", "Valid", "run", "validate"]
 
@@ -79,6 +80,7 @@ def run(
     archive_path: str | Path,
     evidence_path: str | Path | None,
     timeout_s: float,
+    split_file: SplitFile | None = None,
     on_progress: OnProgress | None = None,
     should_stop: Callable[[], bool] | None = None,
     workers: int | None = None,
@@ -88,14 +90,16 @@ def run(
     """Score an upload (zip or folder) in a process of its own. Never raises for what it finds.
 
     `workers` is the number of decoders, by default one per core; `memory_bytes` what the scorer
-    may take beyond its start; `should_stop` is asked several times a second and ends the run as
-    scorer-cancelled. `isolate=False` is for one's own files on systems without isolation.
+    may take beyond its start; with `split_file` the card counts the zones it names; `should_stop`
+    is asked several times a second and ends the run as scorer-cancelled. `isolate=False` is for
+    one's own files on systems without isolation.
     """
     job: Job = {
         "spec": spec.to_json(),
         "truth": str(truth_path),
         "upload": str(archive_path),
         "evidence": None if evidence_path is None else str(evidence_path),
+        "split": messages.split_document(split_file),
         "ids": None,
         "workers": workers,
         "isolate": isolate,
@@ -125,6 +129,7 @@ def validate(
         "truth": None,
         "upload": str(archive_path),
         "evidence": None,
+        "split": None,
         "ids": None if expected_ids is None else list(expected_ids),
         "workers": workers,
         "isolate": isolate,

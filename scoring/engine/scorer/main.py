@@ -77,6 +77,7 @@ def _run(job: Job, out: IO[bytes]) -> Verdict:
         truth_path=job["truth"],
         upload_path=job["upload"],
         evidence_path=job["evidence"],
+        split_file=messages.split_file(job["split"]),
         on_progress=on_progress,
         workers=job["workers"],
         isolate=job["isolate"],

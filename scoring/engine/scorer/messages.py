@@ -25,6 +25,15 @@ from scoring.engine.scorer.verdicts import (
     ValidationReport,
 )
 from scoring.engine.task.documents import TaskDocument
+from scoring.engine.truth.split import CountedZones, SplitFile
+
+
+class SplitDocument(TypedDict):
+    """A `SplitFile`."""
+
+    path: str
+    commitment: str
+    zones: str
 
 
 class Job(TypedDict):
@@ -34,6 +43,7 @@ class Job(TypedDict):
     truth: str | None
     upload: str
     evidence: str | None
+    split: SplitDocument | None
     ids: list[str] | None
     workers: int | None
     isolate: bool
@@ -55,6 +65,25 @@ class _ProgressDocument(TypedDict):
 
 Verdict = Scored | Valid | Rejected | ScorerFailure
 Message = SandboxReport | Progress | Verdict
+
+
+def split_document(split_file: SplitFile | None) -> SplitDocument | None:
+    """What a job says of a split."""
+    if split_file is None:
+        return None
+    return {
+        "path": str(split_file.path),
+        "commitment": split_file.commitment,
+        "zones": split_file.zones.value,
+    }
+
+
+def split_file(document: SplitDocument | None) -> SplitFile | None:
+    """The split that a job names."""
+    if document is None:
+        return None
+    zones = CountedZones(document["zones"])
+    return SplitFile(Path(document["path"]), document["commitment"], zones)
 
 
 def encode(message: Message) -> bytes:

@@ -20,6 +20,7 @@ from scoring.engine.archive import listing as listings
 from scoring.engine.archive.listing import Listing
 from scoring.engine.decode import sandbox
 from scoring.engine.metrics import card_builder, counting, evidence
+from scoring.engine.metrics.card import ScoreCard
 from scoring.engine.metrics.counting import PatchCounts
 from scoring.engine.problems.problems import Problem, ProblemList, Refused
 from scoring.engine.scorer.decoding import InProcessDecoding, IsolatedDecoding
@@ -33,6 +34,7 @@ from scoring.engine.scorer.recorder import (
 from scoring.engine.scorer.verdicts import Rejected, Scored, Valid
 from scoring.engine.task.specification import TaskSpec
 from scoring.engine.truth import store
+from scoring.engine.truth.split import SplitFile
 
 _EXPLAINS_SIZE = frozenset({"raster-type", "raster-bands", "raster-size", "raster-transposed"})
 
@@ -43,15 +45,18 @@ def score(
     truth_path: str | Path,
     upload_path: str | Path,
     evidence_path: str | Path | None = None,
+    split_file: SplitFile | None = None,
     on_progress: OnProgress | None = None,
     workers: int | None = None,
     isolate: bool = True,
 ) -> Scored | Rejected:
     """Score the zip or folder at `upload_path` against a packed truth.
 
-    With `isolate`, decoders run in a sandbox and are forked before the truth is opened: call it
-    from a process with one thread. Raises `sandbox.IsolationUnavailable`,
-    `decoding.AllDecodersFailed`, `store.StoreError`.
+    With `split_file` every patch is checked and counted, and the card counts the zones it names.
+    It is read after the decoders were forked, like the truth. With `isolate`, decoders run in a
+    sandbox and are forked before the truth is opened: call it from a process with one thread.
+    Raises `sandbox.IsolationUnavailable`, `decoding.AllDecodersFailed`, `store.StoreError`,
+    `split.SplitError`, FileNotFoundError.
     """
     started_s = time.monotonic()
     ids = _ids_from_process(Path(truth_path)) if isolate else _ids(truth_path)
@@ -84,7 +89,8 @@ def score(
             progress.start_stage("bootstrapping")
             notes = [n.to_json() for n in outcome.notes]
             patch_evidence = builder.build(content_digest=outcome.content_digest, notes=notes)
-            return _scored(patch_evidence, evidence_path, seconds=time.monotonic() - started_s)
+            seconds = time.monotonic() - started_s
+            return _scored(patch_evidence, evidence_path, split_file, seconds=seconds)
     finally:
         listing.close()
 
@@ -201,7 +207,11 @@ def _value_counter(spec: TaskSpec) -> CountPatch:
 
 
 def _scored(
-    patch_evidence: evidence.Evidence, evidence_path: str | Path | None, *, seconds: float
+    patch_evidence: evidence.Evidence,
+    evidence_path: str | Path | None,
+    split_file: SplitFile | None,
+    *,
+    seconds: float,
 ) -> Scored:
     path = None if evidence_path is None else Path(evidence_path)
     with ThreadPoolExecutor(1, "evidence") as thread:
@@ -211,10 +221,20 @@ def _scored(
                 saved = thread.submit(evidence.save, patch_evidence, path)
             except RuntimeError:  # the resource limits allow no other thread
                 evidence.save(patch_evidence, path)
-        document = card_builder.build(patch_evidence, seconds=round(seconds, 3))
+        document = _card(patch_evidence, split_file, seconds=round(seconds, 3))
         if saved is not None:
             saved.result()
     return Scored(document, path)
+
+
+def _card(
+    patch_evidence: evidence.Evidence, split_file: SplitFile | None, *, seconds: float
+) -> ScoreCard:
+    if split_file is None:
+        return card_builder.build(patch_evidence, seconds=seconds)
+    return card_builder.build_counted(
+        patch_evidence, split_file.load(), zones=split_file.zones, seconds=seconds
+    )
 
 
 def _rejected(problems: ProblemList, notes: list[Problem]) -> Rejected:
