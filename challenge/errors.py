@@ -199,6 +199,13 @@ CATALOGUE: dict[str, Kind] = {
         Conflict,
         _("This archive has to stay: its submission waits, or stands on the board, or is chosen."),
     ),
+    "archive-awaits-reveal": Kind(
+        Conflict,
+        _(
+            "This archive has to stay until the private zones of its phase are revealed: its "
+            "final score may be computed from it."
+        ),
+    ),
     "team-archives-full": Kind(
         TooLarge,
         _(
@@ -502,6 +509,13 @@ CATALOGUE: dict[str, Kind] = {
         _(
             "Public and hidden labels must have no patch in common: a phase with public labels "
             "shows every value at once."
+        ),
+    ),
+    "phase-split-differs": Kind(
+        Refusal,
+        _(
+            "The phase's scores count public zones alone and these labels have no split, or the "
+            "other way round: install labels with the same split."
         ),
     ),
     "phase-field-unknown": Kind(

@@ -12,6 +12,9 @@ from django.utils.translation import gettext_lazy as _
 from challenge.models.patches import PatchesField
 from challenge.rules import commitments
 from challenge.rules.disclosure import Detail, Precision, Visibility
+from scoring.engine.truth.split import CountedZones
+
+COUNTED_ZONES = [(zones.value, zones.value) for zones in CountedZones]
 
 
 class Challenge(models.Model):
@@ -105,6 +108,9 @@ class GroundTruth(models.Model):
     value can teach them. ``steps`` are those in which metrics leave while the labels are hidden
     (:class:`challenge.rules.rounding.Steps`; empty: made from the first score), ``rounding_key``
     the secret of that rounding, in hexadecimal.
+    With a split (``split_commitment``) the numbers of public zones, patches and pixels are here;
+    which zones they are, ``public_zones`` (``domain/zone``), and ``split_nonce`` come at the reveal
+    (:mod:`scoring.engine.truth.split`).
     """
 
     challenge = models.ForeignKey(Challenge, models.PROTECT, related_name="ground_truths")
@@ -131,6 +137,13 @@ class GroundTruth(models.Model):
         editable=False,
         help_text=_("when values of these labels first could leave in full precision"),
     )
+    split_commitment = models.CharField(max_length=64, blank=True, default="", editable=False)
+    zone_count = models.PositiveIntegerField(default=0, editable=False)
+    public_zone_count = models.PositiveIntegerField(default=0, editable=False)
+    public_patch_count = models.PositiveIntegerField(default=0, editable=False)
+    public_pixels = models.BigIntegerField(default=0, editable=False)
+    public_zones = models.JSONField(default=list, blank=True, editable=False)
+    split_nonce = models.CharField(max_length=64, blank=True, default="", editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -148,6 +161,10 @@ class GroundTruth(models.Model):
         return f"{self.challenge.slug} {self.name} v{self.version}"
 
     @property
+    def is_split(self) -> bool:
+        return bool(self.split_commitment)
+
+    @property
     def commitment(self) -> str:
         """The commitment to the labels, in hexadecimal."""
         return commitments.commitment(self.digest, key=self.commitment_key)
@@ -159,7 +176,9 @@ class Phase(models.Model):
     Open for ``opens_at <= now < closes_at``. Limits are per Entry; days are UTC days; null means
     no limit. ``ids`` (public expected ids) come from the ground truth, or before it is installed
     from ``public_patches`` ([id, domain, zone] lists). ``labels_public`` is that of the ground
-    truth, or before it is installed what the challenge file says of it.
+    truth, or before it is installed what the challenge file says of it. ``counted_zones`` are
+    those that its scores count: the public ones where its ground truth is split, the private ones
+    from the reveal on (``revealed_at``).
     """
 
     # The enums are those of rules.disclosure; here stand the labels that organisers read.
@@ -234,6 +253,14 @@ class Phase(models.Model):
     miou_step = models.FloatField(
         null=True, blank=True, editable=False, help_text=_("of the labels, while they are hidden")
     )
+    counted_zones = models.CharField(
+        max_length=8,
+        choices=COUNTED_ZONES,
+        default=CountedZones.ALL.value,
+        db_default=CountedZones.ALL.value,
+        editable=False,
+    )
+    revealed_at = models.DateTimeField(null=True, blank=True, editable=False)
     archives_kept_days = models.PositiveIntegerField(
         _("days that archives are kept after the close"),
         default=90,
@@ -266,6 +293,11 @@ class Phase(models.Model):
 
     def __str__(self) -> str:
         return f"{self.challenge.slug}/{self.slug}"
+
+    @property
+    def awaits_reveal(self) -> bool:
+        """Whether its scores count public zones until the private ones are revealed."""
+        return self.counted_zones == CountedZones.PUBLIC
 
 
 class PublishedResult(models.Model):

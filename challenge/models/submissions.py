@@ -10,11 +10,12 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from challenge.models.challenges import GroundTruth, Phase, TaskSpec
+from challenge.models.challenges import COUNTED_ZONES, GroundTruth, Phase, TaskSpec
 from challenge.models.fields import WebAddressField
 from challenge.models.jobs import JobEvent, LeasedJob, leased_while
 from challenge.models.teams import Entry
 from challenge.rules.lifecycle import QuotaMove, State
+from scoring.engine.truth.split import CountedZones
 
 
 class Upload(models.Model):
@@ -196,7 +197,8 @@ class Score(models.Model):
     ``class_ious`` repeats the scored classes' IoUs by class key for the leaderboard,
     ``domain_mious`` the mIoUs by domain: a card has a hundred kilobytes. ``rounded`` are the values
     that leave while the labels are hidden (:class:`challenge.rules.rounding.RoundedValues`), made
-    once with the score; ``rounded_miou`` repeats their mIoU.
+    once with the score; ``rounded_miou`` repeats their mIoU. ``counted_zones`` are the zones of the
+    ground truth that it counts; a score of public zones has no domains, zones or matrix.
     """
 
     evaluation = models.OneToOneField(Evaluation, models.CASCADE, related_name="score")
@@ -209,6 +211,12 @@ class Score(models.Model):
     domain_mious = models.JSONField(default=dict)
     rounded_miou = models.FloatField(null=True)
     rounded = models.JSONField(default=dict)
+    counted_zones = models.CharField(
+        max_length=8,
+        choices=COUNTED_ZONES,
+        default=CountedZones.ALL.value,
+        db_default=CountedZones.ALL.value,
+    )
     card = models.JSONField()
     engine_version = models.CharField(max_length=32)
     content_digest = models.CharField(max_length=64, db_index=True)
@@ -232,7 +240,8 @@ class RankLine(models.Model):
     ``lead_probability`` is 1 - p / 2, with p the p-value of this line and the next ranked one being
     equal (jackknife over zones), kept so that a recomputation asks for new pairs alone.
     ``miou`` is the value that ranked it, as the leaderboard may show it: while labels are hidden
-    it is not that of the score (``Phase.ranks_step``).
+    it is not that of the score (``Phase.ranks_step``). After a reveal ``public_rank`` is the team's
+    rank by the public zones, ``public_miou`` the public value of this line's submission.
     """
 
     phase = models.ForeignKey(Phase, models.CASCADE, related_name="rank_lines")
@@ -246,6 +255,8 @@ class RankLine(models.Model):
     lead_probability = models.FloatField(null=True)
     submission_count = models.PositiveIntegerField(default=0)
     miou = models.FloatField()
+    public_rank = models.PositiveIntegerField(null=True)
+    public_miou = models.FloatField(null=True)
 
     class Meta:
         ordering = ["phase", "-miou"]

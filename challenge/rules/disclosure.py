@@ -122,7 +122,10 @@ class DisclosedDomain(TypedDict):
 
 
 class DisclosedCard(TypedDict):
-    """The part of a score card that :func:`disclose` lets leave; missing keys do not."""
+    """The part of a score card that :func:`disclose` lets leave; missing keys do not.
+
+    ``counted_zones`` is the stored score's: all, public or private.
+    """
 
     spec: str | None
     engine_version: str | None
@@ -136,6 +139,7 @@ class DisclosedCard(TypedDict):
     decimals: int | None
     miou_step: float | None
     detail: str
+    counted_zones: NotRequired[str]
     overall_accuracy: NotRequired[float | None]
     mean_f1: NotRequired[float | None]
     classes: NotRequired[list[DisclosedClass]]

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from operator import attrgetter
 from typing import Any, TypeVar
@@ -26,6 +26,7 @@ class Candidate:
 
     ``miou`` is a fraction as the leaderboard may show it, or None (nothing could be measured:
     never ranked); ``chosen`` marks a submission its team chose for the final ranking.
+    ``public_miou`` is the value on public zones, once ``miou`` is that on private ones.
     """
 
     entry: int | str
@@ -33,6 +34,7 @@ class Candidate:
     miou: float | None
     created_at: datetime
     chosen: bool = False
+    public_miou: float | None = None
 
 
 T = TypeVar("T")
@@ -60,13 +62,16 @@ def best_per_entry(
     candidates: Iterable[C],
     *,
     chosen_only: bool,
+    by_public: bool = False,
     key: Callable[[C], Hashable] = attrgetter("entry"),
 ) -> list[C]:
     """Return each entry's best candidate, best entry first, earlier submission first on a tie.
 
     The best of equals is the earliest: a later one stands only if it is better as shown.
     With ``chosen_only`` an entry that chose some of its submissions is ranked by the best of
-    those; one that chose none by its best. Candidates without an mIoU are left out. ``key`` says
+    those; one that chose none by its best. With ``by_public`` an entry that chose none is ranked
+    by the one that was best on public zones: the best of many private values would reward
+    submitting often (decision 341). Candidates without an mIoU are left out. ``key`` says
     what counts as one entry.
     """
     by_entry: dict[Hashable, list[C]] = {}
@@ -75,14 +80,34 @@ def best_per_entry(
             by_entry.setdefault(key(candidate), []).append(candidate)
     best: list[C] = []
     for of_entry in by_entry.values():
-        chosen = [candidate for candidate in of_entry if candidate.chosen]
-        best.append(min(chosen if chosen_only and chosen else of_entry, key=_order))
+        chosen = [candidate for candidate in of_entry if candidate.chosen and chosen_only]
+        if chosen:
+            best.append(min(chosen, key=_order))
+        else:
+            best.append(min(of_entry, key=_public_order if by_public else _order))
     return sorted(best, key=_order)
 
 
 def _order(candidate: Candidate) -> tuple[Any, ...]:
     assert candidate.miou is not None
     return -candidate.miou, candidate.created_at, candidate.entry, candidate.submission
+
+
+def _public_order(candidate: Candidate) -> tuple[Any, ...]:
+    public = -1.0 if candidate.public_miou is None else candidate.public_miou
+    return -public, candidate.created_at, candidate.submission
+
+
+def public_ranks(candidates: Iterable[Candidate], *, chosen_only: bool) -> dict[int | str, int]:
+    """Return each entry's rank by its best value on public zones, of all or of those chosen."""
+    public = [
+        replace(candidate, miou=candidate.public_miou)
+        for candidate in candidates
+        if candidate.public_miou is not None
+    ]
+    order = best_per_entry(public, chosen_only=chosen_only)
+    numbers = competition_ranks([candidate.miou or 0.0 for candidate in order])
+    return {candidate.entry: rank for rank, candidate in zip(numbers, order, strict=True)}
 
 
 def groups(lines: Sequence[T], *, differ: Callable[[T, T], bool]) -> list[int]:

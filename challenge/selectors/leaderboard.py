@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from itertools import count
@@ -51,6 +51,8 @@ class Row:
     group has other teams). Values are fractions under the leaderboard's policy; ``class_ious`` is
     empty where it shows no classes, ``domain_mious`` (in the order of ``Leaderboard.domains``)
     where it shows no domains.
+    After a reveal the values count private zones; ``public_rank`` and ``public_miou`` are the
+    team's rank and the submission's value on public ones (None for a baseline of several seeds).
     A baseline submitted with several seeds under one method's name is one row: values are means,
     ``std`` the deviation of the mIoU, ``interval`` the band of the two.
     ``key`` names a row in the page and its JSON: the team's number, for a baseline the team's
@@ -81,6 +83,8 @@ class Row:
     paper_url: str = ""
     inference_ratio: float | None = None
     over_inference_limit: bool = False
+    public_rank: int | None = None
+    public_miou: float | None = None
 
     @property
     def published_kind(self) -> str:
@@ -108,6 +112,11 @@ class Leaderboard:
     as_of: datetime | None = None
     version: int = 0
     my_team_id: int | None = None
+
+    @property
+    def is_revealed(self) -> bool:
+        """Whether it is ranked by private zones and has values on the public ones beside them."""
+        return self.phase.revealed_at is not None and not self.policy.rounded
 
     @property
     def teams(self) -> list[Row]:
@@ -199,6 +208,7 @@ def state(phase: Phase, *, user: Person = None, now: datetime | None = None) -> 
     return (
         f"leaderboard-{SHAPE}-{phase.pk}-{phase.ranks_version}-{ranked}-{int(visible)}"
         f"-{policy.detail}-{policy.miou_step}-{phase.inference_ratio_limit}-{phase.task_spec_id}"
+        f"-{phase.counted_zones}"
         f"-{phase.challenge.updated_at.timestamp()}"
     )
 
@@ -232,7 +242,7 @@ def _read(phase: Phase, policy: DisclosurePolicy, *, visible: bool) -> tuple[lis
     """Return the domains and all rows as anybody under this policy sees them (two queries)."""
     keys = [shown_class.key for shown_class in classes_of(phase)]
     lines = _rank_lines(phase, Q()) if visible else []
-    domains = _domains_of(lines) if policy.domains else []
+    domains = row_values.domains_of(lines) if policy.domains else []
     group_sizes = Counter(line["group"] for line in lines if line["rank"] is not None)
     rows: list[Row] = []
     baselines = count()
@@ -295,7 +305,7 @@ def _rank_lines(phase: Phase, condition: Q) -> list[dict[str, Any]]:
         RankLine.objects.filter(condition, phase=phase)
         .order_by(*scores.RANK_ORDER)
         .values(
-            *("rank", "group", "submission_count", "submission_id"),
+            *("rank", "group", "submission_count", "submission_id", "public_rank", "public_miou"),
             **{name: F(column) for name, column in COLUMNS.items()},
             seeds=_seeds(),
         )
@@ -306,7 +316,9 @@ def _rank_lines(phase: Phase, condition: Q) -> list[dict[str, Any]]:
 
 
 def _seeds() -> Case:
-    """For baselines alone: the scores of all submissions of the row's method, for `_runs_of`."""
+    """For baselines alone: the scores of all submissions of the row's method, for
+    `row_values.runs_of`.
+    """
     same = (
         scores.counting_in("phase")
         .filter(
@@ -333,20 +345,6 @@ def _seeds() -> Case:
     return Case(When(submission__is_baseline=True, then=ArraySubquery(same)))
 
 
-def _runs_of(line: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return a baseline's scores, one for each seed: of one that was trained again, the last."""
-    last: dict[object, dict[str, Any]] = {}
-    for run in sorted(line["seeds"] or [], key=lambda run: run["number"]):
-        last[run["submission"] if run["of"] is None else run["of"]] = run
-    return list(last.values())
-
-
-def _domains_of(lines: Iterable[dict[str, Any]]) -> list[str]:
-    """Return the names of all domains that were scored, in order."""
-    scored = [score for line in lines for score in (line, *_runs_of(line))]
-    return sorted({domain for score in scored for domain in score["domain_mious"]})
-
-
 def _row(
     line: dict[str, Any],
     *,
@@ -356,7 +354,7 @@ def _row(
     domains: Sequence[str] = (),
 ) -> Row:
     """Return a rank line as a row."""
-    runs = _runs_of(line)
+    runs = row_values.runs_of(line)
     values = row_values.disclosed(line, runs, policy=policy)
     ratio = ranking.inference_ratio(line["baseline_seconds"], line["method_seconds"])
     limit = phase.inference_ratio_limit
@@ -385,6 +383,8 @@ def _row(
         paper_url=line["paper_url"],
         inference_ratio=ratio,
         over_inference_limit=ratio is not None and limit is not None and ratio > limit,
+        public_rank=None if policy.rounded else line["public_rank"],
+        public_miou=None if policy.rounded or len(runs) > 1 else line["public_miou"],
     )
 
 

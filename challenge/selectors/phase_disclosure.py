@@ -22,7 +22,7 @@ def policy_for(phase: Phase, *, viewer: Viewer, now: datetime | None = None) -> 
     """
     now = now or timezone.now()
     until = rounded_until(phase)
-    is_waiting = now >= until and not phase.labels_public and not is_settled(phase)
+    is_waiting = now >= until and not phase.labels_public and not is_final(phase)
     return disclosure.policy_for(
         viewer=viewer,
         detail=phase.detail,
@@ -53,10 +53,19 @@ def is_settled(phase: Phase) -> bool:
     ).exists()
 
 
+def is_final(phase: Phase) -> bool:
+    """Say whether a closed phase is settled and its private zones, where it has some, revealed.
+
+    Values of public zones stay rounded until then: full ones, and domains, would tell which zones
+    are private before anybody knows the private values. At most one query.
+    """
+    return not phase.awaits_reveal and is_settled(phase)
+
+
 def labels_sealed(phase: Phase, *, now: datetime | None = None) -> bool:
     """Say whether a phase's labels are hidden: their digest and the key to it must not leave.
 
-    Until every phase on the same labels is closed and this one is settled, whatever its
+    Until every phase on the same labels is closed and this one is final, whatever its
     ``precision`` says: a digest confirms a reconstruction of the labels as a whole.
     """
     if phase.labels_public:
@@ -67,7 +76,7 @@ def labels_sealed(phase: Phase, *, now: datetime | None = None) -> bool:
         labels_open_until=phase.labels_open_until,
         precision=disclosure.Precision.LABELS_CLOSED,
     )
-    return now < until or not is_settled(phase)
+    return now < until or not is_final(phase)
 
 
 def rounded_until(phase: Phase) -> datetime:

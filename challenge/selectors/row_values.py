@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,6 +54,20 @@ def disclosed(
         domain_mious=_means([values.domain_mious for values in each]),
         std=short(std),
     )
+
+
+def runs_of(line: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return a baseline's scores, one for each seed: of one that was trained again, the last."""
+    last: dict[object, dict[str, Any]] = {}
+    for run in sorted(line["seeds"] or [], key=lambda run: run["number"]):
+        last[run["submission"] if run["of"] is None else run["of"]] = run
+    return list(last.values())
+
+
+def domains_of(lines: Iterable[dict[str, Any]]) -> list[str]:
+    """Return the names of all domains that were scored, in order."""
+    scored = [score for line in lines for score in (line, *runs_of(line))]
+    return sorted({domain for score in scored for domain in score["domain_mious"]})
 
 
 def _of_score(score: dict[str, Any], *, policy: DisclosurePolicy) -> RowValues:

@@ -16,9 +16,10 @@ RANK_ORDER = ("-miou", "submission__created_at", "entry_id", "submission_id")
 def current(phase: Phase) -> QuerySet[Score]:
     """Return the scores under a phase's present ground truth and task, in order of revision.
 
-    Of several of one submission the last one counts. Disqualified submissions are among them.
+    Of several of one submission the last one counts. Disqualified submissions are among them. They
+    count the zones that the phase's scores count now: the public ones until the reveal.
     """
-    return _current(phase.pk, phase.ground_truth_id, phase.task_spec_id)
+    return _current(phase.pk, phase.ground_truth_id, phase.task_spec_id, phase.counted_zones)
 
 
 def counting(phase: Phase) -> QuerySet[Score]:
@@ -33,13 +34,17 @@ def counting_in(phase: str) -> QuerySet[Score]:
     """Return the scores that count in the phase that an outer query's row names, for a subquery."""
     return _counting(
         _current(
-            OuterRef(phase), OuterRef(f"{phase}__ground_truth"), OuterRef(f"{phase}__task_spec")
+            OuterRef(phase),
+            OuterRef(f"{phase}__ground_truth"),
+            OuterRef(f"{phase}__task_spec"),
+            OuterRef(f"{phase}__counted_zones"),
         )
     )
 
 
-def _current(phase: Any, ground_truth: Any, task_spec: Any) -> QuerySet[Score]:
+def _current(phase: Any, ground_truth: Any, task_spec: Any, counted_zones: Any) -> QuerySet[Score]:
     return Score.objects.filter(
+        counted_zones=counted_zones,
         evaluation__state=State.SCORED.value,
         evaluation__ground_truth=ground_truth,
         evaluation__task_spec=task_spec,

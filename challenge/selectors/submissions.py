@@ -247,12 +247,13 @@ def _cards(
     policy = phase_disclosure.policy_for(phase, viewer=viewer, now=now)
     # the zones' matrices, nine tenths of a card, are never disclosed: they stay behind
     stored = Score.objects.filter(evaluation__in=wanted).values_list(
-        "evaluation", Without("card", "zones"), "rounded"
+        "evaluation", Without("card", "zones"), "rounded", "counted_zones"
     )
-    return {
-        wanted[pk]: disclosure.disclose(card, rounded, policy=policy)
-        for pk, card, rounded in stored
-    }
+    cards = {}
+    for pk, card, rounded, counted_zones in stored:
+        cards[wanted[pk]] = disclosure.disclose(card, rounded, policy=policy)
+        cards[wanted[pk]]["counted_zones"] = counted_zones
+    return cards
 
 
 def score_visible(phase: Phase, *, viewer: Viewer, now: datetime | None = None) -> bool:
@@ -288,8 +289,9 @@ def shown_miou(
 def current(submission: Submission) -> Evaluation | None:
     """Return the evaluation that counts now, out of prefetched ones (no query).
 
-    Of those under the phase's present truth and task the latest scored one, else the latest; while
-    a re-score under new ones is not there yet, the latest of all.
+    Of those under the phase's present truth and task the latest scored one (that counts the zones
+    which the phase's scores count), else the latest; while a re-score under new ones is not there
+    yet, the latest of all.
     """
     evaluations = sorted(submission.evaluations.all(), key=lambda evaluation: evaluation.pk)
     if not evaluations:
@@ -303,7 +305,10 @@ def current(submission: Submission) -> Evaluation | None:
     ]
     of_these = present or evaluations
     scored = [evaluation for evaluation in of_these if evaluation.state == State.SCORED]
-    return scored[-1] if scored else of_these[-1]
+    counted = [
+        evaluation for evaluation in scored if evaluation.score.counted_zones == phase.counted_zones
+    ]
+    return (counted or scored or of_these)[-1]
 
 
 def unsubmitted_uploads(user: User, phase: Phase) -> QuerySet[Upload]:

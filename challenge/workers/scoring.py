@@ -21,6 +21,7 @@ from django.db import DatabaseError, close_old_connections, connection
 from django.db.utils import InterfaceError
 
 from challenge.errors import Refusal, refuse
+from challenge.services.challenges import splits
 from challenge.services.storage import archives
 from challenge.services.submissions import evaluations, retries
 from challenge.services.submissions.evaluations import Claim
@@ -31,6 +32,7 @@ from scoring.engine.decode import sandbox
 from scoring.engine.scorer import child
 from scoring.engine.scorer.verdicts import Progress, Rejected, Scored, ScorerFailure
 from scoring.engine.task import specification as specs
+from scoring.engine.truth.split import CountedZones, SplitError, SplitFile
 
 log = logging.getLogger(__name__)
 
@@ -119,6 +121,7 @@ def _run_and_record(claim: Claim) -> bool:
             truth_path=_truth_path(claim),
             archive_path=archive_path,
             evidence_path=evidence,
+            split_file=_split_file(claim),
             timeout_s=settings.SCORER_TIMEOUT_S,
             on_progress=heartbeat.set_progress,
             should_stop=heartbeat.lost.is_set,
@@ -150,6 +153,7 @@ def _run_and_record(claim: Claim) -> bool:
             claim.evaluation_id,
             attempt=claim.attempt,
             card=verdict.card,
+            zones=claim.zones,
             evidence_name=evidence.name if verdict.evidence_path else "",
         )
     return True
@@ -197,6 +201,18 @@ def _truth_path(claim: Claim) -> Path:
     if not path.is_file():
         raise FileNotFoundError(f"{claim.truth_store} is not in this worker's LABELS_DIR")
     return path
+
+
+def _split_file(claim: Claim) -> SplitFile | None:
+    """Return the list of the zones to count, None for all. Raises OSError where it is not here."""
+    if claim.zones is CountedZones.ALL:
+        return None
+    file = splits.file_of(claim.split_commitment, zones=claim.zones)
+    try:
+        file.load()
+    except SplitError as error:
+        raise OSError(str(error)) from error
+    return file
 
 
 def _evidence_path(claim: Claim) -> Path:

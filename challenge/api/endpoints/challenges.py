@@ -26,7 +26,8 @@ class PhaseOut(Schema):
     """A window in which teams submit; null limits are no limits.
 
     Values are rounded until ``rounded_until``, when every phase on the same labels is closed
-    (null: not foreseen).
+    (null: not foreseen), and until ``revealed_at`` where its labels have private zones:
+    ``counted_zones`` is then ``public``, and ``private`` afterwards.
     """
 
     phase: str
@@ -49,6 +50,8 @@ class PhaseOut(Schema):
     archives_kept_days: int
     inference_ratio_limit: float | None
     takes_submissions: bool
+    counted_zones: str = "all"
+    revealed_at: datetime | None = None
 
 
 class ClassOut(Schema):
@@ -142,6 +145,8 @@ def phase_out(phase: Phase, *, now: datetime | None = None) -> PhaseOut:
         archives_kept_days=phase.archives_kept_days,
         inference_ratio_limit=phase.inference_ratio_limit,
         takes_submissions=phase.ground_truth_id is not None and phase.task_spec_id is not None,
+        counted_zones=phase.counted_zones,
+        revealed_at=phase.revealed_at,
     )
 
 

@@ -15,6 +15,7 @@ from challenge.api.access import ANYONE, READ, SignedInRequest
 from challenge.api.endpoints.challenges import PhaseOut, phase_out
 from challenge.api.types import Quota, Slug, Translated
 from challenge.errors import refuse
+from challenge.models import GroundTruth, Phase
 from challenge.selectors import leaderboard, pages, phase_disclosure, phases
 from challenge.selectors import people as people_selectors
 from challenge.selectors.leaderboard import BASELINE, ORGANISER, Leaderboard, Row
@@ -76,6 +77,8 @@ class RowOut(Schema):
     over_inference_limit: bool
     std: float | None = None
     seed_count: int = 1
+    public_rank: int | None = None
+    public_miou: float | None = None
 
 
 class ReferenceOut(Schema):
@@ -87,6 +90,25 @@ class ReferenceOut(Schema):
     std: float | None
     class_ious: dict[str, float]
     source: str
+
+
+class SplitOut(Schema):
+    """The public and private zones of a phase's labels.
+
+    Scores count the `public_zones` of `zones` until the reveal, the others after it. `commitment`
+    is the HMAC-SHA256, in hexadecimal, of the `public_list` (names in order, each with a line
+    break) under the 32 bytes `nonce`. Both are null until the reveal;
+    `python -m scoring verify-split` checks them.
+    """
+
+    commitment: str
+    zones: int
+    public_zones: int
+    patches: int
+    public_patches: int
+    public_pixels: int
+    public_list: list[str] | None
+    nonce: str | None
 
 
 class LabelsOut(Schema):
@@ -104,6 +126,7 @@ class LabelsOut(Schema):
     commitment: str
     digest: str | None
     commitment_key: str | None
+    split: SplitOut | None = None
 
 
 class Labels(Schema):
@@ -114,6 +137,9 @@ class Labels(Schema):
 
 class BoardOut(Schema):
     """A leaderboard. ``visible`` false: the organiser shows it later.
+
+    ``counted_zones``: ``all``; ``public`` while values count the public zones alone; ``private``
+    after the reveal, with rank and mIoU by the public zones in each row.
 
     ``miou_step``: while labels are hidden the mIoU is a multiple of it, rounded at random to one of
     the two beside its value; ``decimals`` is how many that has. Null: full precision.
@@ -126,6 +152,7 @@ class BoardOut(Schema):
     version: int
     decimals: int | None
     miou_step: float | None
+    counted_zones: str = "all"
     classes: list[BoardClassOut]
     rows: list[RowOut]
     organisers: list[RowOut]
@@ -191,10 +218,18 @@ def list_labels(request: HttpRequest, slug: Slug, phase: Slug) -> dict[str, Any]
                 "commitment": truth.commitment,
                 "digest": None if sealed else truth.digest,
                 "commitment_key": None if sealed else truth.commitment_key,
+                "split": _split_out(truth, selected),
             }
             for truth in phases.label_versions(selected)
         ]
     }
+
+
+def _split_out(truth: GroundTruth, phase: Phase) -> dict[str, Any] | None:
+    split = phases.split_of(truth, awaits_reveal=phase.awaits_reveal)
+    if split is None:
+        return None
+    return asdict(split) | {"public_list": split.public_list or None, "nonce": split.nonce or None}
 
 
 @router.get(
@@ -225,6 +260,7 @@ def _leaderboard_out(board: Leaderboard) -> dict[str, Any]:
         "version": board.version,
         "decimals": board.policy.decimals,
         "miou_step": board.policy.miou_step,
+        "counted_zones": board.phase.counted_zones,
         "classes": [vars(shown_class) for shown_class in board.classes],
         "rows": [_row_out(row, board) for row in board.teams],
         "organisers": [_row_out(row, board) for row in board.rows if row.kind == ORGANISER],
@@ -257,6 +293,8 @@ def _row_out(row: Row, board: Leaderboard) -> dict[str, Any]:
         "over_inference_limit": row.over_inference_limit,
         "std": row.std,
         "seed_count": row.seed_count,
+        "public_rank": row.public_rank,
+        "public_miou": row.public_miou,
         # A submission's address is for those who may open it.
         "submission": row.submission_id if is_mine else None,
     }
@@ -277,6 +315,7 @@ def _leaderboard_csv(board: Leaderboard, *, name: str) -> HttpResponse:
     keys = [shown_class.key for shown_class in board.classes] if board.policy.classes else []
     header = ["rank", "team", "affiliation", "method", "miou", "miou_low", "miou_high"]
     header += [f"iou_{key}" for key in keys] + ["submissions", "date", "kind"]
+    header += ["public_rank", "public_miou"] if board.is_revealed else []
     rows = [
         [
             *(row.rank, row.name, row.affiliation, row.method, row.miou),
@@ -285,6 +324,7 @@ def _leaderboard_csv(board: Leaderboard, *, name: str) -> HttpResponse:
             row.submission_count,
             f"{row.created_at:%Y-%m-%dT%H:%M:%SZ}" if row.created_at else None,
             row.published_kind or row.kind,
+            *((row.public_rank, row.public_miou) if board.is_revealed else ()),
         ]
         for row in board.rows
     ]

@@ -178,6 +178,7 @@ class ScoreOut(Schema):
     decimals: int | None
     miou_step: float | None
     detail: str
+    counted_zones: str = "all"  # as of a leaderboard
     overall_accuracy: float | None = None
     mean_f1: float | None = None
     classes: list[ClassScore] | None = None
@@ -263,9 +264,7 @@ def submission_out(submission: Submission, *, viewer: Viewer) -> dict[str, Any]:
 
 
 def _problems(evaluation: Evaluation | None) -> list[dict[str, Any]]:
-    if evaluation is None or evaluation.state != State.REJECTED:
-        return []
-    return list(evaluation.problems)
+    return list(evaluation.problems) if evaluation and evaluation.state == State.REJECTED else []
 
 
 def _mine(request: SignedInRequest, submission_id: UUID) -> tuple[Submission, Viewer]:
@@ -374,7 +373,8 @@ def get_archive(request: SignedInRequest, submission_id: UUID) -> StreamingHttpR
 def remove_archive(request: SignedInRequest, submission_id: UUID) -> dict[str, Any]:
     """Remove an archive that is no longer needed, to free space; its score and receipt stay.
 
-    409 ``archive-needed`` while the submission waits, stands on the board or is chosen.
+    409 ``archive-needed`` while the submission waits, stands on the board or is chosen,
+    ``archive-awaits-reveal`` before the reveal of private zones.
     """
     found, _viewer = _mine(request, submission_id)
     retention.remove_archive(submission=found, actor=request.user)

@@ -10,6 +10,7 @@ from challenge.errors import Refusal
 from challenge.models import GroundTruth, Phase, TaskSpec
 from challenge.services.challenges import phases
 from challenge.services.submissions import rescoring
+from scoring.engine.truth.split import SplitError
 
 
 class Command(BaseCommand):
@@ -64,7 +65,7 @@ class Command(BaseCommand):
                 self._from_evidence(named, options)
             else:
                 self._through_the_queue(named, options)
-        except (Refusal, FileNotFoundError) as error:
+        except (Refusal, SplitError, FileNotFoundError) as error:
             raise CommandError(str(error)) from error
 
     def _from_evidence(self, phase: Phase, options: dict[str, Any]) -> None:

@@ -8,11 +8,12 @@ have the commitment to it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -22,10 +23,13 @@ from challenge.models import Challenge, Evaluation, GroundTruth, Phase, User
 from challenge.rules import rounding
 from challenge.rules.rounding import Steps
 from challenge.services import audit
-from challenge.services.challenges import phases, public_labels
+from challenge.services.challenges import phases, public_labels, splits
+from challenge.services.challenges.splits import SplitRequest
 from scoring.engine.task import specification as task_spec
 from scoring.engine.task.specification import Patch, SpecError, TaskSpec
+from scoring.engine.truth import split as split_files
 from scoring.engine.truth import store
+from scoring.engine.truth.split import SplitError
 from scoring.engine.truth.store import StoreError, StoreInfo
 
 Progress = Callable[[int, int], None]
@@ -60,6 +64,7 @@ def install(
     subset: bool = False,
     labels_public: bool = False,
     pixels_per_step: int = rounding.PIXELS_PER_STEP,
+    split: SplitRequest | None = None,
     actor: User | None = None,
     on_progress: Progress | None = None,
 ) -> Installed:
@@ -67,10 +72,11 @@ def install(
 
     The masks must be exactly the phase's patches, or those of ``ids_csv``; with ``subset`` other
     masks in the folder are ignored. They are public with ``labels_public`` or where the challenge
-    file says so. ``pixels_per_step``: see :mod:`challenge.rules.rounding`. ``on_progress`` gets
-    (masks done, masks in all).
-    Raises `InstallError`: a mask is broken, missing or unknown, there is nowhere to put them, or
-    public and hidden labels would have a patch in common.
+    file says so. ``pixels_per_step``: see :mod:`challenge.rules.rounding`; ``split``: which zones
+    are public (:mod:`challenge.services.challenges.splits`). ``on_progress`` gets (masks done,
+    masks in all).
+    Raises `InstallError`: a mask is broken, missing or unknown, there is nowhere to put them,
+    public and hidden labels would have a patch in common, or the split is none.
     """
     phase = _phase(challenge_slug, phase_slug)
     folder = _labels_folder()
@@ -84,10 +90,20 @@ def install(
         raise InstallError(shared)
     partial = folder / f".{challenge_slug}-{phase_slug}.partial"
     try:
+        request = _split_request(split, labels_public=labels_public)
         info = _pack(labels_dir, partial, spec, patches, subset, on_progress)
-        steps = _steps(info, spec, pixels_per_step)
-        return _register(phase, info, partial, folder, labels_public, steps, actor)
-    except (StoreError, SpecError) as error:
+        chosen = splits.decide(phase, info, request, folder=folder)
+        splits.check_sides(phase, info, chosen, folder=folder)
+        pixels = splits.label_pixels(partial, info, chosen)
+        columns = {
+            "labels_public": labels_public,
+            "steps": _steps(pixels, spec, pixels_per_step).to_json(),
+            **splits.columns(info, chosen, spec),
+        }
+        if chosen is not None:
+            split_files.save(chosen, folder)
+        return _register(phase, info, partial, folder, columns, actor)
+    except (StoreError, SpecError, SplitError) as error:
         raise InstallError(str(error)) from error
     finally:
         partial.unlink(missing_ok=True)
@@ -160,9 +176,19 @@ def _pack(
         return store.pack(folder, out, spec=spec, ids=ids, domains=domains, on_progress=on_progress)
 
 
-def _steps(info: StoreInfo, spec: TaskSpec, pixels_per_step: int) -> Steps:
+def _split_request(split: SplitRequest | None, *, labels_public: bool) -> SplitRequest:
+    if not labels_public:
+        return split or SplitRequest()
+    if split is not None and (split.public_share is not None or split.public_zones is not None):
+        raise SplitError(
+            "found a split of public labels; private zones need labels that nobody can download"
+        )
+    return SplitRequest(none=True)
+
+
+def _steps(label_pixels: Mapping[int, int], spec: TaskSpec, pixels_per_step: int) -> Steps:
     class_pixels = [0] * len(spec.classes)
-    for label, pixels in info.label_pixels.items():
+    for label, pixels in label_pixels.items():
         class_pixels[int(spec.label_table[label])] += pixels
     return rounding.steps_for(class_pixels, scored=spec.scored_ids, pixels_per_step=pixels_per_step)
 
@@ -179,17 +205,30 @@ def _chosen(labels_dir: Path, spec: TaskSpec, ids: list[str]) -> Iterator[Path]:
         yield Path(name)
 
 
+def _described_split(truth: GroundTruth) -> dict[str, Any]:
+    """Return what the audit log has of a split."""
+    if not truth.is_split:
+        return {}
+    return {
+        "split_commitment": truth.split_commitment,
+        "public_zones": truth.public_zone_count,
+        "zones": truth.zone_count,
+    }
+
+
 @transaction.atomic
 def _register(
     phase: Phase,
     info: StoreInfo,
     packed: Path,
     folder: Path,
-    labels_public: bool,
-    steps: Steps,
+    columns: dict[str, Any],
     actor: User | None,
 ) -> Installed:
-    """Insert the version (or find it by its digest), move the file into place, attach."""
+    """Insert the version (or find it by its digest), move the file into place, attach.
+
+    ``columns`` are those of the row that are not the masks' own.
+    """
     phase = Phase.objects.select_for_update().get(pk=phase.pk)
     known = GroundTruth.objects.filter(challenge=phase.challenge, name=phase.slug)
     truth = known.filter(digest=info.digest).first()
@@ -207,17 +246,18 @@ def _register(
                 for i in info.patch_ids
             ],
             store_bytes=info.file_bytes,
-            labels_public=labels_public,
-            steps=steps.to_json(),
+            **columns,
         )
         # Names of files stand in logs: this one says nothing of the labels.
         name = f"{phase.challenge.slug}-{phase.slug}-v{version}-{truth.commitment[:12]}"
         truth.store_name = f"{name}.truth"
         truth.save()
     else:
-        truth.labels_public = labels_public
-        truth.steps = truth.steps or steps.to_json()
-        truth.save(update_fields=["labels_public", "steps"])
+        if truth.split_commitment == columns["split_commitment"]:
+            columns["steps"] = truth.steps or columns["steps"]
+        for name, value in columns.items():
+            setattr(truth, name, value)
+        truth.save(update_fields=list(columns))
     # last before the commit: a crash in between leaves a file that nobody names, never a row
     # without its file
     packed.replace(folder / truth.store_name)
@@ -231,7 +271,7 @@ def _register(
     if attached:
         phase.ground_truth = truth
     if phase.ground_truth_id == truth.pk:
-        phase.labels_public = labels_public
+        phase.labels_public = truth.labels_public
         phase.save(update_fields=["ground_truth", "labels_public"])
         phases.update_labels_open_until()
     if created or attached:
@@ -244,5 +284,6 @@ def _register(
             commitment=truth.commitment,
             patches=truth.patch_count,
             attached=attached,
+            **_described_split(truth),
         )
     return Installed(truth, created, attached, rescore, info.file_bytes, info.raw_bytes)

@@ -15,7 +15,7 @@ from challenge.rules import disclosure
 from challenge.rules.roles import Act
 from challenge.selectors import roles
 from challenge.services import audit
-from challenge.services.challenges import public_labels
+from challenge.services.challenges import public_labels, splits
 from challenge.services.leaderboard import full_precision, ranks
 
 LIMITS = (
@@ -106,8 +106,9 @@ def publish_truth(
     """Make a truth or a task the one that counts, and rank by the scores under it.
 
     Scores under the former ones stay recorded. ``actor`` None is a command of the operator.
-    Raises Refusal ``wrong-challenge``, or ``phase-labels-shared``: the truth's labels are public
-    and have a patch in common with hidden ones, or the other way round.
+    Raises Refusal ``wrong-challenge``; ``phase-labels-shared``: the truth's labels are public
+    and have a patch in common with hidden ones, or the other way round; ``phase-split-differs``:
+    one has public and private zones, the other has not.
     """
     if actor is not None:
         roles.require(actor, Act.LABELS, phase.challenge)
@@ -124,6 +125,8 @@ def publish_truth(
                 labels_public=ground_truth.labels_public,
             ):
                 raise refuse("phase-labels-shared")
+            if locked.ground_truth and locked.ground_truth.is_split != ground_truth.is_split:
+                raise refuse("phase-split-differs")
             locked.ground_truth = ground_truth
             locked.labels_public = ground_truth.labels_public
         locked.task_spec = task_spec or locked.task_spec
@@ -146,9 +149,9 @@ def publish_truth(
 def update_labels_open_until() -> list[Phase]:
     """Store with every phase what disclosure asks of its labels; returns the phases that changed.
 
-    When the last of the others on its labels closes, and the step of the mIoU. The same labels: a
-    patch in common within a challenge, or the same truth in two. Called after whatever moves a
-    close or attaches labels, and by the sweep, should a race have won once.
+    When the last of the others on its labels closes, the step of the mIoU, and which zones count.
+    The same labels: a patch in common within a challenge, or the same truth in two. Called after
+    whatever moves a close or attaches labels, and by the sweep, should a race have won once.
     """
     phases = list(
         Phase.objects.select_related("ground_truth", "challenge")
@@ -176,6 +179,7 @@ def update_labels_open_until() -> list[Phase]:
         stored = {
             "labels_open_until": until,
             "miou_step": truth.steps.get("miou") if truth is not None else None,
+            "counted_zones": splits.counted_zones(truth, phase=phase).value,
         }
         if any(getattr(phase, name) != value for name, value in stored.items()):
             Phase.objects.filter(pk=phase.pk).update(**stored)

@@ -30,6 +30,7 @@ from challenge.selectors import phase_disclosure, roles, scores
 from challenge.services.leaderboard import full_precision
 from scoring.engine.metrics import jackknife
 from scoring.engine.task import specification as specs
+from scoring.engine.truth.split import CountedZones
 
 C = TypeVar("C", bound=Candidate)
 # (score above, score below) -> 1 - half of the p-value of the two being equal
@@ -69,9 +70,10 @@ def scored_submissions(phase: Phase, *, policy: DisclosurePolicy) -> list[Scored
     """Return the scored submissions that may stand on the leaderboard, each with its last score.
 
     Only scores that count (:func:`challenge.selectors.scores.counting`) and have an mIoU; values
-    under ``policy``. Two queries.
+    under ``policy``. Two queries, three after a reveal.
     """
     organisers = set(roles.entries_of_organisers(phase).values_list("pk", flat=True))
+    public = public_mious(phase)
     rows = scores.counting(phase).values_list(
         "evaluation__submission__entry_id",
         "evaluation__submission_id",
@@ -95,6 +97,7 @@ def scored_submissions(phase: Phase, *, policy: DisclosurePolicy) -> list[Scored
                 miou=shown,
                 created_at=created,
                 chosen=final,
+                public_miou=public.get(submission),
                 score_id=score,
                 is_baseline=baseline,
                 of_organiser=entry in organisers,
@@ -109,16 +112,34 @@ def of_teams(scored: Iterable[ScoredSubmission]) -> list[ScoredSubmission]:
     return [one for one in scored if not (one.is_baseline or one.of_organiser)]
 
 
+def public_mious(phase: Phase) -> dict[UUID, float | None]:
+    """Return the mIoU on public zones by submission, after a reveal (one query), else nothing."""
+    if phase.counted_zones != CountedZones.PRIVATE:
+        return {}
+    rows = Score.objects.filter(
+        evaluation__submission__entry__phase=phase, counted_zones=CountedZones.PUBLIC.value
+    ).order_by("evaluation__pk")
+    return dict(rows.values_list("evaluation__submission_id", "miou"))
+
+
 def final_order(phase: Phase, teams: Iterable[C], *, now: datetime) -> list[C]:
     """Return each entry's deciding submission as the phase ranks them, best first.
 
     The best one counts; once the phase is closed and lets teams choose, the best of those chosen.
+    After a reveal the one that was best on public zones takes the place of the best.
     ``teams`` are submissions of teams, without baselines, and all of teams that rank or all of
     teams that do not.
     """
+    return ranking.best_per_entry(
+        teams,
+        chosen_only=_choices_count(phase, now=now),
+        by_public=phase.counted_zones == CountedZones.PRIVATE,
+    )
+
+
+def _choices_count(phase: Phase, *, now: datetime) -> bool:
     window = window_at(now, opens_at=phase.opens_at, closes_at=phase.closes_at)
-    choices_count = window is Window.CLOSED and phase.finals_limit is not None
-    return ranking.best_per_entry(teams, chosen_only=choices_count)
+    return window is Window.CLOSED and phase.finals_limit is not None
 
 
 def recompute(*, phase: Phase, compare: bool = False, now: datetime | None = None) -> bool:
@@ -201,6 +222,7 @@ def lines_of(
     )
     groups = ranking.groups(list(range(len(ranked))), differ=lambda above, _below: differs[above])
     counts = Counter(submission.entry for submission in scored if not submission.is_baseline)
+    public = ranking.public_ranks(teams, chosen_only=_choices_count(phase, now=now))
     lines = [
         _line(
             phase,
@@ -209,6 +231,7 @@ def lines_of(
             group=group,
             lead_probability=lead,
             submission_count=counts[submission.entry],
+            public_rank=public.get(submission.entry),
         )
         for submission, rank, group, lead in zip(ranked, ranks, groups, known, strict=True)
     ]
@@ -273,6 +296,7 @@ def _line(phase: Phase, submission: ScoredSubmission, **columns: Any) -> RankLin
         submission_id=submission.submission,
         score_id=submission.score_id,
         miou=submission.miou,
+        public_miou=submission.public_miou,
         **columns,
     )
 
@@ -332,4 +356,6 @@ def _key(line: RankLine) -> tuple[Any, ...]:
         line.lead_probability,
         line.submission_count,
         line.miou,
+        line.public_rank,
+        line.public_miou,
     )

@@ -32,6 +32,7 @@ from challenge.rules.quota import Reason
 from challenge.rules.roles import Act
 from challenge.selectors import roles
 from challenge.services import audit, database_clock
+from challenge.services.challenges import splits
 from challenge.services.leaderboard import ranks
 from challenge.services.leased_jobs import LeasedJobs, SweepReport
 from challenge.services.notifications import mails, webhooks
@@ -39,6 +40,7 @@ from challenge.services.storage import archives
 from challenge.services.submissions import quota, scores
 from challenge.services.task_queue import TaskName
 from scoring.engine.metrics.card import ScoreCard
+from scoring.engine.truth.split import CountedZones
 
 CLAIM_LOCK = 0x666C6169_72  # serialises claims, so that fairness sees the claims before it
 
@@ -99,7 +101,8 @@ class Claim:
     """A queued evaluation taken by a worker, with all that scoring needs.
 
     ``task`` is the task specification's JSON; ``attempt`` goes into every later call; ``label``
-    names the submission in logs.
+    names the submission in logs. ``zones`` are those the score counts; ``split_commitment`` names
+    their list, where the ground truth is split.
     """
 
     evaluation_id: int
@@ -112,6 +115,8 @@ class Claim:
     task_digest: str
     truth_store: str
     truth_digest: str
+    split_commitment: str
+    zones: CountedZones
     label: str
 
 
@@ -188,6 +193,8 @@ def claim(
         task_digest=evaluation.task_spec.digest,
         truth_store=evaluation.ground_truth.store_name,
         truth_digest=evaluation.ground_truth.digest,
+        split_commitment=evaluation.ground_truth.split_commitment,
+        zones=splits.counted_zones(evaluation.ground_truth, phase=submission.entry.phase),
         label=f"{submission.entry.phase} #{submission.number}",
     )
 
@@ -217,17 +224,24 @@ def complete_scored(
     *,
     attempt: int,
     card: ScoreCard,
+    zones: CountedZones = CountedZones.ALL,
     evidence_name: str = "",
     now: datetime | None = None,
 ) -> Score:
     """Write score, state, ledger and event in one transaction, then the phase's ranks.
 
-    Raises Conflict ``late-worker`` when the attempt is over.
+    Raises Conflict ``late-worker`` when the attempt is over, or when the phase's scores no longer
+    count the ``zones`` of this card: its lease runs out, and another attempt counts the others.
     """
     now = now or database_clock.now()
     with transaction.atomic():
         evaluation = jobs.lock_attempt(evaluation_id, attempt=attempt)
-        score = scores.create(evaluation, card=card, evidence_name=evidence_name, now=now)
+        phase = evaluation.submission.entry.phase
+        if zones is not splits.counted_zones(evaluation.ground_truth, phase=phase):
+            raise refuse("late-worker", attempt=attempt)
+        score = scores.create(
+            evaluation, card=card, zones=zones, evidence_name=evidence_name, now=now
+        )
         jobs.transition(evaluation, State.SCORED, now=now)
     ranks.recompute(phase=evaluation.submission.entry.phase, compare=True, now=now)
     return score

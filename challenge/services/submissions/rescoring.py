@@ -35,14 +35,16 @@ from challenge.rules.ranking import Candidate
 from challenge.rules.roles import Act
 from challenge.selectors import roles, scores
 from challenge.services import audit
-from challenge.services.challenges import phases
+from challenge.services.challenges import phases, splits
 from challenge.services.leaderboard import ranks
 from challenge.services.submissions import evaluations
 from challenge.services.submissions import scores as score_rows
 from scoring.engine.metrics import card_builder, evidence
 from scoring.engine.metrics.card import ScoreCard
-from scoring.engine.metrics.evidence import EvidenceError
+from scoring.engine.metrics.evidence import Evidence, EvidenceError
 from scoring.engine.task import specification as specs
+from scoring.engine.task.specification import TaskSpec as TaskSpecification
+from scoring.engine.truth.split import CountedZones
 
 
 @dataclass(frozen=True)
@@ -155,8 +157,9 @@ def preview(
     """Score a phase's submissions anew from their evidence, without writing anything.
 
     ``task_spec`` defaults to the challenge's newest. Ranks are those of ``now``: under the
-    disclosed step while labels are hidden, by chosen submissions once the phase is closed. Raises
-    Conflict ``phase-not-ready`` without labels, Refusal ``wrong-challenge``.
+    disclosed step while labels are hidden, by chosen submissions once the phase is closed. Cards
+    count the zones that the phase's scores count. Raises Conflict ``phase-not-ready`` without
+    labels, Refusal ``wrong-challenge``, SplitError where the list of zones is not here.
     """
     task = task_spec or phase.challenge.task_specs.order_by("-version").first()
     if phase.ground_truth is None or task is None:
@@ -178,7 +181,7 @@ def preview(
         try:
             if not name:
                 raise FileNotFoundError("no evidence was kept")
-            cards[pk] = (card_builder.build(evidence.load(_folder() / name), spec=spec), name)
+            cards[pk] = (_card(phase, evidence.load(folder() / name), spec=spec), name)
         except (EvidenceError, OSError):
             missing.append(submission)
     return Preview(
@@ -208,6 +211,7 @@ def publish(
                 ground_truth=phase.ground_truth,
                 task_spec=preview.task_spec,
                 card=card,
+                zones=splits.counted_zones(phase.ground_truth, phase=phase),
                 evidence_name=name,
                 worker=worker,
                 actor=actor,
@@ -247,6 +251,7 @@ def record_from_evidence(
     ground_truth: GroundTruth,
     task_spec: TaskSpec,
     card: ScoreCard,
+    zones: CountedZones,
     evidence_name: str,
     worker: str,
     actor: User | None,
@@ -273,7 +278,13 @@ def record_from_evidence(
             now=now,
         )
         jobs.start_attempt(evaluation, worker=worker, now=now)
-        score = score_rows.create(evaluation, card=card, evidence_name=evidence_name, now=now)
+        score = score_rows.create(
+            evaluation,
+            card=card,
+            zones=zones,
+            evidence_name=evidence_name,
+            now=now,
+        )
         jobs.transition(evaluation, State.SCORED, now=now, actor=actor)
     return score
 
@@ -296,7 +307,17 @@ def pending(*, phase: Phase, ground_truth: GroundTruth, task_spec: TaskSpec) -> 
     )
 
 
-def _folder() -> Path:
+def _card(phase: Phase, found: Evidence, *, spec: TaskSpecification) -> ScoreCard:
+    truth = phase.ground_truth
+    assert truth is not None
+    zones = splits.counted_zones(truth, phase=phase)
+    if zones is CountedZones.ALL:
+        return card_builder.build(found, spec=spec)
+    return card_builder.build_counted(found, splits.load(truth), zones=zones, spec=spec)
+
+
+def folder() -> Path:
+    """Return where evidence is kept. Raises FileNotFoundError where that is not known."""
     if settings.EVIDENCE_DIR is None:
         raise FileNotFoundError("EVIDENCE_DIR is not set: run this on a worker's machine")
     return Path(settings.EVIDENCE_DIR)
@@ -325,6 +346,7 @@ def _changes(
 ) -> list[Change]:
     policy, truth = ranks.policy_of(phase, now=now), phase.ground_truth
     assert truth is not None
+    public = ranks.public_mious(phase)
     before = {
         line.entry_id: line for line in RankLine.objects.filter(phase=phase, rank__isnull=False)
     }
@@ -338,6 +360,7 @@ def _changes(
             ),
             created_at=submissions[pk].created_at,
             chosen=submissions[pk].is_final,
+            public_miou=public.get(pk),
         )
         for pk, (card, _name) in cards.items()
         if submissions[pk].disqualified_at is None

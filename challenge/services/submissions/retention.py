@@ -2,10 +2,10 @@
 
 Kept whatever their age: archives of submissions that are queued or being scored, that have a row on
 the leaderboard (each entry's best, each baseline), that were chosen as final, that are
-disqualified (an appeal may come). The others are removed some days after the phase's close;
-rejected and withdrawn ones after a week. Sweeps may run anywhere and at the same time: the row is
-marked first, under the same conditions, and a file that a killed process left is an orphan
-(:mod:`archives`).
+disqualified (an appeal may come), that may be scored again when private zones are revealed. The
+others are removed some days after the phase's close; rejected and withdrawn ones after a week.
+Sweeps may run anywhere and at the same time: the row is marked first, under the same conditions,
+and a file that a killed process left is an orphan (:mod:`archives`).
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from challenge.rules.roles import Act
 from challenge.selectors import people, roles
 from challenge.services import audit
 from challenge.services.storage import archives
+from scoring.engine.truth.split import CountedZones
 
 log = logging.getLogger(__name__)
 
@@ -78,8 +79,8 @@ def remove_archive(*, submission: Submission, actor: User, now: datetime | None 
     """Remove an archive before its time, to free the team's space (its team, or
     ``Act.VERDICTS``).
 
-    Raises NotFound for strangers, Conflict ``archive-needed`` for one that has to stay, Gone
-    ``archive-removed``.
+    Raises NotFound for strangers, Conflict ``archive-needed`` or ``archive-awaits-reveal`` for one
+    that has to stay, Gone ``archive-removed``.
     """
     now = now or timezone.now()
     if people.viewer_of_submission(actor, submission) is None:
@@ -89,7 +90,8 @@ def remove_archive(*, submission: Submission, actor: User, now: datetime | None 
     if submission.archive_removed_at is not None:
         raise archives.removed_refusal(submission)
     if not _remove_if_unneeded(submission, now=now):
-        raise refuse("archive-needed")
+        awaits = submission.entry.phase.awaits_reveal
+        raise refuse("archive-awaits-reveal" if awaits else "archive-needed")
     submission.archive_removed_at = now
     audit.record(
         "submission.remove-archive",
@@ -137,6 +139,9 @@ def _unneeded() -> QuerySet[Submission]:
         ~Exists(RankLine.objects.filter(submission=OuterRef("pk"))),
         # Where the best counts, choices mean nothing (earlier releases stored some).
         Q(is_final=False) | Q(entry__phase__finals_limit__isnull=True),
+        # Rejected and withdrawn ones have no score to reveal.
+        ~Q(entry__phase__counted_zones=CountedZones.PUBLIC)
+        | ~Exists(evaluations.exclude(state__in=[State.REJECTED.value, State.CANCELLED.value])),
         archive_removed_at__isnull=True,
         disqualified_at__isnull=True,
     )

@@ -8,10 +8,21 @@ from challenge.models import Evaluation, GroundTruth, Phase, Score
 from challenge.rules import rounding
 from challenge.rules.rounding import RoundedValues, Steps
 from scoring.engine.metrics.card import ScoreCard
+from scoring.engine.truth.split import CountedZones
 
 
-def create(evaluation: Evaluation, *, card: ScoreCard, evidence_name: str, now: datetime) -> Score:
-    """Insert the score of an evaluation from its score card. The caller changes the state."""
+def create(
+    evaluation: Evaluation,
+    *,
+    card: ScoreCard,
+    zones: CountedZones,
+    evidence_name: str,
+    now: datetime,
+) -> Score:
+    """Insert the score of an evaluation from its score card. The caller changes the state.
+
+    ``zones`` are those of the ground truth that the card counts.
+    """
     rounded = round_card(evaluation.ground_truth, card)
     low, high = card["intervals"]["miou"] or (None, None)
     return Score.objects.create(
@@ -25,6 +36,7 @@ def create(evaluation: Evaluation, *, card: ScoreCard, evidence_name: str, now: 
         domain_mious={name: domain["miou"] for name, domain in card["domains"].items()},
         rounded_miou=rounded["miou"],
         rounded=rounded,
+        counted_zones=zones.value,
         card=dict(card),
         engine_version=card["engine_version"],
         content_digest=card["content_digest"],

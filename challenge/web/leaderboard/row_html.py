@@ -51,11 +51,17 @@ class RenderedRow(NamedTuple):
 
 
 def render(
-    rows: Sequence[Row], *, challenge: Challenge, keys: Sequence[str], by_rank: bool
+    rows: Sequence[Row],
+    *,
+    challenge: Challenge,
+    keys: Sequence[str],
+    by_rank: bool,
+    public: bool = False,
 ) -> list[RenderedRow]:
     """Print rows in the page's language, each class column shaded on a scale of its own.
 
-    ``by_rank`` draws a line under each group of teams that cannot be told apart.
+    ``by_rank`` draws a line under each group of teams that cannot be told apart; ``public`` adds
+    the column of public values and of how the ranks differ.
     """
     # asked once, not for each of a thousand teams
     url = escape(reverse("web:team", args=[challenge.slug, 0])).replace("/0/", "/%d/")
@@ -82,6 +88,7 @@ def render(
                 name=f'" data-line="{row.key}"><td class="c-rank">{_rank(row)}</td>'
                 f'<th scope="row" class="c-team">{name}',
                 cells=f'{remarks}</th><td class="c-miou">{_percent(row.miou, point)}{std}</td>'
+                f"{_public(row, point, words) if public else ''}"
                 f'<td class="c-whisker">{whisker(row.miou, low, high, *scale)}</td>'
                 f'{"".join(cells)}<td class="num small">',
                 timestamp=int(row.created_at.timestamp()) if row.created_at else None,
@@ -141,6 +148,8 @@ class _Words:
     def __init__(self) -> None:
         self.tied = escape(gettext("Teams with the same letter cannot be told apart"))
         self.over = escape(gettext("Declared inference time above the phase's limit"))
+        self.rose = escape(gettext("places gained by the private zones"))
+        self.fell = escape(gettext("places lost by the private zones"))
         self.code, self.paper = escape(gettext("code")), escape(gettext("paper"))
         self.tags = {kind: escape(str(word)) for kind, word in TAGS.items()}
 
@@ -180,6 +189,21 @@ def _team(row: Row, url: str, words: _Words) -> tuple[str, str]:
                 f' <a class="source" href="{escape(link)}" rel="noopener nofollow">{word}</a>'
             )
     return shown, f'{remarks}<span class="method">{escape(method_text(row))}</span>'
+
+
+def _public(row: Row, point: str, words: _Words) -> str:
+    """Return the cell of the public zones: value, rank, and how far the team rose or fell since."""
+    if row.public_miou is None:
+        return '<td class="num"></td>'
+    shown = _percent(row.public_miou, point)
+    if row.rank is None or row.public_rank is None:
+        return f'<td class="num">{shown}</td>'
+    rise = row.public_rank - row.rank
+    moved = "="
+    if rise:
+        css, sign, word = ("up", "▲", words.rose) if rise > 0 else ("down", "▼", words.fell)
+        moved = f'<span class="{css}" title="{word}">{sign}{abs(rise)}</span>'
+    return f'<td class="num">{shown} <span class="tied">#{row.public_rank}</span> {moved}</td>'
 
 
 def _group_ends(rows: Sequence[Row]) -> set[int]:

@@ -27,6 +27,7 @@ SORT_VALUES: dict[str, Callable[[Row], Any]] = {
     "miou": lambda row: row.miou,
     "date": lambda row: row.created_at,
     "entries": lambda row: row.submission_count,
+    "public": lambda row: row.public_miou,
 }
 ASCENDING_FIRST = ("rank", "team")
 
@@ -108,6 +109,7 @@ class Table:
     show_all: str
     visible: bool
     has_domains: bool
+    is_revealed: bool
 
 
 TABLE = TypeAdapter(Table)
@@ -142,6 +144,7 @@ def build(board: Leaderboard, *, options: Options) -> Table:
             challenge=board.phase.challenge,
             keys=[column.key for column in columns],
             by_rank=options.sort in ("miou", "rank"),
+            public=board.is_revealed,
         ),
         heads={
             key: Head(key, options.link(sort=key), options.direction(key)) for key in SORT_VALUES
@@ -155,6 +158,7 @@ def build(board: Leaderboard, *, options: Options) -> Table:
         show_all=options.link(search=""),
         visible=board.visible,
         has_domains=board.policy.domains,
+        is_revealed=board.is_revealed,
     )
 
 

@@ -16,7 +16,7 @@ from pydantic import TypeAdapter
 
 from challenge.models import Phase
 from challenge.rules.spreadsheet import write_csv
-from challenge.selectors import languages, leaderboard, pages, people, progress
+from challenge.selectors import languages, leaderboard, pages, people, phases, progress
 from challenge.selectors.leaderboard import Row
 from challenge.selectors.roles import Person
 from challenge.web import charts
@@ -50,6 +50,7 @@ def page(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
             "rows": row_html.personalised(rendered.rows, my_team_id=people.team_id_in(user, phase)),
             "options": options,
             "sibling_phases": pages.phase_menu(phase.challenge),
+            "split": phases.zone_split(phase),
         },
     )
     response["ETag"] = tag
@@ -80,12 +81,14 @@ def as_csv(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
     phase = pages.phase_by_slug(slug, phase_slug, user=user)
     board = leaderboard.of_phase(phase, user=user)
     keys = [shown_class.key for shown_class in board.classes] if board.policy.classes else []
+    public = ("public_rank", "public_miou") if board.is_revealed else ()
     text = write_csv(
         [
             *("kind", "rank", "team", "method", "miou", "low", "high"),
             *keys,
             *(f"miou_{domain}" for domain in board.domains),
             *("submitted_at", "entries"),
+            *public,
         ],
         [
             [
@@ -94,6 +97,7 @@ def as_csv(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
                 *(row.class_ious.get(key) for key in keys),
                 *(row.domain_mious or [None] * len(board.domains)),
                 *(row.created_at.isoformat() if row.created_at else None, row.submission_count),
+                *(getattr(row, name) for name in public),
             ]
             for row in board.best_first()
         ],
@@ -157,6 +161,8 @@ def _json_row(row: Row, *, domains: int) -> dict[str, Any]:
         "entries": row.submission_count,
         "line": row.key or None,
         "domain_mious": row.domain_mious or [None] * domains,
+        "public_rank": row.public_rank,
+        "public_miou": row.public_miou,
     }
 
 
