@@ -13,17 +13,19 @@ from http import HTTPStatus
 from typing import Any
 
 from django.http import JsonResponse
-from django.utils import formats, timezone
+from django.utils import timezone
 from django.utils.functional import Promise, lazy
 from django.utils.translation import gettext_lazy as _
+
+from challenge.formats import day_text
 
 
 class Refusal(Exception):
     """The request is understood and declined; nothing was written.
 
-    ``code`` is a stable kebab-case word, ``message`` is fit for the person who asked (possibly a
-    lazy translation), ``params`` are plain values that scripts may read, ``status`` is the HTTP
-    status of the API's answer.
+    ``code`` is a stable kebab-case word, ``message`` the API's words, ``page`` those for who sees
+    a page (as ``str`` gives them; both possibly a lazy translation), ``params`` are plain values
+    that scripts may read, ``status`` is the HTTP status of the API's answer.
     """
 
     status = 422
@@ -34,17 +36,19 @@ class Refusal(Exception):
         message: str | Promise,
         *,
         status: int | None = None,
+        page: str | Promise | None = None,
         **params: Any,
     ) -> None:
         super().__init__(code, message)
         self.code = code
         self.message = message
+        self.page = message if page is None else page
         self.params = params
         if status is not None:
             self.status = status
 
     def __str__(self) -> str:
-        return str(self.message)
+        return str(self.page)
 
 
 class NotAllowed(Refusal):
@@ -85,11 +89,16 @@ class Gone(Refusal):
 
 @dataclass(frozen=True)
 class Kind:
-    """One line of the catalogue: the class (and with it the HTTP status) and the message."""
+    """One line of the catalogue: the class (and with it the HTTP status) and the message.
+
+    ``page``: the words for who sees a page, where ``message`` speaks to programs (of headers,
+    tokens, offsets); None: they are the same.
+    """
 
     family: type[Refusal]
     message: str | Promise
     own_status: int | None = None
+    page: str | Promise | None = None
 
     @property
     def status(self) -> int:
@@ -217,6 +226,10 @@ CATALOGUE: dict[str, Kind] = {
     "upload-incomplete": Kind(
         Conflict,
         _("This upload is not complete yet: send the rest first."),
+        page=_(
+            "The upload has not arrived in full: choose the same file and submit again; it goes "
+            "on where it stopped."
+        ),
     ),
     "upload-used": Kind(Conflict, _("This upload was already submitted, as %(submission)s.")),
     "upload-not-found": Kind(NotFound, _("There is no such upload, or it is not yours.")),
@@ -225,7 +238,9 @@ CATALOGUE: dict[str, Kind] = {
         TooLarge, _("The file has %(found_bytes)s bytes; allowed are %(allowed_bytes)s.")
     ),
     "upload-longer-than-declared": Kind(
-        TooLarge, _("More bytes than the %(declared_bytes)s that were declared.")
+        TooLarge,
+        _("More bytes than the %(declared_bytes)s that were declared."),
+        page=_("The file has changed since its upload began: choose it again and submit."),
     ),
     "upload-quota": Kind(
         TooLarge,
@@ -253,16 +268,27 @@ CATALOGUE: dict[str, Kind] = {
             "The upload holds %(offset_bytes)s bytes, not %(given_bytes)s: ask for the offset "
             "and resume there."
         ),
+        page=_(
+            "The upload stopped elsewhere than expected: submit again; it goes on where it stopped."
+        ),
     ),
     "upload-locked": Kind(
         Refusal,
         _("Another request is writing to this upload: wait for it to end, then resume."),
         423,
+        page=_(
+            "This file is being sent already, perhaps in another tab: let that end, then submit "
+            "again."
+        ),
     ),
     "upload-checksum": Kind(
         Refusal,
         _("The bytes received do not match Upload-Checksum and were dropped: send them again."),
         460,
+        page=_(
+            "A part of the file was damaged on its way and was dropped: submit again; it goes "
+            "on where it stopped."
+        ),
     ),
     "upload-not-ready": Kind(
         Conflict, _("The upload is still being stored: try again in a moment.")
@@ -286,47 +312,86 @@ CATALOGUE: dict[str, Kind] = {
         503,
     ),
     "upload-header-invalid": Kind(
-        Refusal, _("%(header)s is “%(found)s”; allowed is %(allowed)s."), 400
+        Refusal,
+        _("%(header)s is “%(found)s”; allowed is %(allowed)s."),
+        400,
+        page=_(
+            "This page sent something that the site does not understand: reload it and try again."
+        ),
     ),
     "upload-metadata-too-large": Kind(
-        TooLarge, _("Upload-Metadata has %(length)s characters; allowed are %(limit)s.")
+        TooLarge,
+        _("Upload-Metadata has %(length)s characters; allowed are %(limit)s."),
+        page=_("The file's name is too long: give it a shorter one and choose it again."),
     ),
     "upload-length-required": Kind(
         Refusal,
         _("Send Content-Length; chunked transfer encoding is not accepted here."),
         411,
+        page=_(
+            "This page sent something that the site does not understand: reload it and try again."
+        ),
     ),
     "upload-content-type": Kind(
-        Refusal, _("Content-Type is “%(found)s”; allowed is %(allowed)s."), 415
+        Refusal,
+        _("Content-Type is “%(found)s”; allowed is %(allowed)s."),
+        415,
+        page=_(
+            "This page sent something that the site does not understand: reload it and try again."
+        ),
     ),
     "tus-version": Kind(
-        Refusal, _("Tus-Resumable is “%(found)s”; this server speaks %(version)s."), 412
+        Refusal,
+        _("Tus-Resumable is “%(found)s”; this server speaks %(version)s."),
+        412,
+        page=_("This page is older than the site: reload it and try again."),
     ),
     "not-authenticated": Kind(
         NotAllowed,
         _("Log in: send “Authorization: Bearer” and a token of your account page."),
         401,
+        page=_("You are signed out: sign in and try again."),
     ),
     "token-invalid": Kind(
         NotAllowed,
         _("This token is not valid: mistyped, expired or revoked. Make a new one."),
         401,
+        page=_("You are signed out: sign in and try again."),
     ),
     "csrf-failed": Kind(
-        NotAllowed, _("The CSRF token is missing or wrong: send it in the header X-CSRFToken.")
+        NotAllowed,
+        _("The CSRF token is missing or wrong: send it in the header X-CSRFToken."),
+        page=_(
+            "This page was open for long, or you signed in again meanwhile: reload it and try "
+            "again."
+        ),
     ),
     "too-many-requests": Kind(QuotaExceeded, _("Too many requests: wait %(retry_after_s)s s.")),
     "method-not-allowed": Kind(
-        Refusal, _("%(method)s is not possible here; allowed are %(allow)s."), 405
+        Refusal,
+        _("%(method)s is not possible here; allowed are %(allow)s."),
+        405,
+        page=_("This cannot be done at this address: go back, reload the page and try again."),
     ),
     "request-invalid": Kind(
-        Refusal, _("The request cannot be understood; “errors” says where and why.")
+        Refusal,
+        _("The request cannot be understood; “errors” says where and why."),
+        page=_("Something in the form is not valid: go back, reload the page and try again."),
     ),
     "score-not-ready": Kind(Conflict, _("There is no score; the submission is %(state)s.")),
     "score-hidden": Kind(NotAllowed, _("The organisers show the scores of this phase later.")),
-    "body-unreadable": Kind(Refusal, _("The request's body is no valid JSON."), 400),
+    "body-unreadable": Kind(
+        Refusal,
+        _("The request's body is no valid JSON."),
+        400,
+        page=_(
+            "This page sent something that the site does not understand: reload it and try again."
+        ),
+    ),
     "body-too-large": Kind(
-        TooLarge, _("The request's body is too large; allowed are %(allowed_bytes)s bytes.")
+        TooLarge,
+        _("The request's body is too large; allowed are %(allowed_bytes)s bytes."),
+        page=_("The form has more text than the site takes: shorten it."),
     ),
     "body-too-complex": Kind(
         Refusal,
@@ -335,6 +400,7 @@ CATALOGUE: dict[str, Kind] = {
             "far more than any operation takes."
         ),
         400,
+        page=_("The form has more fields than the site takes: shorten it."),
     ),
     "request-refused": Kind(Refusal, _("The request was refused as it stands."), 400),
     "server-error": Kind(
@@ -342,7 +408,11 @@ CATALOGUE: dict[str, Kind] = {
     ),
     "webhook-url-invalid": Kind(Refusal, _("“%(url)s” cannot be called: %(reason)s.")),
     "webhook-limit": Kind(Conflict, _("You have %(limit)s webhooks: delete one first.")),
-    "cursor-invalid": Kind(Refusal, _("This cursor is not one of ours: begin again without it.")),
+    "cursor-invalid": Kind(
+        Refusal,
+        _("This cursor is not one of ours: begin again without it."),
+        page=_("This page of the list is no longer there: begin again at its start."),
+    ),
     "baseline-not-allowed": Kind(NotAllowed, _("Only the platform's own team submits baselines.")),
     "method-name-missing": Kind(
         Refusal,
@@ -483,6 +553,7 @@ CATALOGUE: dict[str, Kind] = {
     "token-scope-missing": Kind(
         NotAllowed,
         _("This token does not have the scope “%(scope)s”."),
+        page=_("You are signed out: sign in and try again."),
     ),
     "account-leads-team": Kind(
         Conflict,
@@ -548,7 +619,7 @@ def _said(value: object) -> object:
     if at.tzinfo is None:
         return value
     local = timezone.localtime(at)
-    return f"{formats.date_format(local, 'j F Y H:i')} {local.tzname() or 'UTC'}"
+    return f"{day_text(local)} {local:%H:%M} {local.tzname() or 'UTC'}"
 
 
 _fill_lazily = lazy(_fill, str)
@@ -562,7 +633,8 @@ def refuse(code: str, **params: Any) -> Refusal:
     """
     kind = CATALOGUE[code]
     message = _fill_lazily(kind.message, params)
-    return kind.family(code, message, status=kind.own_status, **params)
+    page = None if kind.page is None else _fill_lazily(kind.page, params)
+    return kind.family(code, message, status=kind.own_status, page=page, **params)
 
 
 PROBLEM_CONTENT_TYPE = "application/problem+json"
@@ -592,6 +664,8 @@ def problem_response(
 def as_problem(refusal: Refusal) -> dict[str, Any]:
     """A refusal as problem JSON (RFC 9457) with our stable ``code`` and the plain ``params``.
 
+    ``page`` holds the words for who sees a page, where they are others than ``detail``.
+
     >>> as_problem(Conflict("upload-offset", "The upload holds 5 bytes.", offset_bytes=5))["title"]
     'Conflict'
     """
@@ -599,7 +673,7 @@ def as_problem(refusal: Refusal) -> dict[str, Any]:
         title = HTTPStatus(refusal.status).phrase
     except ValueError:  # 460 of tus is not in the registry
         title = refusal.code.replace("-", " ").capitalize()
-    return {
+    body: dict[str, Any] = {
         "type": "about:blank",
         "title": title,
         "status": refusal.status,
@@ -607,3 +681,6 @@ def as_problem(refusal: Refusal) -> dict[str, Any]:
         "detail": str(refusal.message),
         "params": refusal.params,
     }
+    if str(refusal.page) != body["detail"]:
+        body["page"] = str(refusal.page)
+    return body

@@ -55,6 +55,9 @@ class Problem(Schema):
     status: int
     code: Annotated[str, Field(description="stable; see GET /api/v1/problems")]
     detail: Annotated[str, Field(description="what was found, what is allowed, what to do")]
+    page: Annotated[
+        str | None, Field(description="the words for who sees a page, where they differ")
+    ] = None
     params: dict[str, Any] = {}
     errors: list[FieldError] | None = None
 

@@ -52,6 +52,11 @@ ALLOWED_HOSTS = env.words(
     "ALLOWED_HOSTS", default=tuple(dict.fromkeys([_site.host, "localhost", "127.0.0.1", "[::1]"]))
 )
 CSRF_TRUSTED_ORIGINS = [SITE_URL]
+# Whom people write to and where they talk, linked at the foot of every page.
+CONTACT_EMAIL = env.text("CONTACT_EMAIL")
+FORUM_URL = env.text("FORUM_URL")
+if FORUM_URL:
+    env.take_apart("FORUM_URL", FORUM_URL, schemes=("http", "https"))
 
 # --- The applications ---------------------------------------------------------------------------
 

@@ -46,14 +46,22 @@ PHASE_ROWS = TypeAdapter(list[dict[str, Any]])
 
 @dataclass(frozen=True)
 class PhaseStatus:
-    """A phase and where it stands now."""
+    """A phase and where it stands now; ``open`` where it takes submissions."""
 
     phase: Phase
     window: Window
 
     @property
     def open(self) -> bool:
-        return self.window is Window.OPEN
+        return self.window is Window.OPEN and not self.waits_for_labels
+
+    @property
+    def waits_for_labels(self) -> bool:
+        """Whether its window is open but nothing is installed to score against."""
+        return self.window is Window.OPEN and None in (
+            self.phase.ground_truth_id,
+            self.phase.task_spec_id,
+        )
 
     @property
     def closed(self) -> bool:
@@ -76,6 +84,12 @@ class ChallengeSummary:
     @property
     def open(self) -> bool:
         return any(line.open for line in self.phases)
+
+    @property
+    def opens_later(self) -> bool:
+        """Whether none is open, but one will be."""
+        later = any(line.upcoming or line.waits_for_labels for line in self.phases)
+        return later and not self.open
 
 
 def menu() -> list[MenuItem]:

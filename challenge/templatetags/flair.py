@@ -7,18 +7,18 @@ from data are drawn as SVG, whose presentation attributes are not styles.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
 from django import template
-from django.utils import formats, timezone
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
+from challenge.formats import SHORT_DAY_FORMAT, day_text, decimal_text, percent_text
 from challenge.selectors import languages
 from challenge.templatetags import markdown_html
 from scoring.engine.problems.problems import Problem
@@ -26,8 +26,6 @@ from scoring.engine.problems.problems import Problem
 register = template.Library()
 
 DASH = "–"
-DAY_FORMAT = "j F Y"  # months are named in the page's language
-SHORT_DAY_FORMAT = "j N Y"
 COLOR = re.compile(r"#[0-9a-fA-F]{6}")
 
 STATES = {
@@ -55,19 +53,12 @@ def text(value: Any) -> str:
     return str(value.get(language) or value.get("en") or next(iter(value.values()), ""))
 
 
-def decimal_text(value: float, digits: int) -> str:
-    """Return a rounded number in the page's language (Django's own formatter cuts off)."""
-    return formats.number_format(
-        Decimal(f"{value:.{digits}f}"), digits, use_l10n=True, force_grouping=True
-    )
-
-
 @register.filter
 def percent(value: object, digits: int = 2) -> str:
     """Return a fraction as a percentage without its sign: 0.5443 gives 54.43 (54,43 in French)."""
     if not isinstance(value, int | float):
         return DASH
-    return decimal_text(value * 100, int(digits))
+    return percent_text(value, int(digits))
 
 
 @register.filter
@@ -160,14 +151,20 @@ def clock(value: datetime | None, style: str = "long") -> str:
         return DASH
     local = timezone.localtime(value)
     if style == "day":
-        shown = formats.date_format(local, DAY_FORMAT)
+        shown = day_text(local)
     elif style == "short":
-        shown = formats.date_format(local, SHORT_DAY_FORMAT) + local.strftime(" %H:%M")
+        shown = day_text(local, SHORT_DAY_FORMAT) + local.strftime(" %H:%M")
     else:
-        day = formats.date_format(local, DAY_FORMAT)
+        day = day_text(local)
         time = local.strftime("%H:%M ") + (local.tzname() or "UTC")
         shown = gettext("%(day)s %(time)s") % {"day": day, "time": time}
-    return format_html('<time datetime="{}">{}</time>', value.isoformat(), shown)
+    return format_html('<time datetime="{}">{}</time>', machine_time(value), shown)
+
+
+@register.filter
+def machine_time(value: datetime) -> str:
+    """Return a moment as HTML's ``datetime`` takes it, which knows no microseconds."""
+    return value.isoformat(timespec="seconds")
 
 
 @register.filter
@@ -273,6 +270,26 @@ def bar(value: float | None, color: str | None = None, full: float = 1.0) -> Saf
 
 
 @register.simple_tag
+def whisker_axis(start: float, stop: float, ticks: Sequence[float]) -> SafeString:
+    """Draw the axis that the whiskers of a table share, its marks in per cent."""
+    marks = []
+    for at in ticks:
+        x = _whisker_x(at, start, stop)
+        marks.append(
+            f'<path d="M{x} 15V19"/><text x="{x}" y="11" text-anchor="middle">'
+            f"{percent(at, 0)}</text>"
+        )
+    return mark_safe(
+        '<svg class="whisker-axis" viewBox="0 0 120 20" aria-hidden="true">'
+        f'<path d="M4 19H116"/>{"".join(marks)}</svg>'
+    )
+
+
+def _whisker_x(at: float, start: float, stop: float) -> float:
+    return round(4 + 112 * max(0.0, min(1.0, (at - start) / (stop - start))), 1)
+
+
+@register.simple_tag
 def whisker(
     value: float | None, low: float | None, high: float | None, start: float, stop: float
 ) -> SafeString:
@@ -285,14 +302,11 @@ def whisker(
             '<path class="off" d="M9 4L3 9L9 14"/></svg>'
         )
 
-    def x(at: float) -> float:
-        return round(4 + 112 * max(0.0, min(1.0, (at - start) / (stop - start))), 1)
-
     line = ""
     if low is not None and high is not None:
-        left, right = x(low), x(high)
+        left, right = _whisker_x(low, start, stop), _whisker_x(high, start, stop)
         line = f'<path d="M{left} 9H{right}M{left} 5V13M{right} 5V13"/>'
     return mark_safe(
         '<svg class="whisker" viewBox="0 0 120 18" aria-hidden="true">'
-        f'{line}<circle cx="{x(value)}" cy="9" r="3"/></svg>'
+        f'{line}<circle cx="{_whisker_x(value, start, stop)}" cy="9" r="3"/></svg>'
     )

@@ -7,14 +7,15 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.utils import formats, timezone
+from django.utils import timezone
 
+from challenge.formats import SHORT_DAY_FORMAT, day_text
 from challenge.selectors.progress import Point
 from challenge.selectors.teams import Step
-from challenge.templatetags.flair import SHORT_DAY_FORMAT, percent
+from challenge.templatetags.flair import percent
 
 WIDTH, HEIGHT = 760, 300
-LEFT, RIGHT, TOP, BOTTOM = 52, 14, 14, 34
+LEFT, RIGHT, TOP, BOTTOM = 52, 14, 36, 34
 MAX_DOTS = 400
 
 
@@ -108,7 +109,7 @@ def ticks(low: float, high: float) -> list[float]:
 
 
 def _title(point: Point) -> str:
-    day = formats.date_format(timezone.localtime(point.at), SHORT_DAY_FORMAT)
+    day = day_text(timezone.localtime(point.at), SHORT_DAY_FORMAT)
     return f"{point.team}: {percent(point.miou)} ({day})"
 
 
@@ -116,7 +117,7 @@ def _day(at: datetime, span: timedelta) -> str:
     local = timezone.localtime(at)
     if span < timedelta(days=2):
         return local.strftime("%H:%M")
-    return formats.date_format(local, SHORT_DAY_FORMAT)
+    return day_text(local, SHORT_DAY_FORMAT)
 
 
 def steps(scored: Sequence[Step]) -> ProgressChart | None:

@@ -29,5 +29,7 @@ def shell(request: HttpRequest) -> dict[str, Any]:
             "theme": getattr(request, "theme", "auto"),
             "palette": PALETTE,
             "organises": SimpleLazyObject(lambda: roles.organises_any(request.user)),
+            "contact_email": settings.CONTACT_EMAIL,
+            "forum_url": settings.FORUM_URL,
         }
     }

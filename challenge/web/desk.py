@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from django.contrib import messages
+from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext
@@ -45,13 +46,16 @@ def act(request: SignedInRequest, slug: str, act: str) -> HttpResponse:
     return redirect("web:desk-people", slug)
 
 
-def invitation(request: SignedInRequest, invited: Invitation, *, token: str) -> HttpResponse:
-    """Show an invitation to a role; take the role once it is accepted."""
+def invitation(request: HttpRequest, invited: Invitation, *, token: str) -> HttpResponse:
+    """Show an invitation to a role to whoever has its link; who signed in takes it by accepting."""
     challenge = invited.challenge
     assert challenge is not None
+    user = request.user if isinstance(request.user, User) else None
     if request.method == "POST":
+        if user is None:
+            return redirect_to_login(request.path)
         try:
-            given = service.accept(token=token, user=request.user)
+            given = service.accept(token=token, user=user)
         except Refusal as refusal:
             messages.error(request, str(refusal))
         else:
@@ -65,8 +69,10 @@ def invitation(request: SignedInRequest, invited: Invitation, *, token: str) -> 
             "invitation": invited,
             "challenge": challenge,
             "role": invited.role,
-            "takes_part": selector.phases_of(request.user, challenge=challenge).exists(),
-            "lacks_second_factor": selector.lacks_second_factor(request.user, Role(invited.role)),
+            "takes_part": user is not None
+            and selector.phases_of(user, challenge=challenge).exists(),
+            "lacks_second_factor": user is not None
+            and selector.lacks_second_factor(user, Role(invited.role)),
         },
     )
 

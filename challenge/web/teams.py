@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from django.contrib import messages
+from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -95,15 +96,17 @@ def act(request: SignedInRequest, slug: str, act: str) -> HttpResponse:
     return redirect("web:team-manage", slug)
 
 
-@page_view("GET", "POST", sign_in=True, cache=False)
-def invitation(request: SignedInRequest, token: str) -> HttpResponse:
-    """Show an invitation; join its team once it is accepted."""
+@page_view("GET", "POST", cache=False)
+def invitation(request: HttpRequest, token: str) -> HttpResponse:
+    """Show an invitation to whoever has its link; who signed in joins its team by accepting it."""
     user = request.user
     invited = invitations.find(token)
     if invited.team is None:
         return desk.invitation(request, invited, token=token)
     challenge = invited.team.challenge
     if request.method == "POST":
+        if not isinstance(user, User):
+            return redirect_to_login(request.path)
         try:
             joined = merges.accept(token=token, user=user)
         except Refusal as refusal:
@@ -121,7 +124,7 @@ def invitation(request: SignedInRequest, token: str) -> HttpResponse:
         {
             "invitation": invited,
             "challenge": challenge,
-            "registered": people.is_registered(user, challenge),
+            "registered": isinstance(user, User) and people.is_registered(user, challenge),
         },
     )
 

@@ -19,6 +19,7 @@ WINDOW_LABELS = {
     Window.OPEN: (_("open"), "good"),
     Window.CLOSED: (_("closed"), ""),
 }
+NOT_READY = (_("not ready yet"), "warn")
 
 
 def challenge_context(
@@ -87,7 +88,7 @@ def challenge_context(
         "tabs": tabs,
         "phase_statuses": lines,
         "phases": [phase_summary(line) for line in lines],
-        "challenge_open": any(line.open for line in lines),
+        "challenge_open": any(line.open or line.waits_for_labels for line in lines),
         "phase": phase,
     }
 
@@ -102,12 +103,13 @@ def main_phase(phases: list[Phase], *, preferred: Phase | None = None) -> Phase 
 
 def phase_summary(line: pages.PhaseStatus) -> dict[str, Any]:
     """Return a phase's card for the overview's side."""
-    label, tone = WINDOW_LABELS[line.window]
+    label, tone = NOT_READY if line.waits_for_labels else WINDOW_LABELS[line.window]
     return {
         "phase": line.phase,
         "label": label,
         "tone": tone,
         "open": line.open,
+        "waits_for_labels": line.waits_for_labels,
         "closed": line.closed,
         "upcoming": line.upcoming,
     }

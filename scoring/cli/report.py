@@ -35,7 +35,7 @@ def score(card: ScoreCard) -> str:
     interval = card["intervals"]["miou"]
     lines = [
         f"{card['spec']}: {card['patches']:,} patches, {card['pixels']:,} pixels",
-        f"in {card['seconds']:.1f} s, engine {card['engine_version']}",
+        f"in {card['seconds']:.1f} s, engine {card['engine_version']}; values in per cent",
         "",
         f"  mIoU              {_ratio(card['miou'])}{_within(interval)}",
         f"  overall accuracy  {_ratio(card['overall_accuracy'])}",
@@ -88,6 +88,7 @@ def comparison(document: ComparisonDocument, *, a: str, b: str) -> str:
         f"B = {b}",
         f"paired over {document['n_zones']} zones: interval and p by the jackknife",
         f"P(A better): share of {document['resamples']:,} bootstrap resamples of the zones",
+        "values and differences in per cent",
         "",
         f"  {'':<24} {'A':>6} {'B':>6} {'A - B':>8}  {'95 % interval':<19} {'p':<6} P(A better)",
         _line("mIoU", miou),
@@ -102,9 +103,9 @@ def comparison(document: ComparisonDocument, *, a: str, b: str) -> str:
 
 
 def _line(name: str, row: DifferenceDocument) -> str:
-    gap = "       -" if row["difference"] is None else f"{row['difference']:+8.4f}"
+    gap = "       -" if row["difference"] is None else f"{100 * row['difference']:+8.2f}"
     interval = row["interval"]
-    within = "-" if interval is None else f"{interval[0]:+.4f} … {interval[1]:+.4f}"
+    within = "-" if interval is None else f"{100 * interval[0]:+.2f} … {100 * interval[1]:+.2f}"
     chance = row["probability_a_better"]
     better = "-" if chance is None else f"{chance:.3f}"
     p = "-" if row["p_value"] is None else f"{row['p_value']:.4f}"
@@ -124,13 +125,13 @@ def _conclusion(row: DifferenceDocument) -> str:
 
 
 def _ratio(value: float | None) -> str:
-    return "     -" if value is None else f"{value:6.4f}"
+    return "     -" if value is None else f"{100 * value:6.2f}"
 
 
 def _within(interval: Sequence[float] | None) -> str:
     if interval is None:
         return ""
-    return f"   95 % interval {interval[0]:.4f} … {interval[1]:.4f}"
+    return f"   95 % interval {100 * interval[0]:.2f} … {100 * interval[1]:.2f}"
 
 
 def _bar(value: float | None) -> str:

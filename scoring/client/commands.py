@@ -14,7 +14,7 @@ from scoring.client import checking, credentials, downloads, packing, phases, sc
 from scoring.client.api import Api
 from scoring.client.credentials import Account
 from scoring.client.errors import CommandError, Exit
-from scoring.client.output import Output, rounded, size
+from scoring.client.output import Output, percent, size
 from scoring.client.texts import say
 from scoring.engine.scorer.verdicts import Rejected
 
@@ -276,7 +276,7 @@ def status(args: argparse.Namespace, output: Output) -> Exit:
             (say("phase", output.lang), False),
             (say("method", output.lang), False),
             (say("state", output.lang), False),
-            ("mIoU", True),
+            ("mIoU, %", True),
             (say("date", output.lang), False),
         ],
         [
@@ -286,7 +286,7 @@ def status(args: argparse.Namespace, output: Output) -> Exit:
                 submission["phase"],
                 submission["method_name"],
                 say(f"state-{submission['state']}", output.lang),
-                rounded(submission["miou"]),
+                percent(submission["miou"]),
                 submission["created_at"][:16].replace("T", " "),
             )
             for submission in listed["items"]

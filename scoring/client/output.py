@@ -45,13 +45,13 @@ def size(count: float) -> str:
     raise AssertionError("unreachable")
 
 
-def rounded(value: float | None) -> str:
-    """A fraction with four decimals, a dash for none.
+def percent(value: float | None) -> str:
+    """A fraction in per cent with two decimals, a dash for none.
 
-    >>> rounded(0.5443), rounded(None)
-    ('0.5443', '–')
+    >>> percent(0.54432), percent(None)
+    ('54.43', '–')
     """
-    return "–" if value is None else f"{value:.4f}"
+    return "–" if value is None else f"{100 * value:.2f}"
 
 
 def plain(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from scoring.client.output import Output, rounded
+from scoring.client.output import Output, percent
 from scoring.client.texts import say
 
 
@@ -17,16 +17,16 @@ def _name(value: Any, lang: str) -> str:
 def show(score: dict[str, Any], *, output: Output) -> None:
     """A score card."""
     interval = score.get("miou_interval")
-    within = f"  [{rounded(interval[0])}, {rounded(interval[1])}]" if interval else ""
-    output.line(f"mIoU {rounded(score['miou'])}{within}")
+    within = f"  [{percent(interval[0])}, {percent(interval[1])}]" if interval else ""
+    output.line(f"mIoU {percent(score['miou'])} %{within}")
     for title, key in (("OA", "overall_accuracy"), ("F1", "mean_f1")):
         if score.get(key) is not None:
-            output.line(f"{title:<4} {rounded(score[key])}")
+            output.line(f"{title:<4} {percent(score[key])} %")
     if score.get("classes"):
         output.table(
             [
                 (say("class", output.lang), False),
-                ("IoU", True),
+                ("IoU, %", True),
                 (say("precision", output.lang), True),
                 (say("recall", output.lang), True),
                 ("F1", True),
@@ -36,10 +36,10 @@ def show(score: dict[str, Any], *, output: Output) -> None:
                     _name(line["name"], output.lang)
                     if line["scored"]
                     else f"({_name(line['name'], output.lang)})",
-                    rounded(line["iou"]),
-                    rounded(line["precision"]),
-                    rounded(line["recall"]),
-                    rounded(line["f1"]),
+                    percent(line["iou"]),
+                    percent(line["precision"]),
+                    percent(line["recall"]),
+                    percent(line["f1"]),
                 )
                 for line in score["classes"]
             ],
@@ -54,7 +54,7 @@ def show_board(board: dict[str, Any], *, output: Output) -> None:
     rows = [(row["miou"] or 0.0, _board_row(row, lang)) for row in board["rows"]]
     rows += [(row["miou"] or 0.0, _board_row(row, lang)) for row in board["baselines"]]
     rows += [
-        (row["miou"], ("", row["name"], say("reference", lang), rounded(row["miou"]), "", ""))
+        (row["miou"], ("", row["name"], say("reference", lang), percent(row["miou"]), "", ""))
         for row in board["references"]
     ]
     rows.sort(key=lambda pair: -pair[0])
@@ -63,7 +63,7 @@ def show_board(board: dict[str, Any], *, output: Output) -> None:
             (say("rank", lang), True),
             (say("team", lang), False),
             (say("method", lang), False),
-            ("mIoU", True),
+            ("mIoU, %", True),
             ("±", False),
             (say("date", lang), False),
         ],
@@ -73,13 +73,13 @@ def show_board(board: dict[str, Any], *, output: Output) -> None:
 
 def _board_row(row: dict[str, Any], lang: str) -> tuple[object, ...]:
     interval = row.get("interval")
-    within = f"[{rounded(interval[0])}, {rounded(interval[1])}]" if interval else ""
+    within = f"[{percent(interval[0])}, {percent(interval[1])}]" if interval else ""
     mark = " *" if row["is_mine"] else ""
     return (
         row["rank"] or "",
         row["team"] + mark,
         row["method"] if row["rank"] else f"{row['method']} ({say('reference', lang)})",
-        rounded(row["miou"]),
+        percent(row["miou"]),
         within,
         row["created_at"][:10],
     )

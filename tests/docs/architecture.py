@@ -31,6 +31,7 @@ PURPOSES = {
         "models": "tables and constraints",
         "rules": "pure decisions: no Django, no clock",
         "errors": "refusals: code and message",
+        "formats": "days and numbers in words",
         "embedded": "PostgreSQL and Valkey for a checkout",
         "env": "reader of the environment",
     },

@@ -137,7 +137,7 @@ type Hint =
 
 /** What `leaderboard.json` of a phase holds, as far as the page uses it; values as fractions. */
 interface LeaderboardData {
-  domains: { name: string }[];
+  domains: { id: string; name: string }[];
   lines: {
     line: string | null;
     kind: string;

@@ -716,3 +716,108 @@ def test_no_page_has_violations_overflows_or_console_errors(
     assert faults == []
     assert [text for text in complaints if "404" not in text] == []
     context.close()
+
+
+def test_colours_of_the_system_tell_the_current_tab_and_phase(
+    world: World, browser: Browser
+) -> None:
+    """Forced colours paint every border alike and drop backgrounds."""
+    context, page, _ = open_page(browser, world.url)
+    page.emulate_media(forced_colors="active")
+    page.goto("/challenges/flair-1/test/leaderboard/")
+    look = """(selector) => {
+        const one = getComputedStyle(document.querySelector(selector));
+        return [one.borderBottomColor, one.backgroundColor].join();
+    }"""
+    tab = page.evaluate(look, ".tabs [aria-current]")
+    assert tab != page.evaluate(look, ".tabs a:not([aria-current])")
+    phase = page.evaluate(look, ".pages [aria-current]")
+    assert phase != page.evaluate(look, ".pages a:not([aria-current])")
+    context.close()
+
+
+def test_search_and_weights_are_in_the_address(world: World, browser: Browser) -> None:
+    """What one reader found, another opens from the address alone."""
+    context, page, complaints = open_page(browser, world.url)
+    page.goto("/challenges/flair-1/test/leaderboard/")
+    page.locator("[data-board-weights]").select_option("one-domain")
+    expect(page).to_have_url(re.compile(r"weights=one-domain&domain=D\w+"))
+    page.locator("[data-board-weights]").select_option("worst")
+    expect(page).to_have_url(re.compile(r"\?weights=worst$"))
+    row = page.locator(".board tbody tr", has_text="Les Cartographes")
+    weighted = row.locator(".c-miou").inner_text()
+    rank = row.locator("[data-rank]").inner_text()
+    page.locator("[data-board-search]").fill("carto")
+    expect(page).to_have_url(re.compile(r"weights=worst&q=carto$"))
+    page.goto(page.url)
+    expect(page.locator("[data-board-weights]")).to_have_value("worst")
+    expect(page.locator(".board tbody tr")).to_have_count(1)
+    expect(row.locator(".c-miou")).to_have_text(weighted)
+    expect(row.locator("[data-rank]")).to_have_text(rank)
+    assert complaints == []
+    context.close()
+
+
+def test_nothing_moves_beside_a_final_refusal(world: World, browser: Browser) -> None:
+    """The bar and “Uploading” stayed beside what was refused for good, in the API's words."""
+    context, page, _ = open_page(browser, world.url)
+    sign_in(page, "ada@example.org", seed.PASSWORD)
+    page.goto("/challenges/flair-1/practice/submit/")
+    path = archives.make_zip(world.folder / "late.zip", world.practice_ids)
+    page.set_input_files("input[type=file]", path)
+    page.get_by_label("Method", exact=True).fill("Late")
+    page.route(
+        "**/api/v1/uploads",
+        lambda route: route.fulfill(
+            status=411,
+            content_type="application/problem+json",
+            body='{"code": "upload-length-required", "detail": "Send it", "page": "Reload"}',
+        ),
+    )
+    page.locator("[data-send]").click()
+    expect(page.locator("[data-progress-text]")).to_have_text("Reload")
+    expect(page.locator("[data-progress] h2")).to_have_text("Not submitted")
+    expect(page.locator("[data-progress-bar]")).to_be_hidden()
+    expect(page.locator("button[data-pause]")).to_be_hidden()
+    expect(page.locator("[data-send]")).to_be_enabled()
+    context.close()
+
+
+# CSS pixels that A4 has between the margins of the style sheet's @page.
+PAPER_PX = {"portrait": 718, "landscape": 1047}
+
+
+@pytest.mark.parametrize("paper", PAPER_PX)
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_paper_gets_every_column_as_dark_text_on_white(
+    world: World, browser: Browser, paper: str, language: str
+) -> None:
+    context, page, _ = open_page(
+        browser, world.url, width_px=PAPER_PX[paper], theme="dark", language=language
+    )
+    sign_in(page, "ada@example.org", seed.PASSWORD)
+    page.emulate_media(media="print")
+    for address in ("/challenges/flair-1/test/leaderboard/", f"/submissions/{world.submission}/"):
+        page.goto(address)
+        style = "getComputedStyle(document.body)"
+        assert page.evaluate(f"{style}.color") == "rgb(23, 33, 29)"
+        assert page.evaluate(f"{style}.backgroundColor") == "rgb(255, 255, 255)"
+        cut = page.evaluate(
+            """() => [...document.querySelectorAll("main table")].filter((table) =>
+                table.getBoundingClientRect().right > document.documentElement.clientWidth
+                || getComputedStyle(table.parentElement).overflowX !== "visible")
+                .map((table) => [table.className, table.getBoundingClientRect().right])"""
+        )
+        assert cut == [], address
+    context.close()
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_the_classes_of_the_data_page_fit_a_phone(
+    world: World, browser: Browser, language: str
+) -> None:
+    context, page, _ = open_page(browser, world.url, width_px=390, language=language)
+    page.goto("/challenges/flair-1/data")
+    box = page.locator(".scroll:has(> .shares)")
+    assert box.evaluate("(box) => box.scrollWidth - box.clientWidth") <= 0
+    context.close()

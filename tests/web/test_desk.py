@@ -44,6 +44,11 @@ def test_an_owner_invites_and_the_invited_person_takes_the_role(
     assert link
     shown = visit(judge, language=language).get(link[1]).content.decode()
     assert owner.username in shown
+    stranger = visit(language=language)
+    page = stranger.get(link[1])
+    assert owner.username in page.content.decode()
+    assert f"{reverse('account_login')}?next={link[1]}" in page.content.decode()
+    assert stranger.post(link[1])["Location"] == f"{reverse('account_login')}?next={link[1]}"
     taken = visit(judge, language=language).post(link[1], follow=True)
     assert taken.redirect_chain == [(page_of(challenge), 302)]
     row = ChallengeRole.objects.get(user=judge)

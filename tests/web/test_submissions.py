@@ -106,7 +106,7 @@ def test_remaining_hours_are_shown_without_scripts(team: Team, phase: Phase, vis
     soon = timezone.now() + timedelta(minutes=130)
     Phase.objects.filter(pk=phase.pk).update(closes_at=soon)
     html = visit(factories.captain_of(team)).get(submit_url(phase)).content.decode()
-    assert f'datetime="{soon.isoformat()}">in 2 hours</time>' in html
+    assert f'datetime="{soon.isoformat(timespec="seconds")}">in 2 hours</time>' in html
 
 
 def test_who_does_not_take_part_is_sent_to_the_rules(phase: Phase, visit: Visit) -> None:
@@ -280,7 +280,7 @@ def test_a_rejection_is_shown_in_the_viewers_language(submission: Submission, vi
     )
     french = visit(user, language="fr").get(page(submission)).content.decode()
     assert "Il manque 2 patchs sur 4" in french
-    assert "et 3 autres du même genre" in french
+    assert "et 3 autres" in french
 
 
 @pytest.mark.parametrize(("count", "folded"), [(4, 0), (5, 2), (20, 17)])
@@ -299,7 +299,7 @@ def test_problems_of_one_kind_are_folded_away(
     assert html.count("312 pixels") == count
     _first, _summary, rest = html.partition("<summary>and ")
     assert rest.count("312 pixels") == folded
-    assert (f"<summary>and {folded} more of the kind" in html) == (folded > 0)
+    assert (f"<summary>and {folded} more<" in html) == (folded > 0)
     assert html.index("2 of 4 patches") < html.index("<summary>and") if folded else True
 
 

@@ -248,7 +248,7 @@ class Command(BaseCommand):
         board = leaderboard.of_phase(phase)
         title = phase.challenge.title["en"]
         self.stdout.write(f"\n{self.style.MIGRATE_HEADING(f'{title}, {phase.slug} phase')}")
-        lines = [("Rank", "Team", "Method", "mIoU", "95 % interval")]
+        lines = [("Rank", "Team", "Method", "mIoU, %", "95 % interval")]
         for row in board.teams:
             interval = "–".join(_figure(end) for end in row.interval) if row.interval else ""
             lines.append((str(row.rank), row.name, row.method, _figure(row.miou), interval))
@@ -308,4 +308,4 @@ def _reason(problem: dict[str, Any]) -> str:
 
 
 def _figure(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"
+    return "" if value is None else f"{100 * value:.2f}"

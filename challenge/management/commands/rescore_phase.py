@@ -150,4 +150,4 @@ def _rank(rank: int | None) -> str:
 
 
 def _miou(miou: float | None) -> str:
-    return "  –   " if miou is None else f"{miou:.4f}"
+    return "  –   " if miou is None else f"{100 * miou:5.2f} %"

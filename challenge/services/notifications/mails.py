@@ -19,11 +19,12 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
+from challenge.formats import percent_text
 from challenge.models import Evaluation, Invitation, Submission, User
-from challenge.rules import disclosure
 from challenge.rules.disclosure import Viewer
 from challenge.rules.lifecycle import FINISHED_STATES, State
-from challenge.selectors import phase_disclosure, roles
+from challenge.selectors import comparisons, roles
+from challenge.selectors import submissions as submission_selector
 from challenge.selectors.languages import text_in
 from challenge.services import links, task_queue
 from challenge.services.notifications import announcement_mails, mail_queue
@@ -142,26 +143,37 @@ def _result_text(submission: Submission, *, language: str, now: datetime) -> tup
             "method": submission.method_name,
         }
     ]
-    visible = disclosure.score_visible(
-        visibility=phase.visibility,
-        viewer=Viewer.OWNER,
-        opens_at=phase.opens_at,
-        closes_at=phase.closes_at,
-        now=now,
-    )
     if evaluation.state == State.SCORED:
-        policy = phase_disclosure.policy_for(phase, viewer=Viewer.OWNER, now=now)
-        miou = disclosure.disclose_miou(
-            evaluation.score.miou, evaluation.score.rounded_miou, policy=policy
-        )
-        lines.append(_("scored, mIoU %(miou)s") % {"miou": miou} if visible else _("scored"))
+        lines += _score_lines(submission, now=now)
     elif evaluation.state == State.REJECTED:
         lines.append(_("rejected; its place is given back. What was found:"))
         lines += [_problem_text(problem, language) for problem in evaluation.problems[:20]]
     else:
         lines.append(_("scoring failed on our side; its place is given back."))
+    lines.append(links.absolute(f"/submissions/{submission.pk}/"))
     subject = _("Your submission to %(challenge)s") % {"challenge": title}
     return subject, "\n\n".join(lines) + "\n"
+
+
+def _score_lines(submission: Submission, *, now: datetime) -> list[str]:
+    """Return what its page tells of a score: the mIoU with its interval, the team's rank."""
+    shown = submission_selector.detail_of(submission, viewer=Viewer.OWNER, now=now)
+    if shown.card is None or shown.card["miou"] is None:
+        return [_("scored")]
+    miou = percent_text(shown.card["miou"])
+    low, high = shown.card["miou_interval"] or (None, None)
+    if low is None or high is None:
+        lines = [_("scored, mIoU %(miou)s %%") % {"miou": miou}]
+    else:
+        ends = {"low": percent_text(low), "high": percent_text(high)}
+        text = _("scored, mIoU %(miou)s %% (95 %% interval %(low)s to %(high)s)")
+        lines = [text % {"miou": miou, **ends}]
+    rows = comparisons.of_submission(submission, viewer=Viewer.OWNER, now=now)
+    if "own" in rows and rows["own"].rank is not None:
+        lines.append(_("Your team's best: rank %(rank)s.") % {"rank": rows["own"].rank})
+    elif "best" in rows and rows["best"].rank is not None:
+        lines.append(_("Your team keeps rank %(rank)s by another.") % {"rank": rows["best"].rank})
+    return lines
 
 
 def _problem_text(problem: dict[str, Any], language: str) -> str:

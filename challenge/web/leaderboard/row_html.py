@@ -6,9 +6,11 @@ long (decision 270). Every text that came from people passes through ``escape``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from itertools import pairwise
+from math import ceil, floor
+from statistics import median
 from typing import NamedTuple
 
 from django.urls import reverse
@@ -18,14 +20,19 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from challenge.formats import SHORT_DAY_FORMAT, day_text, decimal_text
 from challenge.models import Challenge
 from challenge.selectors.leaderboard import ORGANISER, TEAM, Row
-from challenge.templatetags.flair import SHORT_DAY_FORMAT, decimal_text, percent, whisker
+from challenge.templatetags.flair import percent, whisker
 
 SHADES = 10
-# The weak end of a leaderboard, one row in so many, must not press all others together: intervals
-# and shades begin above it.
+# The weak end of a leaderboard, one row in so many, must not press all others' shades together.
 WEAK_PART = 4
+# The axis of intervals ends at most so many usual interval widths below the best: however poor the
+# weakest teams are, an interval stays wide enough to be read.
+AXIS_WIDTHS = 8
+AXIS_STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+AXIS_TICKS = 3
 TAGS = {
     "organiser": _("organiser"),
     "baseline": _("baseline"),
@@ -50,23 +57,33 @@ class RenderedRow(NamedTuple):
     end: str
 
 
+class Axis(NamedTuple):
+    """What all rows' intervals are drawn along: fractions at its ends and at its marks."""
+
+    start: float
+    stop: float
+    ticks: list[float]
+
+
 def render(
     rows: Sequence[Row],
     *,
     challenge: Challenge,
     keys: Sequence[str],
     by_rank: bool,
+    axis: Axis,
+    group_letters: Mapping[int, str],
     public: bool = False,
 ) -> list[RenderedRow]:
     """Print rows in the page's language, each class column shaded on a scale of its own.
 
     ``by_rank`` draws a line under each group of teams that cannot be told apart; ``public`` adds
-    the column of public values and of how the ranks differ.
+    the column of public values and of how the ranks differ. ``axis`` and ``group_letters`` are
+    those of the whole leaderboard, of which ``rows`` are a page.
     """
     # asked once, not for each of a thousand teams
     url = escape(reverse("web:team", args=[challenge.slug, 0])).replace("/0/", "/%d/")
     point = formats.get_format("DECIMAL_SEPARATOR")
-    scale = _scale(rows)
     ranges = {key: _range(row.class_ious.get(key) for row in rows) for key in keys}
     ends = _group_ends(rows) if by_rank else set()
     words = _Words()
@@ -80,16 +97,17 @@ def render(
         low, high = row.interval or (None, None)
         std = f'<span class="tied"> ±{percent(row.std)}</span>' if row.std else ""
         count = "" if row.submission_count is None else row.submission_count
-        name, remarks = _team(row, url, words)
+        name, remarks = _team(row, url, words, group_letters.get(row.group, ""))
         rendered.append(
             RenderedRow(
                 team_id=row.team_id if row.kind in (TEAM, ORGANISER) else None,
                 start=f'<tr class="{_css(row)}{" group-end" if position in ends else ""}',
-                name=f'" data-line="{row.key}"><td class="c-rank">{_rank(row)}</td>'
+                name=f'"{_anchor(row)} data-line="{row.key}"><td class="c-rank">{_rank(row)}</td>'
                 f'<th scope="row" class="c-team">{name}',
                 cells=f'{remarks}</th><td class="c-miou">{_percent(row.miou, point)}{std}</td>'
                 f"{_public(row, point, words) if public else ''}"
-                f'<td class="c-whisker">{whisker(row.miou, low, high, *scale)}</td>'
+                f'<td class="c-whisker">{whisker(row.miou, low, high, axis.start, axis.stop)}'
+                f"{_interval(low, high, point)}</td>"
                 f'{"".join(cells)}<td class="num small">',
                 timestamp=int(row.created_at.timestamp()) if row.created_at else None,
                 end=f'</td><td class="num">{count}</td></tr>',
@@ -111,7 +129,7 @@ def personalised(rows: Iterable[RenderedRow], *, my_team_id: int | None) -> Safe
             at = datetime.fromtimestamp(row.timestamp, UTC)
             local = timezone.localtime(at).date()
             if local not in days:
-                days[local] = formats.date_format(local, SHORT_DAY_FORMAT)
+                days[local] = day_text(local, SHORT_DAY_FORMAT)
             printed.append(f'<time datetime="{at.isoformat()[:19]}Z">{days[local]}</time>')
         printed += [row.end, "\n"]
     return mark_safe("".join(printed))
@@ -124,9 +142,13 @@ def method_text(row: Row) -> str:
     return row.method
 
 
-def group_letters(row: Row) -> str:
-    """Return the letters of a team's group, empty where it stands alone in it."""
-    return letters(row.group) if row.tied else ""
+def letters_of_groups(rows: Iterable[Row]) -> dict[int, str]:
+    """Return the letters of a leaderboard's groups of several teams, the best first: A, B, …
+
+    A team that stands alone has none, and takes none away.
+    """
+    tied = sorted({row.group for row in rows if row.tied})
+    return {group: letters(number) for number, group in enumerate(tied, start=1)}
 
 
 def letters(number: int) -> str:
@@ -160,6 +182,11 @@ def _css(row: Row) -> str:
     return f"reference {row.kind.replace('-', ' ')}"
 
 
+def _anchor(row: Row) -> str:
+    """Return the name by which other pages link to a team's line."""
+    return f' id="team-{row.team_id}"' if row.kind in (TEAM, ORGANISER) else ""
+
+
 def _rank(row: Row) -> str:
     if row.rank is None:
         return ""
@@ -168,7 +195,7 @@ def _rank(row: Row) -> str:
     return f'<span data-rank="{row.rank}"{css}>{row.rank}</span>'
 
 
-def _team(row: Row, url: str, words: _Words) -> tuple[str, str]:
+def _team(row: Row, url: str, words: _Words, group: str) -> tuple[str, str]:
     """Return the name with its tags, and the remarks and the method that follow the own mark."""
     name = escape(row.name)
     if row.team_id is None:
@@ -176,7 +203,7 @@ def _team(row: Row, url: str, words: _Words) -> tuple[str, str]:
     else:
         shown = f'<a href="{url % row.team_id}">{name}</a>'
     if row.tied:
-        shown += f' <span class="tied" title="{words.tied}">{group_letters(row)}</span>'
+        shown += f' <span class="tied" title="{words.tied}">{group}</span>'
     if row.kind in words.tags:
         shown += f' <span class="tag">{words.tags[row.kind]}</span>'
     remarks = ""
@@ -216,14 +243,33 @@ def _group_ends(rows: Sequence[Row]) -> set[int]:
     return ends
 
 
-def _scale(rows: Iterable[Row]) -> tuple[float, float]:
-    ranges = [
-        [value for value in (row.miou, *(row.interval or ())) if value is not None] for row in rows
-    ]
-    lows = sorted(min(values) for values in ranges if values)
-    if not lows:
-        return 0.0, 1.0
-    return lows[len(lows) // WEAK_PART], max(max(values) for values in ranges if values)
+def axis_of(rows: Iterable[Row]) -> Axis:
+    """Return the axis of a leaderboard's intervals, with marks at round values.
+
+    It reaches from the best value down to the least, but over no more than ``AXIS_WIDTHS`` times
+    the median width of an interval.
+    """
+    values, widths = [], []
+    for row in rows:
+        low, high = row.interval or (None, None)
+        values += [value for value in (row.miou, low, high) if value is not None]
+        if low is not None and high is not None and high > low:
+            widths.append(high - low)
+    if not values:
+        return Axis(0.0, 1.0, [0.0, 0.5, 1.0])
+    top, least = max(values), min(values)
+    if widths:
+        least = max(least, top - AXIS_WIDTHS * median(widths))
+    start = min(least, top - AXIS_STEPS[0])
+    step = next((one for one in AXIS_STEPS if (top - start) / one <= AXIS_TICKS), AXIS_STEPS[-1])
+    first, last = ceil(start / step - 1e-9), floor(top / step + 1e-9)
+    return Axis(start, top, [number * step for number in range(first, last + 1)])
+
+
+def _interval(low: float | None, high: float | None, point: str) -> str:
+    if low is None or high is None:
+        return ""
+    return f'<span class="bounds">{_percent(low, point)} – {_percent(high, point)}</span>'
 
 
 def _range(values: Iterable[float | None]) -> tuple[float, float]:

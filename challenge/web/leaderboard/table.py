@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 from challenge.selectors.leaderboard import Leaderboard, Row
 from challenge.web.challenges.facts import class_shares
 from challenge.web.leaderboard import row_html
-from challenge.web.leaderboard.row_html import RenderedRow
+from challenge.web.leaderboard.row_html import Axis, RenderedRow
 
 PAGE_ROWS = 200
 CACHED_PAGES = 9
@@ -110,6 +110,7 @@ class Table:
     visible: bool
     has_domains: bool
     is_revealed: bool
+    axis: Axis
 
 
 TABLE = TypeAdapter(Table)
@@ -132,6 +133,7 @@ def build(board: Leaderboard, *, options: Options) -> Table:
         for column in (board.classes if board.policy.classes else [])
     ]
     rows = board.rows
+    axis = row_html.axis_of(rows)
     if options.search:
         wanted = options.search.casefold()
         rows = [row for row in rows if wanted in f"{row.name}\n{row.method}".casefold()]
@@ -145,6 +147,8 @@ def build(board: Leaderboard, *, options: Options) -> Table:
             keys=[column.key for column in columns],
             by_rank=options.sort in ("miou", "rank"),
             public=board.is_revealed,
+            axis=axis,
+            group_letters=row_html.letters_of_groups(board.rows),
         ),
         heads={
             key: Head(key, options.link(sort=key), options.direction(key)) for key in SORT_VALUES
@@ -159,6 +163,7 @@ def build(board: Leaderboard, *, options: Options) -> Table:
         visible=board.visible,
         has_domains=board.policy.domains,
         is_revealed=board.is_revealed,
+        axis=axis,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
@@ -128,6 +129,7 @@ def _json(phase: Phase, *, user: Person) -> str:
     """Return all rows with their values; the same for all who see them under one policy."""
     board = leaderboard.of_phase(phase, user=user)
     names = domain_names(phase.challenge.facts)
+    letters = row_html.letters_of_groups(board.rows)
     return json.dumps(
         {
             "phase": f"{phase.challenge.slug}/{phase.slug}",
@@ -139,7 +141,10 @@ def _json(phase: Phase, *, user: Person) -> str:
             "domains": [
                 {"id": domain, "name": names.get(domain, domain)} for domain in board.domains
             ],
-            "lines": [_json_row(row, domains=len(board.domains)) for row in board.best_first()],
+            "lines": [
+                _json_row(row, domains=len(board.domains), letters=letters)
+                for row in board.best_first()
+            ],
         },
         ensure_ascii=False,
         separators=(",", ":"),
@@ -147,7 +152,7 @@ def _json(phase: Phase, *, user: Person) -> str:
     )
 
 
-def _json_row(row: Row, *, domains: int) -> dict[str, Any]:
+def _json_row(row: Row, *, domains: int, letters: Mapping[int, str]) -> dict[str, Any]:
     return {
         "kind": row.kind,
         "rank": row.rank,
@@ -156,7 +161,7 @@ def _json_row(row: Row, *, domains: int) -> dict[str, Any]:
         "miou": row.miou,
         "interval": row.interval,
         "class_ious": row.class_ious,
-        "group": row_html.group_letters(row) or None,
+        "group": letters.get(row.group) if row.tied else None,
         "submitted_at": row.created_at.isoformat() if row.created_at else None,
         "entries": row.submission_count,
         "line": row.key or None,

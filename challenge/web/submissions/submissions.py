@@ -116,6 +116,7 @@ def live_context(shown: selector.Detail) -> dict[str, Any]:
     if shown.state == "rejected":
         context["problems"], context["alike"] = problems(evaluation)
         context["more"] = evaluation.problems_more
+        context["others"] = len(context["alike"]) + evaluation.problems_more
     return context
 
 

@@ -6,8 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from challenge.formats import decimal_text
 from challenge.models import TrainingRun
-from challenge.templatetags.flair import decimal_text, percent
+from challenge.templatetags.flair import percent
 from challenge.web.charts import Tick
 from challenge.web.context import PALETTE
 

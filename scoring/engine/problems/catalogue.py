@@ -143,8 +143,8 @@ _TABLE: dict[str, tuple[str, str]] = {
         "Le patch {id} est déjà donné par {other}. Gardez un fichier par patch.",
     ),
     "unknown-patch": (
-        "Patch {id} is not part of this challenge's test set. Remove the file.",
-        "Le patch {id} ne fait pas partie du jeu de test. Retirez le fichier.",
+        "Patch {id} is not one of the patches of this phase. Remove the file.",
+        "Le patch {id} ne fait pas partie des patches de cette phase. Retirez le fichier.",
     ),
     "foreign-patches": (
         "{count} file(s) belong to another challenge, {challenge} (first ids: {ids}). "

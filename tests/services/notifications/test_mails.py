@@ -32,8 +32,10 @@ def test_a_score_is_mailed_once_and_rounded(phase: Phase) -> None:
     assert mails.send_due(now=NOON) == 0
     [sent] = mail.outbox
     assert sent.to == [captain_of(submission.entry.team).email]
-    assert "mIoU 0.123\n" in sent.body
-    assert "0.12345" not in sent.body
+    assert "mIoU 12.30 %" in sent.body
+    assert "12.345" not in sent.body
+    assert "rank 1" in sent.body
+    assert f"/submissions/{submission.pk}/\n" in sent.body
 
 
 def test_a_rejection_mail_lists_the_problems(phase: Phase) -> None:

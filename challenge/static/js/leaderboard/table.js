@@ -23,6 +23,19 @@ export function compareValues(a, b, ascending) {
   return (a < b ? -1 : 1) * (ascending ? 1 : -1);
 }
 
+/**
+ * Put choices into the page's address, so that it can be passed on; empty ones leave it.
+ * @param {Record<string, string>} choices
+ */
+export function setInAddress(choices) {
+  const address = new URL(location.href);
+  for (const [name, value] of Object.entries(choices)) {
+    if (value) address.searchParams.set(name, value);
+    else address.searchParams.delete(name);
+  }
+  history.replaceState(history.state, "", address);
+}
+
 export class LeaderboardTable {
   /** @param {HTMLTableElement} table */
   constructor(table) {
@@ -135,6 +148,7 @@ export class LeaderboardTable {
     const none = required(document, "[data-board-none]", HTMLElement);
     search.addEventListener("input", () => {
       const wanted = search.value.trim().toLowerCase();
+      setInAddress({ q: search.value.trim() });
       for (const row of this.rows) row.hidden = !this.nameOf(row).includes(wanted);
       const isEmpty = this.rows.every((row) => row.hidden);
       none.hidden = !isEmpty;

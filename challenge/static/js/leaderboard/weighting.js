@@ -1,6 +1,7 @@
 // Re-weighting the leaderboard in the page, from published values alone: classes from the table's own
 // columns; domains, and the rows of other pages, from the leaderboard's JSON, fetched once.
 import { element, required } from "../dom.js";
+import { setInAddress } from "./table.js";
 import { isByClass, rankTeams, weighClasses, weighDomains } from "./weights.js";
 
 const OFFICIAL = "equal";
@@ -42,14 +43,34 @@ export class Weighting {
     });
     /** @type {Promise<LeaderboardData> | null} */
     this.request = null;
+    /** The domain that the address names.
+     * @type {string | null}
+     */
+    this.askedDomain = null;
   }
 
   start() {
-    const apply = () => this.apply();
+    const apply = () => {
+      this.putInAddress();
+      return this.apply();
+    };
     this.choice.addEventListener("change", apply);
     this.domainChoice.addEventListener("change", apply);
+    const asked = new URL(location.href).searchParams;
+    const kind = asked.get("weights") ?? "";
+    const offered = [...this.choice.options].some(({ value, disabled }) => value === kind && !disabled);
+    if (offered) this.choice.value = kind;
+    this.askedDomain = asked.get("domain");
     // a browser may restore a choice when one comes back
-    if (this.choice.value !== OFFICIAL) apply();
+    if (this.choice.value !== OFFICIAL) this.apply();
+  }
+
+  putInAddress() {
+    const kind = this.choice.value;
+    setInAddress({
+      weights: kind === OFFICIAL ? "" : kind,
+      domain: kind === "one-domain" ? this.domainChoice.selectedOptions[0]?.dataset.domain ?? "" : "",
+    });
   }
 
   /** The leaderboard's JSON, fetched once. */
@@ -89,9 +110,13 @@ export class Weighting {
   offerDomains(data) {
     if (this.domainChoice.dataset.filled) return;
     this.domainChoice.dataset.filled = "1";
-    this.domainChoice.replaceChildren(
-      ...data.domains.map(({ name }, at) => new Option(name, String(at))),
-    );
+    this.domainChoice.replaceChildren(...data.domains.map(({ id, name }, at) => {
+      const option = new Option(name, String(at));
+      option.dataset.domain = id;
+      option.selected = id === this.askedDomain;
+      return option;
+    }));
+    this.putInAddress();
   }
 
   /**

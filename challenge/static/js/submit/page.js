@@ -16,8 +16,11 @@ const sendButton = required(form, "[data-send]", HTMLButtonElement);
 const dropZone = required(form, "[data-drop]", HTMLElement);
 const unfinishedNote = required(form, "[data-stopped]", HTMLElement);
 const progressPanel = required(form, "[data-progress]", HTMLElement);
+const progressTitle = required(progressPanel, "h2", HTMLElement);
+const progressBar = required(progressPanel, "[data-progress-bar]", HTMLProgressElement);
 const statusText = required(form, "[data-progress-text]", HTMLElement);
 const sendText = sendButton.textContent;
+const progressTitleText = progressTitle.textContent;
 
 /** @type {CheckData | null} */
 let checkData = null;
@@ -59,11 +62,13 @@ async function checkChosen(file) {
 }
 
 /**
- * Show where the upload or its submission stands.
+ * Show where the upload or its submission stands; beside a final failure nothing moves any more.
  * @param {string} text
  * @param {{failed?: boolean, signIn?: boolean}} [how]
  */
 function showStatus(text, { failed = false, signIn = false } = {}) {
+  progressTitle.textContent = failed ? say("notSubmitted") : progressTitleText;
+  progressBar.hidden = failed;
   statusText.className = failed ? "down" : "";
   statusText.textContent = text;
   if (signIn) {
@@ -81,6 +86,7 @@ function allowAnotherTry() {
 async function send(file) {
   sendButton.hidden = true;
   unfinishedNote.hidden = true;
+  showStatus("");
   if (signedOut) await renewCsrfToken(form).catch((error) => console.warn(error));
   signedOut = false;
   const upload = new ArchiveUpload(form, file, {

@@ -8,7 +8,7 @@ const RETRY_DELAYS_MS = [0, 1000, 3000, 5000, ...Array(360).fill(10_000)];
 const PROGRESS_STEPS = 1000;
 const CONFLICT = 409;
 const LOCKED = 423;
-/** Refusals that signing in again mends; their own words are for scripts that use the API. */
+/** Refusals that signing in again mends. */
 const SIGNED_OUT_CODES = ["not-authenticated", "csrf-failed"];
 
 /**
@@ -26,7 +26,8 @@ function mayPass(error) {
 /**
  * The server's refusal behind an error; none where there is no answer, or none of the site's own.
  * @param {Error | UploadError} error
- * @returns {{code?: string, detail?: string}}
+ * @returns {{code?: string, detail?: string, page?: string}} `page`: words for people, where
+ *   those of `detail` are for programs
  */
 function readRefusal(error) {
   const body = "originalResponse" in error ? error.originalResponse?.getBody() : undefined;
@@ -158,9 +159,9 @@ export class ArchiveUpload {
     console.warn(error);
     this.end();
     this.pauseButton.hidden = true;
-    const { code, detail } = readRefusal(error);
+    const { code, detail, page } = readRefusal(error);
     const signedOut = SIGNED_OUT_CODES.includes(code ?? "");
-    this.onFailed({ message: detail ?? say("lost"), signedOut });
+    this.onFailed({ message: page ?? detail ?? say("lost"), signedOut });
   }
 
   finish() {
