@@ -17,7 +17,8 @@ from challenge.config import WEB_THREADS
 
 # Where the processes put what they count, so that /metrics sums it; before prometheus_client is
 # imported. In the container's memory, and empty at each start.
-os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="flair-metrics-", dir="/dev/shm")
+METRICS_FOLDER = tempfile.mkdtemp(prefix="flair-metrics-", dir="/dev/shm")
+os.environ.update(PROMETHEUS_MULTIPROC_DIR=METRICS_FOLDER)
 
 from prometheus_client import multiprocess
 
@@ -43,4 +44,4 @@ def child_exit(_server: Any, worker: Any) -> None:
 
 
 def on_exit(_server: Any) -> None:
-    shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)
+    shutil.rmtree(METRICS_FOLDER, ignore_errors=True)
