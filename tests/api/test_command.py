@@ -152,7 +152,7 @@ def test_a_participant_joins_submits_and_reads_the_score(
     assert "rejected" in shown.stdout
 
     shown = flair.run("status", submission["id"])
-    assert f"mIoU {submission['score']['miou']:.4f}" in shown.stdout
+    assert f"mIoU {100 * submission['score']['miou']:.2f} %" in shown.stdout
     shown = flair.run("status")
     assert shown.stdout.count("U-Net") == 2
     shown = flair.run("leaderboard", "abc/test")

@@ -13,7 +13,7 @@ from django.urls import reverse
 from challenge.models import Phase, RankLine, Submission, TrainingRun
 from challenge.selectors import training
 from challenge.services.training import training_runs
-from tests.factories import make_user
+from tests.factories import make_organiser
 from tests.training.real import (
     DATA_ROOT,
     SMALLER,
@@ -114,7 +114,7 @@ def test_what_cannot_be_trained_fails_with_its_reason_and_a_run_is_cancelled_whi
     run = start(phase, overrides={"training.epochs": 500, "training.patience": 500})
     worker.start()
     worker.wait_until(lambda: run.points.count() >= 1, "the first epoch")
-    training_runs.cancel(run=run, actor=make_user())
+    training_runs.cancel(run=run, actor=make_organiser(phase.challenge))
     worker.wait_until(lambda: state(run) == "cancelled", "the end")
     assert not runners_of(run.pk)
     assert run.submission is None

@@ -138,7 +138,9 @@ def page(archive: Path, cable: Cable, browser: Browser) -> Iterator[Page]:
 
 def choose(page: Page, archive: Path) -> None:
     page.set_input_files("input[type=file]", archive)
-    expect(page.locator("[data-report-body]")).to_contain_text("Nothing that would be rejected", timeout=WAIT_MS)
+    expect(page.locator("[data-report-body]")).to_contain_text(
+        "Nothing that would be rejected", timeout=WAIT_MS
+    )
 
 
 def send_slowly(page: Page, cable: Cable, archive: Path, *, method: str) -> None:

@@ -7,8 +7,6 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
-from challenge.models import ChallengeRole, Phase
-
 BEFORE, AFTER = (
     [("challenge", name)] for name in ("0014_announcement_mails", "0015_challenge_roles")
 )
@@ -34,11 +32,13 @@ def test_organisers_become_owners_and_back() -> None:
         team.memberships.create(user=olive, challenge=challenge)
         team.entries.create(phase=with_her)
         MigrationExecutor(connection).migrate(AFTER)
-        [row] = ChallengeRole.objects.all()
+        new = MigrationExecutor(connection).loader.project_state(AFTER).apps
+        phases = new.get_model("challenge", "Phase").objects
+        [row] = new.get_model("challenge", "ChallengeRole").objects.all()
         assert (row.challenge_id, row.user_id, row.role) == (challenge.pk, olive.pk, "owner")
         assert row.expires_at is None
-        assert Phase.objects.get(pk=with_her.pk).ranked_at is None, "she ranks no longer"
-        assert Phase.objects.get(pk=without.pk).ranked_at is not None
+        assert phases.get(pk=with_her.pk).ranked_at is None, "she ranks no longer"
+        assert phases.get(pk=without.pk).ranked_at is not None
         MigrationExecutor(connection).migrate(BEFORE)
         assert [one.pk for one in challenge.organisers.all()] == [olive.pk]
     finally:
