@@ -20,8 +20,6 @@ from challenge.config import WEB_THREADS
 METRICS_FOLDER = tempfile.mkdtemp(prefix="flair-metrics-", dir="/dev/shm")
 os.environ.update(PROMETHEUS_MULTIPROC_DIR=METRICS_FOLDER)
 
-from prometheus_client import multiprocess
-
 bind = env.text("BIND") or "127.0.0.1:8000"
 # gunicorn's gthread, whose threads wait for no client that has not sent its request.
 worker_class = "challenge.config.gthread.Worker"
@@ -40,6 +38,8 @@ loglevel = "warning"
 
 def child_exit(_server: Any, worker: Any) -> None:
     """Take a process that ended out of what is summed of live ones."""
+    from prometheus_client import multiprocess  # not before the folder is named
+
     multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
 
 
