@@ -147,7 +147,7 @@ def test_make_demo_twice(tmp_path: Path) -> None:
     first, second = boards[0].split("FLAIR #2, practice phase")
     for board in (first, second):
         ranked = re.findall(
-            r"^(\d) +(\S.*?)  .* (\d\d?\.\d\d)  \d\d?\.\d\d–\d\d?\.\d\d$", board, re.MULTILINE
+            r"^(\d) +(\S.*?)  .* (\d\d?\.\d\d) +\d\d?\.\d\d–\d\d?\.\d\d$", board, re.MULTILINE
         )
         assert [rank for rank, _, _ in ranked] == ["1", "2", "3", "4"]
         assert {team for _, team, _ in ranked} == {player.team for player in PLAYERS}
