@@ -82,7 +82,7 @@ chromium:
 test: install install-baselines chromium ## Run the whole suite, or one folder: make test T=tests/api
 	$(SAY) "Testing $(T)"
 	@CHROMIUM_PATH="$$(bash .ci/chromium --path)" $(BIN)/python -m pytest \
-		--numprocesses $(JOBS) --maxprocesses 4 --dist worksteal $(T)
+		--numprocesses $(JOBS) --maxprocesses 4 --dist worksteal --durations 40 $(T)
 
 .PHONY: fast
 fast: install ## Run the tests without database, broker, browser or torch

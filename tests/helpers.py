@@ -14,7 +14,7 @@ from django.urls import reverse
 
 from challenge.errors import Refusal
 
-WAIT_S = 60.0
+WAIT_S = 180.0
 
 
 def refused(code: str) -> pytest.RaisesExc[Refusal]:

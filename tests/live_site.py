@@ -113,7 +113,7 @@ class LiveSite:
             if self.process.poll() is not None:
                 raise RuntimeError(f"the server ended: {self.log.read_text()[-3000:]}")
             try:
-                with urllib.request.urlopen(f"{self.url}/healthz", timeout=10):
+                with urllib.request.urlopen(f"{self.url}/healthz", timeout=120):
                     return
             except (urllib.error.URLError, OSError) as error:
                 if time.monotonic() > deadline:

@@ -19,7 +19,7 @@ from django.conf import settings
 from tests.live_site import free_port
 
 BUCKET = "archives"
-START_S = 60.0
+START_S = 120.0
 # boto3 asks for the date as naive UTC, which newer Pythons say is deprecated.
 QUIET = "ignore:datetime.datetime.utcnow:DeprecationWarning"
 

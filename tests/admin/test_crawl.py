@@ -37,7 +37,7 @@ from tests.factories import (
     submit,
 )
 
-pytestmark = [pytest.mark.django_db, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.django_db
 
 ODD_IDS = ["0", "9" * 30, "a%00b", str(uuid4())]
 ODD_QUERIES = [

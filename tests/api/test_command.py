@@ -22,7 +22,7 @@ from tests.factories import captain_of, make_team
 from tests.live_site import LiveSite
 from tests.workers.real import Worker, make_real_phase, make_zip
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(180)]
+pytestmark = pytest.mark.django_db(transaction=True)
 PATCHES = 4
 
 
@@ -49,7 +49,7 @@ class Terminal:
             | environment,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
             check=False,
         )
         assert found.returncode == code, found.stdout + found.stderr

@@ -53,7 +53,6 @@ def score_the_next(known: set[object]) -> threading.Thread:
     return thread
 
 
-@pytest.mark.timeout(90)
 @pytest.mark.parametrize(
     ("language", "words"), [("sh", "# 1. Declare the upload"), ("python", "TusClient")]
 )
@@ -75,7 +74,7 @@ def test_the_examples_submit_and_read_a_score(
         env=os.environ | {"FLAIR_TOKEN": token},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     worker.join()

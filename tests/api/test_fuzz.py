@@ -12,8 +12,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests import factories
 from tests.api.conftest import build_world, token_of
 from tests.live_site import LiveSite
@@ -21,7 +19,6 @@ from tests.live_site import LiveSite
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "12"))
 
 
-@pytest.mark.timeout(900)
 def test_nothing_is_found(site: LiveSite, tmp_path: Path) -> None:
     world = build_world()
     # One person who may do everything: captain of a team and organiser of the challenge.

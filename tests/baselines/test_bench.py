@@ -50,7 +50,6 @@ def test_saved_memory_counts_each_storage_once() -> None:
     assert step._saved_mib(square) == pytest.approx(256 * 256 * 4 / 2**20)
 
 
-@pytest.mark.timeout(300)
 def test_a_run_goes_through_the_site_to_the_leaderboard(tree: Path, tmp_path: Path) -> None:
     """The learning bench's chain with one epoch: predict, package, submit over HTTP, read back."""
     torch.set_num_threads(1)

@@ -69,7 +69,7 @@ def test_a_job_of_slurm_is_named(tmp_path: Path) -> None:
 def test_a_lock_does_not_outlive_a_killed_process(tmp_path: Path) -> None:
     with holding(tmp_path) as other:
         os.kill(other.pid, signal.SIGKILL)
-        other.wait(timeout=60)
+        other.wait(timeout=300)
         try_to_hold(tmp_path)
 
 

@@ -20,8 +20,6 @@ from baselines.bench import learning
 from baselines.runner import STOP_SIGNAL, Job
 from baselines.train import state
 
-pytestmark = pytest.mark.timeout(400)  # each process imports Lightning
-
 SMALL: dict[str, Any] = {
     "training.epochs": 2, "training.batch_size": 2, "training.precision": "fp32",
     "network.options": {"encoder": "resnet18", "decoder_channels": [32, 24, 16, 12, 8]},
@@ -50,7 +48,7 @@ def started(one: Job, log: Path) -> Iterator[subprocess.Popen[str]]:
         runner.stdin.close()
         try:
             yield runner
-            runner.wait(timeout=60)
+            runner.wait(timeout=300)
         finally:
             runner.kill()
 

@@ -17,8 +17,6 @@ torch = pytest.importorskip("torch", reason="the extra `baselines` is not instal
 from baselines import cli  # noqa: E402
 from baselines.train import state, stopping  # noqa: E402
 
-pytestmark = pytest.mark.timeout(400)  # each process imports Lightning
-
 
 def command(tree: Path, out: Path, *, epochs: int, more: tuple[str, ...] = ()) -> list[str]:
     return [
@@ -47,7 +45,7 @@ def stopped_by(number: signal.Signals, arguments: list[str]) -> tuple[int, str, 
             if '"event": "step"' in line:
                 training.send_signal(number)
                 break
-        out, rest = training.communicate(timeout=300)
+        out, rest = training.communicate(timeout=800)
     return training.returncode, out, "".join(said) + rest
 
 
@@ -75,7 +73,7 @@ def test_a_signal_stops_a_training_which_goes_on_later(
 
     requeued = subprocess.run(
         command(tree, out, epochs=done + 1), env=environment(), capture_output=True, text=True,
-        timeout=300, check=False,
+        timeout=800, check=False,
     )  # fmt: skip
     assert requeued.returncode == 0, requeued.stderr
     assert json.loads(requeued.stdout)["epochs"] == done + 1
@@ -87,7 +85,7 @@ def test_a_signal_stops_a_training_which_goes_on_later(
 def test_a_time_limit_stops_a_training(tree: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         command(tree, tmp_path / "run", epochs=100_000, more=("--time-limit", "8s")),
-        env=environment(), capture_output=True, text=True, timeout=300, check=False,
+        env=environment(), capture_output=True, text=True, timeout=800, check=False,
     )  # fmt: skip
     assert done.returncode == stopping.EXIT_STOPPED, done.stderr
     assert json.loads(done.stdout)["reason"] == "the time limit"

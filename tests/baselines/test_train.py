@@ -284,7 +284,6 @@ def test_gradients_are_gathered_to_the_global_batch(tree: Path, tmp_path: Path) 
     assert events[0]["accumulate"] == 4
 
 
-@pytest.mark.timeout(400)
 @pytest.mark.parametrize("schedule", ["one-cycle", "plateau"])
 def test_a_killed_run_resumes_to_the_same_result(tree: Path, tmp_path: Path, schedule: str) -> None:
     """SIGKILL in the middle of an epoch; the resumed run ends with the undisturbed weights."""
@@ -417,7 +416,6 @@ def test_a_checkpoint_is_complete_or_absent(tmp_path: Path) -> None:
     assert torch.equal(state.load(path)["a"], torch.ones(2))
 
 
-@pytest.mark.timeout(400)  # each process imports Lightning: a minute where other work goes on
 def test_two_processes_train_one_run(tree: Path, tmp_path: Path) -> None:
     """DDP on the CPU: one speaks, both count the validation patches."""
     command = [
@@ -427,7 +425,7 @@ def test_two_processes_train_one_run(tree: Path, tmp_path: Path) -> None:
         "training.epochs=1", "--set", "training.batch_size=2", "--set",
         "training.precision=fp32",
     ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=380, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=800, check=False)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["epochs"] == 1
     events = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]

@@ -57,7 +57,7 @@ class Participant:
         environment |= {"HOME": str(self.folder / "home"), "PYTHONPATH": str(ROOT)} | changes
         done = subprocess.run(
             [sys.executable, "-m", module, *map(str, argv)],
-            cwd=self.folder, env=environment, capture_output=True, text=True, timeout=120,
+            cwd=self.folder, env=environment, capture_output=True, text=True, timeout=300,
             check=False, errors="replace",
         )  # fmt: skip
         assert "Traceback" not in done.stderr, done.stderr

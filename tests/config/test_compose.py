@@ -267,7 +267,7 @@ def test_each_command_runs_and_its_health_check_passes(
             wait_until_healthy(processes, probe, environment)
             print(f"{name} was healthy after {time.monotonic() - began_s:.1f} s")
         processes.check()
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=30) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=120) as answer:
             assert answer.read() == b"ok\n"  # the cache takes writes, too
 
 

@@ -14,7 +14,7 @@ from tests import factories, tcp_proxy
 from tests.live_site import LiveSite, database_url
 from tests.tcp_proxy import TcpProxy
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 THREADS = 16
 PAGE = "/abc/test/leaderboard"

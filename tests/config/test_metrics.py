@@ -138,10 +138,10 @@ def site(tmp_path: Path, transactional_db: None) -> Iterator[LiveSite]:
 def test_requests_are_summed_over_the_processes(site: LiveSite) -> None:
     for _ in range(30):
         # A connection each, so that both processes answer some.
-        assert httpx.get(f"{site.url}/livez", timeout=30).status_code == 200
-    assert httpx.get(f"{site.url}/nothing-here", timeout=30).status_code == 404
+        assert httpx.get(f"{site.url}/livez", timeout=120).status_code == 200
+    assert httpx.get(f"{site.url}/nothing-here", timeout=120).status_code == 404
     answer = httpx.get(
-        f"{site.url}/metrics", headers={"authorization": f"Bearer {TOKEN}"}, timeout=30
+        f"{site.url}/metrics", headers={"authorization": f"Bearer {TOKEN}"}, timeout=120
     )
     found = parse(answer.text)
     count = "flair_http_request_seconds_count"

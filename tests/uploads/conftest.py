@@ -62,7 +62,7 @@ class Tus:
     def request(
         self, method: str, path: str, *, body: bytes | None = None, **headers: str
     ) -> http.client.HTTPResponse:
-        connection = http.client.HTTPConnection("127.0.0.1", self.site.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.site.port, timeout=120)
         connection.request(method, path, body=body, headers=self.headers(**headers))
         response = connection.getresponse()
         response.text = response.read()  # type: ignore[attr-defined]
@@ -102,7 +102,7 @@ class Tus:
         )
         head = f"PATCH {path} HTTP/1.1\r\n"
         head += "".join(f"{name}: {value}\r\n" for name, value in found.items())
-        connection = socket.create_connection(("127.0.0.1", self.site.port), timeout=30)
+        connection = socket.create_connection(("127.0.0.1", self.site.port), timeout=120)
         connection.sendall(head.encode() + b"\r\n")
         return connection
 

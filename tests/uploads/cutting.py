@@ -56,7 +56,7 @@ class CuttingProxy:
             self._threads.append(thread)
 
     def _forward(self, client: socket.socket) -> None:
-        with client, socket.create_connection(("127.0.0.1", self.port), timeout=30) as server:
+        with client, socket.create_connection(("127.0.0.1", self.port), timeout=120) as server:
             sent = 0
             selector = selectors.DefaultSelector()
             selector.register(client, selectors.EVENT_READ, server)

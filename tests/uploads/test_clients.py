@@ -24,7 +24,6 @@ from scoring.client.credentials import Account
 from tests.live_site import LiveSite
 from tests.uploads.cutting import cutting
 
-pytestmark = pytest.mark.timeout(120)
 SIZE = 12_000_000
 CUTS = [1_500_000, 300_000, 2_000_000, 700_000]
 TUS_JS = "tus-js-client@4.3.1"
@@ -50,7 +49,7 @@ def node_modules() -> Path:
         if not (folder / "node_modules" / "tus-js-client").is_dir():
             (folder / "package.json").write_text('{"private": true}', encoding="utf-8")
             command = [npm, "install", "--no-audit", "--no-fund", "--save-exact", TUS_JS]
-            subprocess.run(command, cwd=folder, check=True, timeout=100, capture_output=True)
+            subprocess.run(command, cwd=folder, check=True, timeout=300, capture_output=True)
     return folder
 
 
@@ -116,7 +115,7 @@ def test_tus_js_client_survives_sigkill_of_the_server(
 def run_node(modules: Path, url: str, token: str, file: Path) -> subprocess.CompletedProcess[str]:
     script = Path(__file__).with_name("tus_upload.mjs")
     command = ["node", str(script), str(modules), url, token, str(file)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
 
 def part_sizes(site: LiveSite) -> list[int]:

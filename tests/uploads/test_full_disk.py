@@ -13,7 +13,6 @@ from tests.uploads.conftest import Tus
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.timeout(60)
 def test_a_full_disk_keeps_what_fitted_and_says_507(
     tmp_path: Path, token: str, person: User
 ) -> None:

@@ -24,7 +24,7 @@ from tests.uploads.conftest import Tus
 from tests.uploads.cutting import cutting
 from tests.uploads.test_clients import finished, node_modules, run_node  # noqa: F401  a fixture
 
-pytestmark = [pytest.mark.timeout(180), pytest.mark.filterwarnings(s3_server.QUIET)]
+pytestmark = pytest.mark.filterwarnings(s3_server.QUIET)
 MIB = 2**20
 PART = 5 * MIB
 SIZE = 23_000_000  # four parts and a rest

@@ -30,7 +30,6 @@ from tests.helpers import wait_until
 from tests.live_site import LiveSite
 from tests.uploads.conftest import Tus, reset
 
-pytestmark = pytest.mark.timeout(120)
 BODY = os.urandom(300_000)
 SHA256 = hashlib.sha256(BODY).hexdigest()
 CHECKSUM = f"sha256 {base64.b64encode(hashlib.sha256(BODY).digest()).decode()}"
@@ -214,7 +213,7 @@ def test_another_content_type_is_refused(tus: Tus) -> None:
 
 def test_chunked_encoding_is_refused_with_411(tus: Tus) -> None:
     path = tus.create(100)
-    connection = http.client.HTTPConnection("127.0.0.1", tus.site.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", tus.site.port, timeout=120)
     headers = tus.headers(Upload_Offset="0", Content_Type="application/offset+octet-stream")
     connection.request("PATCH", path, body=iter([b"abc"]), headers=headers, encode_chunked=True)
     response = connection.getresponse()

@@ -21,7 +21,6 @@ from tests.live_site import LiveSite
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
-    pytest.mark.timeout(120),
     pytest.mark.runs_alone,
 ]
 CLIENTS = 4

@@ -13,6 +13,9 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 
 from challenge.embedded.data_folder import ROOT
 
+# Ends a wait for what never comes; no measure of speed, so far above what a loaded machine needs.
+WAIT_MS = 60_000
+expect.set_options(timeout=WAIT_MS)
 FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -85,7 +88,7 @@ def open_page(
             {"name": "theme", "value": theme, "url": site},
         ]
     )
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(WAIT_MS)
     page = context.new_page()
     complaints: list[str] = []
     page.on(

@@ -41,7 +41,7 @@ def install() -> Path:
             # without it npm would install into the checkout
             (FOLDER / "package.json").write_text('{"private": true}', encoding="utf-8")
             command = [npm, "install", "--no-audit", "--no-fund", "--save-exact", PACKAGE]
-            subprocess.run(command, cwd=FOLDER, check=True, timeout=100, capture_output=True)
+            subprocess.run(command, cwd=FOLDER, check=True, timeout=300, capture_output=True)
     return program
 
 

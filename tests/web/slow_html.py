@@ -29,7 +29,7 @@ def slow_html_proxy(site_url: str) -> Iterator[str]:
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            connection = http.client.HTTPConnection(site, timeout=30)
+            connection = http.client.HTTPConnection(site, timeout=120)
             headers = {
                 name: value
                 for name, value in self.headers.items()

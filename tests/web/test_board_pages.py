@@ -26,7 +26,6 @@ pytestmark = pytest.mark.django_db
 
 TEAMS = PAGE_ROWS + 30
 BOARD = "/challenges/flair-1/test/leaderboard"
-WAIT_MS = 20_000
 
 
 @pytest.fixture(scope="module")
@@ -101,9 +100,9 @@ def test_ranks_of_a_weighting_are_over_all_pages(site: str, browser: Browser) ->
         weights = page.locator("[data-board-weights]")
         for name, value in WEIGHTINGS.items():
             weights.select_option(name)
-            expect(page.locator(".board.weighted")).to_be_visible(timeout=WAIT_MS)
+            expect(page.locator(".board.weighted")).to_be_visible()
             if name == "one-domain":
-                expect(page.locator("[data-board-domain]")).to_be_visible(timeout=WAIT_MS)
+                expect(page.locator("[data-board-domain]")).to_be_visible()
             wanted = weighed(board, value)
             found = shown(page)
             assert set(found) == set(official)

@@ -20,7 +20,7 @@ from axe_playwright_python.sync_playwright import Axe
 from django.core.management import call_command
 from django.db import connection
 from django.utils import timezone
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 from pytest_django import DjangoDbBlocker
 
 from challenge.models import Evaluation, Phase, Submission, Team, User
@@ -28,10 +28,11 @@ from challenge.services.notifications import webhooks
 from scoring.engine.archive.listing import open_upload
 from scoring.engine.problems.problems import Problem, ProblemDocument, Refused
 from scoring.engine.task import specification as specs
+from tests.helpers import wait_until
 from tests.live_site import LiveSite, collect_static_files
 from tests.scoring.attacks import tiffs
 from tests.web import archives, seed
-from tests.web.browser import open_page, sign_in
+from tests.web.browser import WAIT_MS, open_page, sign_in
 from tests.web.slow_html import slow_html_proxy
 
 # Marked so that the test database is made; each test's own transaction stays empty, because what
@@ -39,7 +40,6 @@ from tests.web.slow_html import slow_html_proxy
 pytestmark = pytest.mark.django_db
 
 TEAMS = 6
-WAIT_MS = 20_000
 
 
 T = TypeVar("T")
@@ -158,28 +158,28 @@ def test_a_newcomer_gets_from_the_home_page_to_a_submission(world: World, browse
     )
     page.set_input_files("input[type=file]", bad)
     report = page.locator("[data-report-body]")
-    expect(report).to_contain_text("41 of 43 patches found", timeout=WAIT_MS)
+    expect(report).to_contain_text("41 of 43 patches found")
     expect(report).to_contain_text("2 of 43 patches are missing")
-    expect(report).to_contain_text("Predictions are 0-based: subtract 1.", timeout=WAIT_MS)
+    expect(report).to_contain_text("Predictions are 0-based: subtract 1.")
     expect(page.locator("[data-send]")).to_have_text("Submit anyway")
 
     good = archives.make_zip(world.folder / "good.zip", world.practice_ids)
     page.set_input_files("input[type=file]", good)
-    expect(report).to_contain_text("Nothing wrong found", timeout=WAIT_MS)
+    expect(report).to_contain_text("Nothing wrong found")
     expect(report.locator("canvas")).to_have_count(12)
     page.get_by_label("Method", exact=True).fill("Waves")
     page.locator("[data-send]").click()
-    page.wait_for_url("**/submissions/**", timeout=WAIT_MS)
+    page.wait_for_url("**/submissions/**")
     expect(page.locator("h1")).to_contain_text("Waves")
     expect(page.locator("#where")).to_have_text("Waiting its turn")
 
     made = Submission.objects.get(method_name="Waves")
     card = seed.make_card(0.6, seed=1, phase=made.entry.phase, brief=True)
     committed(lambda: seed.score(made, card))
-    expect(page.locator("#classes")).to_have_text("Class by class", timeout=WAIT_MS)
+    expect(page.locator("#classes")).to_have_text("Class by class")
     expect(page.locator(".matrix")).to_be_visible()
     page.get_by_role("button", name="Draw twelve patches").click()
-    expect(page.locator(".mosaic canvas")).to_have_count(12, timeout=WAIT_MS)
+    expect(page.locator(".mosaic canvas")).to_have_count(12)
     assert complaints == []
     context.close()
 
@@ -284,8 +284,8 @@ def test_the_browser_finds_what_the_server_finds(
     for name, path in made.items():
         page.set_input_files("input[type=file]", path)
         listed = page.locator("[data-report-body] .note.bad li")
-        expect(page.locator("[data-report-body] .check-head")).to_be_visible(timeout=WAIT_MS)
-        expect(listed.first).to_be_visible(timeout=WAIT_MS)
+        expect(page.locator("[data-report-body] .check-head")).to_be_visible()
+        expect(listed.first).to_be_visible()
         found = listed.all_text_contents()
         assert found == server_words(path, task, ids, language), name
         page.reload()
@@ -314,7 +314,7 @@ def test_what_the_browser_cannot_read_is_no_success(
     page.goto("/challenges/flair-1/practice/submit/")
     page.set_input_files("input[type=file]", path)
     report = page.locator("[data-report-body]")
-    expect(report.locator(".note.warn").first).to_contain_text(said, timeout=WAIT_MS)
+    expect(report.locator(".note.warn").first).to_contain_text(said)
     expect(report.locator(".tag.warn")).to_have_text("?")
     expect(report.locator(".good")).to_have_count(0)
     assert complaints == []
@@ -334,7 +334,7 @@ def test_four_gigabytes_are_read_in_seconds_and_not_loaded(world: World, browser
     page.set_input_files("input[type=file]", path)
     report = page.locator("[data-report-body]")
     # All bytes of the file would take minutes to read.
-    expect(report).to_contain_text("15,700 of 15,700 patches found", timeout=60_000)
+    expect(report).to_contain_text("15,700 of 15,700 patches found")
     expect(report).to_contain_text("Nothing that would be rejected")
     loaded = page.evaluate("performance.memory.usedJSHeapSize")
     assert loaded < 300e6
@@ -367,7 +367,7 @@ def test_pictures_show_the_pixels_that_were_written(
     )
     page.set_input_files("input[type=file]", path)
     canvas = page.locator("[data-report-body] canvas")
-    expect(canvas).to_have_count(1, timeout=WAIT_MS)
+    expect(canvas).to_have_count(1)
     drawn = canvas.evaluate(
         """async canvas => {
             const pixels = canvas.getContext("2d").getImageData(0, 0, 512, 512).data;
@@ -427,7 +427,7 @@ def test_the_board_sorts_searches_and_weighs_in_the_page(world: World, browser: 
     weights = page.locator("[data-board-weights]")
     weights.select_option("one-domain")
     domain = page.locator("[data-board-domain] select")
-    expect(domain).to_be_visible(timeout=WAIT_MS)
+    expect(domain).to_be_visible()
     board = page.request.get("/challenges/flair-1/test/leaderboard.json").json()
     for at in (0, len(board["domains"]) - 1):
         domain.select_option(str(at))
@@ -451,7 +451,7 @@ def test_the_board_sorts_searches_and_weighs_in_the_page(world: World, browser: 
     expect(references).to_be_visible()
     page.get_by_label("Masquer les références").check()
     expect(references).to_be_hidden()
-    expect(page.locator(".progress-slot svg")).to_be_visible(timeout=WAIT_MS)
+    expect(page.locator(".progress-slot svg")).to_be_visible()
     assert complaints == []
     context.close()
 
@@ -497,7 +497,7 @@ def test_nothing_jumps_when_news_arrive(world: World, browser: Browser, width_px
         ({"patches_done": 43}, "43 of 43 patches"),
     ):
         committed(lambda changes=changes: evaluation.update(**changes))  # type: ignore[misc]
-        expect(page.locator(".live")).to_contain_text(text, timeout=WAIT_MS)
+        expect(page.locator(".live")).to_contain_text(text)
     assert page.evaluate("window.shifted") < 0.01
     assert complaints == []
     context.close()
@@ -523,6 +523,31 @@ def test_no_page_shifts_while_its_html_arrives(
     assert {path: shift for path, shift in shifts.items() if shift > SHIFT_AT_MOST} == {}
 
 
+@pytest.mark.parametrize(("width_px", "language"), [(390, "fr"), (390, "en"), (1440, "fr")])
+def test_fonts_that_come_late_move_nothing(
+    world: World, browser: Browser, width_px: int, language: str
+) -> None:
+    """A first visit over a slow line keeps the font that it was shown in first."""
+    context, page, _complaints = open_page(browser, world.url, width_px=width_px, language=language)
+    context.add_init_script(f"({WATCH_SHIFTS})()")
+    late: list[Route] = []
+
+    def hold(route: Route) -> None:
+        late.append(route)
+
+    context.route("**/*.woff2", hold)
+    page.goto("/", wait_until="domcontentloaded")
+    painted = "performance.getEntriesByName('first-contentful-paint').length > 0"
+    wait_until(lambda: page.evaluate(painted), "the first paint")
+    assert len(late) == 2
+    for route in late:
+        route.continue_()
+    page.wait_for_load_state("networkidle")
+    page.evaluate("document.fonts.ready")
+    assert page.evaluate("window.shifted") <= SHIFT_AT_MOST
+    context.close()
+
+
 @pytest.mark.parametrize("width_px", [390, 1440])
 def test_the_boards_chart_moves_nothing(world: World, browser: Browser, width_px: int) -> None:
     context, page, _complaints = open_page(browser, world.url, width_px=width_px)
@@ -530,7 +555,7 @@ def test_the_boards_chart_moves_nothing(world: World, browser: Browser, width_px
     page.wait_for_load_state("networkidle")
     page.evaluate(WATCH_SHIFTS)
     page.locator(".progress-slot").scroll_into_view_if_needed()
-    expect(page.locator(".progress-slot svg")).to_be_visible(timeout=WAIT_MS)
+    expect(page.locator(".progress-slot svg")).to_be_visible()
     page.wait_for_timeout(300)
     assert page.evaluate("window.shifted") < 0.01
     context.close()

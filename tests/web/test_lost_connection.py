@@ -27,7 +27,6 @@ pytestmark = pytest.mark.django_db
 
 SUBMIT = "/challenges/flair-1/practice/submit/"
 PIECE_BYTES = 8192
-WAIT_MS = 30_000
 
 
 class Cable:
@@ -138,9 +137,7 @@ def page(archive: Path, cable: Cable, browser: Browser) -> Iterator[Page]:
 
 def choose(page: Page, archive: Path) -> None:
     page.set_input_files("input[type=file]", archive)
-    expect(page.locator("[data-report-body]")).to_contain_text(
-        "Nothing that would be rejected", timeout=WAIT_MS
-    )
+    expect(page.locator("[data-report-body]")).to_contain_text("Nothing that would be rejected")
 
 
 def send_slowly(page: Page, cable: Cable, archive: Path, *, method: str) -> None:
@@ -148,7 +145,7 @@ def send_slowly(page: Page, cable: Cable, archive: Path, *, method: str) -> None
     cable.bytes_per_s = archive.stat().st_size / 8
     page.get_by_label("Method", exact=True).fill(method)
     page.locator("[data-send]").click()
-    expect(page.locator("[data-progress-text]")).to_contain_text("a second", timeout=WAIT_MS)
+    expect(page.locator("[data-progress-text]")).to_contain_text("a second")
     page.wait_for_timeout(2500)
 
 
@@ -156,13 +153,13 @@ def test_it_goes_on_when_the_connection_is_back(page: Page, cable: Cable, archiv
     send_slowly(page, cable, archive, method="Through the tunnel")
     cable.cut()
     text = page.locator("[data-progress-text]")
-    expect(text).to_have_text("The connection is lost; trying again.", timeout=WAIT_MS)
+    expect(text).to_have_text("The connection is lost; trying again.")
     page.get_by_role("button", name="Pause").click()
     expect(text).to_have_text("Paused")
     cable.mend()
     cable.bytes_per_s = 1e9
     page.get_by_role("button", name="Resume").click()
-    page.wait_for_url("**/submissions/**", timeout=WAIT_MS)
+    page.wait_for_url("**/submissions/**")
     expect(page.locator("h1")).to_contain_text("Through the tunnel")
     assert Submission.objects.get(method_name="Through the tunnel").archive_bytes == (
         archive.stat().st_size
@@ -187,7 +184,7 @@ def test_a_returning_visitor_sends_only_the_missing_bytes(
     assert asked == ["beforeunload"]
     page.goto(SUBMIT)
     stopped = page.locator("p[data-stopped]")
-    expect(stopped).to_contain_text("predictions.zip was not sent to its end", timeout=WAIT_MS)
+    expect(stopped).to_contain_text("predictions.zip was not sent to its end")
     begun = page.evaluate("Object.values(localStorage).map(JSON.parse)[0].uploadUrl")
     head = page.request.fetch(begun, method="HEAD", headers={"Tus-Resumable": "1.0.0"})
     assert 0 < int(head.headers["upload-offset"]) < archive.stat().st_size
@@ -203,7 +200,7 @@ def test_a_returning_visitor_sends_only_the_missing_bytes(
     sent: list[str] = []
     page.on("request", lambda one: sent.append(f"{one.method} {one.url}"))
     page.locator("[data-send]").click()
-    page.wait_for_url("**/submissions/**", timeout=WAIT_MS)
+    page.wait_for_url("**/submissions/**")
     assert f"PATCH {begun}" in sent
     assert not [one for one in sent if one.startswith("POST") and one.endswith("/uploads")]
 
@@ -218,7 +215,7 @@ def test_the_page_warns_when_it_would_arrive_too_late(
     send_slowly(page, cable, archive, method="Too late")
     expect(late).to_be_visible()
     cable.bytes_per_s = 1e9
-    page.wait_for_url("**/submissions/**", timeout=WAIT_MS)
+    page.wait_for_url("**/submissions/**")
 
 
 def fill_and_send(page: Page, method: str) -> None:
@@ -241,9 +238,9 @@ def test_the_last_step_is_tried_again_until_the_server_answers(page: Page) -> No
     text = page.locator("[data-progress-text]")
     page.route(f"**{SUBMIT}", refuse_posts)
     fill_and_send(page, "Offline at the end")
-    expect(text).to_contain_text("has arrived, but the server cannot be reached", timeout=WAIT_MS)
+    expect(text).to_contain_text("has arrived, but the server cannot be reached")
     page.unroute(f"**{SUBMIT}")
-    page.wait_for_url("**/submissions/**", timeout=WAIT_MS)
+    page.wait_for_url("**/submissions/**")
     expect(page.locator("h1")).to_contain_text("Offline at the end")
 
 
@@ -260,7 +257,7 @@ def test_a_lost_answer_leads_to_the_submission_that_was_made(page: Page) -> None
 
     page.route(f"**{SUBMIT}", lose_first_answer)
     fill_and_send(page, "Answer lost")
-    page.wait_for_url("**/submissions/**", timeout=WAIT_MS)
+    page.wait_for_url("**/submissions/**")
     assert answered == [201, 201]
     assert Submission.objects.filter(method_name="Answer lost").count() == 1
 
@@ -281,7 +278,7 @@ def test_who_was_signed_out_meanwhile_submits_what_has_arrived(page: Page) -> No
 
     page.route(f"**{SUBMIT}", sign_out_first)
     fill_and_send(page, "Signed out")
-    expect(text).to_contain_text("has arrived, but you are signed out", timeout=WAIT_MS)
+    expect(text).to_contain_text("has arrived, but you are signed out")
     with page.context.expect_page() as opened:
         text.get_by_role("link", name="Sign in").click()
     second = opened.value
@@ -294,7 +291,7 @@ def test_who_was_signed_out_meanwhile_submits_what_has_arrived(page: Page) -> No
     second.close()
 
     page.locator("[data-send]").click()
-    page.wait_for_url("**/submissions/**", timeout=WAIT_MS)
+    page.wait_for_url("**/submissions/**")
     expect(page.locator("h1")).to_contain_text("Signed out")
     assert count_uploads() == before + 1
 
@@ -303,7 +300,7 @@ def test_an_upload_that_arrived_is_offered_until_it_is_submitted(page: Page) -> 
     page.route(f"**{SUBMIT}", refuse_posts)
     fill_and_send(page, "Never mind")
     text = page.locator("[data-progress-text]")
-    expect(text).to_contain_text("has arrived, but the server", timeout=WAIT_MS)
+    expect(text).to_contain_text("has arrived, but the server")
     page.goto("/challenges/flair-1/")
     page.unroute(f"**{SUBMIT}")
     page.goto(SUBMIT)
@@ -311,7 +308,7 @@ def test_an_upload_that_arrived_is_offered_until_it_is_submitted(page: Page) -> 
     newest = page.get_by_role("button", name="Submit this archive").first
     upload = newest.get_attribute("value")
     newest.click()
-    page.wait_for_url("**/submissions/**", timeout=WAIT_MS)
+    page.wait_for_url("**/submissions/**")
     expect(page.locator("h1")).to_contain_text("From the list")
     page.goto(SUBMIT)
     expect(page.locator(f"button[value='{upload}']")).to_have_count(0)
@@ -325,11 +322,11 @@ def test_a_refusal_after_the_upload_keeps_it(page: Page) -> None:
     before = count_uploads()
     fill_and_send(page, "Wrong address")
     text = page.locator("[data-progress-text]")
-    expect(text).to_contain_text("it was not submitted", timeout=WAIT_MS)
+    expect(text).to_contain_text("it was not submitted")
     expect(text).to_contain_text("Code")
     page.locator("[name=code_url]").fill("https://example.org/code")
     page.locator("[data-send]").click()
-    page.wait_for_url("**/submissions/**", timeout=WAIT_MS)
+    page.wait_for_url("**/submissions/**")
     assert count_uploads() == before + 1
 
 
@@ -339,20 +336,20 @@ def test_a_session_that_ends_during_the_upload_is_said_in_words_of_the_page(
     page.context.clear_cookies()
     fill_and_send(page, "Expired")
     text = page.locator("[data-progress-text]")
-    expect(text).to_contain_text("You are signed out. Sign in in another tab", timeout=WAIT_MS)
+    expect(text).to_contain_text("You are signed out. Sign in in another tab")
     expect(text).not_to_contain_text("Bearer")
     expect(page.locator("button[data-pause]")).to_be_hidden()
     second = page.context.new_page()
     sign_in(second, "ada@example.org", seed.PASSWORD)
     second.close()
     page.locator("[data-send]").click()
-    page.wait_for_url("**/submissions/**", timeout=WAIT_MS)
+    page.wait_for_url("**/submissions/**")
     expect(page.locator("h1")).to_contain_text("Expired")
 
 
 def test_going_back_after_a_submission_shows_a_page_that_works(page: Page) -> None:
     fill_and_send(page, "Back")
-    page.wait_for_url("**/submissions/**", timeout=WAIT_MS)
+    page.wait_for_url("**/submissions/**")
     page.go_back()
     page.wait_for_url(f"**{SUBMIT}")
     expect(page.locator("[data-send]")).to_be_visible()

@@ -16,7 +16,7 @@ from tests.web.conftest import Visit
 
 __all__ = ["s3", "s3_process"]  # fixtures
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.filterwarnings(s3_server.QUIET)]
+pytestmark = pytest.mark.filterwarnings(s3_server.QUIET)
 BODY = bytes(range(256)) * 40_000
 
 

@@ -23,7 +23,7 @@ from tests.permissions.test_table import read_table
 from tests.permissions.world import address, body_for, make_world, routes, visitor
 from tests.tcp_proxy import TcpProxy
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 # How long an attempt to publish may take here: a request that waits for one is found out.
 PUBLISH_S = 60.0

@@ -26,7 +26,6 @@ from tests.workers.real import Worker, make_real_phase, make_zip
 pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.usefixtures("running_servers"),
-    pytest.mark.timeout(120),
 ]
 PATCHES = 2
 
@@ -211,7 +210,7 @@ def test_the_health_check_of_a_real_worker_names_what_is_missing(tmp_path: Path)
                 check, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
             )
 
-        wait_until(lambda: "LABELS_DIR" in answer().stderr, "the missing labels", timeout_s=60)
+        wait_until(lambda: "LABELS_DIR" in answer().stderr, "the missing labels")
         assert answer().returncode == 1
     finally:
         worker.stop()

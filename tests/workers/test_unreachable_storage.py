@@ -18,7 +18,6 @@ from tests.workers.real import make_real_phase, make_zip
 pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.usefixtures("running_servers"),
-    pytest.mark.timeout(120),
 ]
 PATCHES = 2
 

@@ -94,7 +94,7 @@ def probe(*arguments: str, environment: dict[str, str] | None = None) -> dict[st
         input=json.dumps(DEEDS).encode(),
         env=os.environ | {"PYTHONPATH": str(ROOT)} | (environment or {}),
         capture_output=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr.decode()

@@ -36,7 +36,7 @@ decoder.Decoder(height_px=8, width_px=8, member_bytes=1)
     root = Path(__file__).resolve().parents[3]
     subprocess.run(
         [sys.executable, "-c", script], cwd=root, env={choice.VARIABLE: "plain"}, check=True,
-        timeout=60,
+        timeout=300,
     )  # fmt: skip
 
 

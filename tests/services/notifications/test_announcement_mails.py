@@ -15,7 +15,7 @@ from challenge.services.notifications import announcement_mails, mails
 from tests import factories
 from tests.smtp_server import SmtpServer
 
-pytestmark = [pytest.mark.django_db, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.django_db
 
 
 def register(challenge: Challenge, *, asked: bool, state: str = "approved", **of_user: Any) -> User:

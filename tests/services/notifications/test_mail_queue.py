@@ -24,7 +24,7 @@ from tests.helpers import confirm_password
 from tests.live_site import free_port
 from tests.smtp_server import SmtpServer
 
-pytestmark = [pytest.mark.django_db, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.django_db
 
 PASSWORD = "an old oak of Larche"
 NEWCOMER = "newcomer@example.org"

@@ -26,7 +26,7 @@ from challenge.services.submissions import evaluations
 from tests import factories
 from tests.helpers import refused
 
-pytestmark = [pytest.mark.django_db, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.django_db
 RESULTS = ["submission.scored", "submission.rejected", "phase.closed"]
 
 

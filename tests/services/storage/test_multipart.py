@@ -21,7 +21,7 @@ from tests.live_site import free_port
 from tests.s3_server import S3Server
 from tests.services.storage.conftest import append, declare, fill
 
-pytestmark = [pytest.mark.timeout(180), pytest.mark.filterwarnings(s3_server.QUIET)]
+pytestmark = pytest.mark.filterwarnings(s3_server.QUIET)
 MIB = 2**20
 PART = 5 * MIB
 SIZE = 23_000_000  # four parts and a rest
