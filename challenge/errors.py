@@ -434,6 +434,22 @@ CATALOGUE: dict[str, Kind] = {
     ),
     "reason-missing": Kind(Refusal, _("Say why: the team reads this reason.")),
     "already-disqualified": Kind(Conflict, _("This submission is already disqualified.")),
+    "team-disqualified": Kind(
+        NotAllowed,
+        _(
+            "The organisers disqualified the team %(team)s: it can neither submit nor merge. Their "
+            "reason: %(reason)s"
+        ),
+    ),
+    "team-already-disqualified": Kind(Conflict, _("The team %(team)s is already disqualified.")),
+    "team-not-disqualified": Kind(Conflict, _("The team %(team)s is not disqualified.")),
+    "registration-lines-undecided": Kind(
+        Conflict,
+        _(
+            "%(team)s, the team of %(person)s, has submitted: say what becomes of its lines on the "
+            "leaderboards, “keep” or “remove”."
+        ),
+    ),
     "not-disqualified": Kind(Conflict, _("This submission is not disqualified.")),
     "finals-not-used": Kind(
         Conflict,

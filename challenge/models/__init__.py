@@ -9,6 +9,7 @@ from challenge.models.challenges import (
     PublishedResult,
     TaskSpec,
 )
+from challenge.models.disqualifications import TeamDisqualification
 from challenge.models.events import AuditEvent, Webhook, WebhookDelivery
 from challenge.models.mailboxes import FormerMembership, Mailbox
 from challenge.models.mails import OutgoingMail
@@ -59,6 +60,7 @@ __all__ = [
     "Submission",
     "TaskSpec",
     "Team",
+    "TeamDisqualification",
     "TrainingEvent",
     "TrainingPoint",
     "TrainingRun",

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 
 from challenge.models import Phase, Score
 from challenge.rules.lifecycle import State
+from challenge.selectors import disqualifications
 
 # Of a phase's rank lines: best first, equals by the time of submission.
 RANK_ORDER = ("-miou", "submission__created_at", "entry_id", "submission_id")
@@ -25,7 +26,7 @@ def current(phase: Phase) -> QuerySet[Score]:
 def counting(phase: Phase) -> QuerySet[Score]:
     """Return the current scores that may stand on the leaderboard, in order of revision.
 
-    Those of disqualified submissions do not count.
+    Those of disqualified submissions and of disqualified teams do not count.
     """
     return _counting(current(phase))
 
@@ -53,4 +54,6 @@ def _current(phase: Any, ground_truth: Any, task_spec: Any, counted_zones: Any) 
 
 
 def _counting(scores: QuerySet[Score]) -> QuerySet[Score]:
-    return scores.filter(evaluation__submission__disqualified_at__isnull=True)
+    submission = "evaluation__submission"
+    of_team = disqualifications.in_force().filter(team=OuterRef(f"{submission}__entry__team"))
+    return scores.filter(~Exists(of_team), **{f"{submission}__disqualified_at__isnull": True})

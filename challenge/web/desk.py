@@ -24,13 +24,13 @@ from challenge.web.views import challenge_context
 @page_view("GET", sign_in=True, cache=False)
 def people(request: SignedInRequest, slug: str) -> HttpResponse:
     """Answer who organises the challenge and as what; owners invite, change and revoke there."""
-    return _people_page(request, _challenge(request, slug), RoleInvitationForm())
+    return _people_page(request, challenge_of(request, slug), RoleInvitationForm())
 
 
 @page_view("POST", sign_in=True)
 def act(request: SignedInRequest, slug: str, act: str) -> HttpResponse:
     """Do one of the acts of the page of roles and go back to it; a refusal is told there."""
-    challenge = _challenge(request, slug)
+    challenge = challenge_of(request, slug)
     if act == "invite":
         return _invite(request, challenge)
     if act not in ACTS:
@@ -77,7 +77,8 @@ def invitation(request: HttpRequest, invited: Invitation, *, token: str) -> Http
     )
 
 
-def _challenge(request: HttpRequest, slug: str) -> Challenge:
+def challenge_of(request: HttpRequest, slug: str) -> Challenge:
+    """Return a challenge to whoever has a role in it. Raises NotFound, NotAllowed."""
     challenge = pages.challenge_by_slug(slug, user=request.user)
     selector.require(request.user, Act.READ, challenge)
     return challenge

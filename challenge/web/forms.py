@@ -265,6 +265,23 @@ class RoleInvitationForm(RoleForm):
     field_order = ("email", "role", "expires_at")
 
 
+class ReasonForm(forms.Form):
+    """Why something is decided; the people concerned read it."""
+
+    CHARACTERS = 2000
+    reason = forms.CharField(
+        label=_("Reason"),
+        required=False,
+        max_length=CHARACTERS,
+        widget=forms.Textarea(attrs={"rows": 2}),
+        help_text=_("The team reads it."),
+    )
+
+    def lengths(self) -> dict[str, int]:
+        """Return the length that was sent and the one that is allowed."""
+        return {"length": len(self.data.get("reason", "")), "limit": self.CHARACTERS}
+
+
 class DeleteForm(forms.Form):
     """Deletion of one's account, meant in earnest."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from challenge.web import desk, teams
+from challenge.web import desk, desk_teams, teams
 from challenge.web.accounts import accounts, webhooks
 from challenge.web.challenges import challenges, feeds, home
 from challenge.web.leaderboard import views as leaderboard
@@ -42,6 +42,17 @@ urlpatterns = [
     path("challenges/<slug:slug>/team/<str:act>/", teams.act, name="team-act"),
     path("challenges/<slug:slug>/teams/<int:pk>/", teams.team, name="team"),
     path("challenges/<slug:slug>/desk/people/", desk.people, name="desk-people"),
+    path("challenges/<slug:slug>/desk/people/teams/", desk_teams.teams, name="desk-teams"),
+    path(
+        "challenges/<slug:slug>/desk/people/teams/<int:pk>/",
+        desk_teams.team,
+        name="desk-team",
+    ),
+    path(
+        "challenges/<slug:slug>/desk/people/teams/<int:pk>/<str:act>/",
+        desk_teams.act,
+        name="desk-team-act",
+    ),
     path("challenges/<slug:slug>/desk/people/<str:act>/", desk.act, name="desk-people-act"),
     path("challenges/<slug:slug>/training/", training.runs, name="training"),
     path("challenges/<slug:slug>/training/compare/", training.compare, name="training-compare"),

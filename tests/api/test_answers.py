@@ -369,7 +369,10 @@ def test_organisers_do_their_work(world: World, olga: Caller) -> None:
     assert people["next_cursor"]
     registration = Registration.objects.get(user=factories.captain_of(world.rival))
     url = f"/organise/challenges/abc/registrations/{registration.pk}"
-    assert olga.post(url, {"approved": False, "note": "a double"}).status_code == 200
+    undecided = olga.post(url, {"approved": False, "note": "a double"})
+    assert undecided.json()["code"] == "registration-lines-undecided"
+    refused = {"approved": False, "note": "a double", "lines": "keep"}
+    assert olga.post(url, refused).status_code == 200
     registration.refresh_from_db()
     assert registration.state == "refused"
     url = f"/organise/submissions/{world.scored.id}"

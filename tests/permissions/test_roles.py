@@ -57,6 +57,10 @@ ACT_OF = {
     "GET challenges/<slug:slug>/desk/people/": Act.READ,
     # An act that there is none of; the true ones: tests/web/test_desk.py.
     "POST challenges/<slug:slug>/desk/people/<str:act>/": Act.READ,
+    "GET challenges/<slug:slug>/desk/people/teams/": Act.READ,
+    "GET challenges/<slug:slug>/desk/people/teams/<int:pk>/": Act.READ,
+    # An act that there is none of; the true ones: tests/web/test_desk_teams.py.
+    "POST challenges/<slug:slug>/desk/people/teams/<int:pk>/<str:act>/": Act.READ,
     "GET challenges/<slug:slug>/training/": Act.READ,
     "POST challenges/<slug:slug>/training/": Act.TRAINING,
     "GET challenges/<slug:slug>/training/<uuid:run_id>/": Act.READ,

@@ -60,10 +60,15 @@ class Registrations(Schema):
 
 
 class Decision(Given):
-    """Approve or refuse."""
+    """Approve or refuse; the person is mailed the note.
+
+    ``lines`` is wanted where the team of who is refused has submitted: "keep" leaves its lines on
+    the leaderboards, "remove" disqualifies the team, with the note as the reason.
+    """
 
     approved: Flag
     note: Annotated[str, Field(max_length=2000, pattern=TEXT_PATTERN)] = ""
+    lines: Literal["keep", "remove"] | None = None
 
 
 class ReasonIn(Given):
@@ -148,6 +153,7 @@ def decide_registration(
         actor=request.user,
         approved=given.approved,
         note=given.note,
+        lines=teams.Lines(given.lines) if given.lines else None,
     )
     return Done()
 

@@ -21,12 +21,12 @@ from django.db import transaction
 from django.db.models import Count, F
 from django.utils import timezone
 
-from challenge.models import Phase, RankLine, Score, Team
+from challenge.models import Phase, RankLine, Score, Submission, Team
 from challenge.rules import disclosure, ranking
 from challenge.rules.disclosure import DisclosurePolicy, Viewer
 from challenge.rules.ranking import Candidate
 from challenge.rules.windows import Window, window_at
-from challenge.selectors import phase_disclosure, roles, scores
+from challenge.selectors import disqualifications, phase_disclosure, roles, scores
 from challenge.services.leaderboard import full_precision
 from scoring.engine.metrics import jackknife
 from scoring.engine.task import specification as specs
@@ -253,7 +253,7 @@ def stale_phases(*, now: datetime) -> list[Phase]:
     """Return the phases whose ranks the sweep recomputes.
 
     Scores newer than the ranks, a close since, another step (figures leave in full since, or no
-    longer do), neighbours never compared, another truth or task.
+    longer do), neighbours never compared, another truth or task, lines of the disqualified.
     """
     stale: list[Phase] = []
     uncompared = set(
@@ -274,6 +274,15 @@ def stale_phases(*, now: datetime) -> list[Phase]:
         .values_list("phase", flat=True)
         .distinct()
     )
+    # Disqualified, and the process ended before it ranked anew.
+    standing = disqualifications.standing(Submission.objects.all())
+    not_standing = set(
+        RankLine.objects.exclude(submission__in=standing)
+        .order_by()
+        .values_list("phase", flat=True)
+        .distinct()
+    )
+    outdated = uncompared | under_other_truth | not_standing
     for phase in Phase.objects.filter(ground_truth__isnull=False):
         since = phase.ranked_at
         phase_scores = Score.objects.filter(evaluation__submission__entry__phase=phase)
@@ -284,7 +293,7 @@ def stale_phases(*, now: datetime) -> list[Phase]:
         closed_since = phase.closes_at is not None and since < phase.closes_at <= now
         other_step = policy_of(phase, now=now).miou_step != phase.ranks_step
         late = phase_scores.filter(created_at__gt=since - phase_disclosure.LATE_COMMIT).exists()
-        if closed_since or other_step or late or phase.pk in uncompared | under_other_truth:
+        if closed_since or other_step or late or phase.pk in outdated:
             stale.append(phase)
     return stale
 

@@ -33,7 +33,7 @@ from challenge.rules import disclosure, ranking
 from challenge.rules.lifecycle import OPEN_STATES, State
 from challenge.rules.ranking import Candidate
 from challenge.rules.roles import Act
-from challenge.selectors import roles, scores
+from challenge.selectors import disqualifications, roles, scores
 from challenge.services import audit
 from challenge.services.challenges import phases, splits
 from challenge.services.leaderboard import ranks
@@ -351,6 +351,11 @@ def _changes(
         line.entry_id: line for line in RankLine.objects.filter(phase=phase, rank__isnull=False)
     }
     not_ranked = set(roles.entries_of_organisers(phase).values_list("pk", flat=True))
+    standing = set(
+        disqualifications.standing(Submission.objects.filter(pk__in=cards)).values_list(
+            "pk", flat=True
+        )
+    )
     candidates = [
         Candidate(
             entry=submissions[pk].entry_id,
@@ -363,7 +368,7 @@ def _changes(
             public_miou=public.get(pk),
         )
         for pk, (card, _name) in cards.items()
-        if submissions[pk].disqualified_at is None
+        if pk in standing
         and not submissions[pk].is_baseline
         and submissions[pk].entry_id not in not_ranked
     ]

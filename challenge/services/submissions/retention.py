@@ -28,7 +28,7 @@ from challenge.models import Evaluation, Phase, RankLine, Score, Submission, Use
 from challenge.rules import retention as rule
 from challenge.rules.lifecycle import OPEN_STATES, State
 from challenge.rules.roles import Act
-from challenge.selectors import people, roles
+from challenge.selectors import disqualifications, people, roles
 from challenge.services import audit
 from challenge.services.storage import archives
 from scoring.engine.truth.split import CountedZones
@@ -142,8 +142,9 @@ def _unneeded() -> QuerySet[Submission]:
         # Rejected and withdrawn ones have no score to reveal.
         ~Q(entry__phase__counted_zones=CountedZones.PUBLIC)
         | ~Exists(evaluations.exclude(state__in=[State.REJECTED.value, State.CANCELLED.value])),
+        # What was disqualified may stand again.
+        disqualifications.submissions_that_stand(),
         archive_removed_at__isnull=True,
-        disqualified_at__isnull=True,
     )
 
 

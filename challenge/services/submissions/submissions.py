@@ -22,11 +22,12 @@ from challenge.rules.windows import Window, window_at
 from challenge.selectors import people, roles
 from challenge.services import audit
 from challenge.services.leaderboard import ranks
+from challenge.services.notifications import decision_mails
 from challenge.services.storage import archives, uploads
 from challenge.services.storage import limits as storage_limits
 from challenge.services.storage.archives import StoredArchive
 from challenge.services.submissions import evaluations, quota
-from challenge.services.teams import teams
+from challenge.services.teams import disqualifications, teams
 
 NAME_CHARACTERS = 120
 TEXT_CHARACTERS = 10_000
@@ -131,6 +132,8 @@ def submit(
         as_baseline = is_baseline and team.is_platform
         if is_baseline and not team.is_platform:
             raise refuse("baseline-not-allowed")
+        # Under the lock: the team may have been disqualified since it was asked for.
+        disqualifications.check(team)
         # Read under the lock: an organiser may have changed the window since the page was shown.
         phase = entry.phase
         if phase.ground_truth is None or phase.task_spec is None:
@@ -243,7 +246,11 @@ def cancel(*, submission: Submission, actor: User, now: datetime | None = None) 
 def disqualify(
     *, submission: Submission, actor: User, reason: str, now: datetime | None = None
 ) -> None:
-    """Remove a submission from the leaderboard (``Act.VERDICTS``); score and quota stay."""
+    """Remove a submission from the leaderboard (``Act.VERDICTS``); score and quota stay.
+
+    The team is mailed the reason. Raises Refusal ``reason-missing``, Conflict
+    ``already-disqualified``.
+    """
     now = now or timezone.now()
     roles.require(actor, Act.VERDICTS, submission.entry.phase.challenge)
     if not reason.strip():
@@ -253,14 +260,23 @@ def disqualify(
         if locked.disqualified_at is not None:
             raise refuse("already-disqualified")
         _save_disqualification(submission, at=now, reason=reason.strip(), by=actor)
-        _audit(submission, "submission.disqualify", actor=actor, now=now, reason=reason.strip())
+        _audit(
+            submission,
+            "submission.disqualify",
+            actor=actor,
+            now=now,
+            reason=reason.strip(),
+            before={"disqualified": False},
+            after={"disqualified": True},
+        )
+        decision_mails.submission_disqualified(submission, reason=reason.strip(), now=now)
     ranks.recompute(phase=submission.entry.phase, now=now)
 
 
 def reinstate(
     *, submission: Submission, actor: User, reason: str = "", now: datetime | None = None
 ) -> None:
-    """Undo a disqualification (``Act.VERDICTS``)."""
+    """Undo a disqualification (``Act.VERDICTS``); the team is mailed."""
     now = now or timezone.now()
     roles.require(actor, Act.VERDICTS, submission.entry.phase.challenge)
     with transaction.atomic():
@@ -268,7 +284,16 @@ def reinstate(
         if locked.disqualified_at is None:
             raise refuse("not-disqualified")
         _save_disqualification(submission, at=None, reason="", by=None)
-        _audit(submission, "submission.reinstate", actor=actor, now=now, reason=reason.strip())
+        _audit(
+            submission,
+            "submission.reinstate",
+            actor=actor,
+            now=now,
+            reason=reason.strip(),
+            before={"disqualified": True, "reason": locked.disqualified_reason},
+            after={"disqualified": False},
+        )
+        decision_mails.submission_reinstated(submission, reason=reason.strip(), now=now)
     ranks.recompute(phase=submission.entry.phase, now=now)
 
 
@@ -331,7 +356,9 @@ def _save_disqualification(
     submission.save(update_fields=["disqualified_at", "disqualified_reason", "disqualified_by"])
 
 
-def _audit(submission: Submission, action: str, *, actor: User, now: datetime, reason: str) -> None:
+def _audit(
+    submission: Submission, action: str, *, actor: User, now: datetime, reason: str, **data: Any
+) -> None:
     phase = submission.entry.phase
     audit.record(
         action,
@@ -342,6 +369,7 @@ def _audit(submission: Submission, action: str, *, actor: User, now: datetime, r
         reason=reason,
         team=submission.entry.team.name,
         phase=str(phase),
+        **data,
     )
 
 

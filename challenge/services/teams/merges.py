@@ -24,7 +24,7 @@ from challenge.rules import quota as quota_rule
 from challenge.selectors import people, quota_lines, roles
 from challenge.services import audit, invitations, throttles
 from challenge.services.leaderboard import ranks
-from challenge.services.teams import teams
+from challenge.services.teams import disqualifications, teams
 
 
 def invite(
@@ -77,6 +77,7 @@ def accept(*, token: str, user: User, now: datetime | None = None) -> Team:
         invitation, _team = find_invitation(token=token, now=now)
         invitations.accept(invitation, user=user, now=now)
         teams.check_not_frozen(team.challenge, now=now)
+        disqualifications.check(team)
         if people.registration_of(user, team.challenge) is None:
             raise refuse("not-registered", challenge=team.challenge.slug)
         if team.memberships.filter(user=user).exists():
@@ -111,7 +112,7 @@ def ask(
     """Ask another team to merge (captain of ``from_team``), before the challenge's date.
 
     Raises ``not-captain``, ``teams-frozen``, ``merge-same-team``, ``wrong-challenge``,
-    ``merge-asked``, ``team-full``.
+    ``merge-asked``, ``team-full``, ``team-disqualified``.
     """
     now = now or timezone.now()
     teams.check_captain(from_team, actor)
@@ -174,6 +175,8 @@ def _check_pair(source: Team, target: Team, *, now: datetime) -> None:
     if source.merged_into_id or target.merged_into_id or target.is_platform or source.is_platform:
         raise refuse("not-found")
     teams.check_not_frozen(target.challenge, now=now)
+    for team in (source, target):
+        disqualifications.check(team)
     limit = target.challenge.team_size_limit
     together = source.memberships.count() + target.memberships.count()
     if limit is not None and together > limit:

@@ -7,6 +7,7 @@ stay, because leaving and starting anew would give more quota; teams merge inste
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from django.db import IntegrityError, transaction
@@ -26,10 +27,11 @@ from challenge.models import (
 )
 from challenge.rules import names, plain_text
 from challenge.rules.roles import Act
-from challenge.selectors import people, roles
+from challenge.selectors import desk_teams, people, roles
 from challenge.services import audit
 from challenge.services.leaderboard import ranks
-from challenge.services.teams import mailboxes
+from challenge.services.notifications import decision_mails
+from challenge.services.teams import disqualifications, mailboxes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,18 +84,44 @@ def register(
     return registration
 
 
+class Lines(StrEnum):
+    """What becomes of a team's lines on the leaderboards once a member is refused."""
+
+    KEEP = "keep"
+    REMOVE = "remove"
+
+
 def decide_registration(
     *,
     registration: Registration,
     actor: User,
     approved: bool,
     note: str = "",
+    lines: Lines | None = None,
     now: datetime | None = None,
 ) -> None:
-    """Approve or refuse a registration (``Act.PEOPLE``)."""
+    """Approve or refuse a registration (``Act.PEOPLE``); the person is mailed, with the note.
+
+    Whoever refuses a person whose team has submitted says what becomes of its lines:
+    ``Lines.REMOVE`` disqualifies the team, with the note as its reason. Raises Conflict
+    ``registration-lines-undecided``, and for ``REMOVE`` what `disqualifications.disqualify` does.
+    """
+    now = now or timezone.now()
     challenge = registration.challenge
     roles.require(actor, Act.PEOPLE, challenge)
+    note = note.strip()
+    team = None if approved else people.team_of(registration.user, challenge)
+    if team is not None and not desk_teams.has_submitted(team):
+        team = None
+    if team is not None and lines is None:
+        person = registration.user.username
+        raise refuse("registration-lines-undecided", team=team.name, person=person)
+    removed = team if lines is Lines.REMOVE else None
+    if removed is not None:
+        roles.require(actor, Act.VERDICTS, challenge)
     with transaction.atomic():
+        locked = Registration.objects.select_for_update().get(pk=registration.pk)
+        before = locked.state
         registration.state = Registration.State.APPROVED if approved else Registration.State.REFUSED
         registration.note = note
         registration.save(update_fields=["state", "note"])
@@ -105,14 +133,24 @@ def decide_registration(
             target=registration.user.username,
             now=now,
             note=note,
+            before={"state": before},
+            after={"state": registration.state},
+            **({"lines": lines.value} if team is not None and lines is not None else {}),
         )
+        if registration.state != before:
+            decision_mails.registration_decided(registration, now=now)
+        if removed is not None:
+            disqualifications.write(team=removed, actor=actor, reason=note, now=now)
+    if removed is not None:
+        disqualifications.rank_anew(removed, now=now)
 
 
 def competing_team(*, user: User, phase: Phase) -> Team:
     """Return the team with which a person may submit to a phase.
 
     Raises NotFound for a hidden phase, NotAllowed ``not-registered``, ``registration-pending``,
-    ``registration-refused`` or ``account-inactive``, Refusal ``terms-outdated``.
+    ``registration-refused``, ``team-disqualified`` or ``account-inactive``, Refusal
+    ``terms-outdated``.
     """
     challenge = phase.challenge
     if not user.is_active:
@@ -134,6 +172,7 @@ def competing_team(*, user: User, phase: Phase) -> Team:
         raise refuse(
             "terms-outdated", accepted=registration.terms_version, current=challenge.terms_version
         )
+    disqualifications.check(team)
     return team
 
 
@@ -233,7 +272,8 @@ def check_not_frozen(challenge: Challenge, *, now: datetime) -> None:
 def leave_own_team(*, user: User, challenge: Challenge, now: datetime | None = None) -> None:
     """Take a person out of a team of one that has not submitted, before joining another.
 
-    Raises Conflict ``already-in-team`` (team mates) or ``team-has-submitted``.
+    Raises Conflict ``already-in-team`` (team mates) or ``team-has-submitted``, NotAllowed
+    ``team-disqualified``.
     """
     membership = people.membership_of(user, challenge)
     if membership is None:
@@ -268,6 +308,7 @@ def clean_name(name: str) -> str:
 
 def _leave(team: Team, membership: Membership, *, now: datetime) -> None:
     check_not_frozen(team.challenge, now=now)
+    disqualifications.check(team)
     if Submission.objects.filter(entry__team=team).exists():
         raise refuse("team-has-submitted")
     others = team.memberships.exclude(pk=membership.pk)

@@ -1,0 +1,146 @@
+"""Mails that tell people what organisers decided about them: one row each, in their language.
+
+They are written in the transaction of the decision (:mod:`mail_queue`); a worker sends them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+
+from django.conf import settings
+from django.urls import reverse
+from django.utils import translation
+from django.utils.translation import gettext as _
+
+from challenge.models import Challenge, Registration, Submission, Team, User
+from challenge.selectors import languages
+from challenge.selectors.languages import text_in
+from challenge.services import links
+from challenge.services.notifications import mail_queue
+
+# Subject and text, in the language that is active.
+Compose = Callable[[], tuple[str, str]]
+
+
+def queue_for(people: Iterable[User], compose: Compose, *, now: datetime) -> int:
+    """Write the mail for each person with an address who can log in; returns how many."""
+    written = []
+    for person in people:
+        if person.is_active and person.email:
+            with translation.override(person.language or settings.LANGUAGE_CODE):
+                written.append((person.email, *compose()))
+    return mail_queue.queue_many(written, now=now)
+
+
+def members_of(team: Team) -> list[User]:
+    """Return the people of a team (one query)."""
+    return list(User.objects.filter(memberships__team=team).order_by("pk"))
+
+
+def registration_decided(registration: Registration, *, now: datetime) -> int:
+    """Tell a person that the registration was approved or refused, and the organisers' note."""
+    challenge = registration.challenge
+
+    def compose() -> tuple[str, str]:
+        name = challenge_name(challenge)
+        if registration.state == Registration.State.APPROVED:
+            first = _("Your registration to %(challenge)s was approved: you can submit.")
+        else:
+            first = _("The organisers refused your registration to %(challenge)s.")
+        link = links.absolute(reverse("web:challenge", args=[challenge.slug]))
+        return name, text(first % {"challenge": name}, registration.note, link)
+
+    return queue_for([registration.user], compose, now=now)
+
+
+def team_disqualified(team: Team, *, reason: str, now: datetime) -> int:
+    """Tell the members of a team that it was disqualified, and why."""
+
+    def compose() -> tuple[str, str]:
+        name = challenge_name(team.challenge)
+        first = _(
+            "The organisers of %(challenge)s disqualified your team %(team)s. Its lines are off "
+            "the leaderboards, and it can neither submit nor merge."
+        )
+        facts = {"challenge": name, "team": team.name}
+        return name, text(first % facts, _because(reason), _team_link(team))
+
+    return queue_for(members_of(team), compose, now=now)
+
+
+def team_reinstated(team: Team, *, reason: str, now: datetime) -> int:
+    """Tell the members of a team that it competes again."""
+
+    def compose() -> tuple[str, str]:
+        name = challenge_name(team.challenge)
+        first = _(
+            "The organisers of %(challenge)s reinstated your team %(team)s: it competes again."
+        )
+        facts = {"challenge": name, "team": team.name}
+        return name, text(first % facts, _because(reason), _team_link(team))
+
+    return queue_for(members_of(team), compose, now=now)
+
+
+def submission_disqualified(submission: Submission, *, reason: str, now: datetime) -> int:
+    """Tell a team that one of its submissions was disqualified, and why."""
+    first = _submission_disqualified
+    return _of_submission(submission, first=first, reason=reason, now=now)
+
+
+def submission_reinstated(submission: Submission, *, reason: str, now: datetime) -> int:
+    """Tell a team that one of its submissions stands again."""
+    first = _submission_reinstated
+    return _of_submission(submission, first=first, reason=reason, now=now)
+
+
+def challenge_name(challenge: Challenge) -> str:
+    """Return a challenge's title in the language that is active."""
+    return text_in(challenge.title, languages.current(), default=challenge.slug)
+
+
+def text(*paragraphs: str) -> str:
+    """Return the paragraphs that are not empty as the text of a mail."""
+    return "\n\n".join(part.strip() for part in paragraphs if part.strip()) + "\n"
+
+
+def _of_submission(
+    submission: Submission, *, first: Callable[[], str], reason: str, now: datetime
+) -> int:
+    team = submission.entry.team
+
+    def compose() -> tuple[str, str]:
+        name = challenge_name(team.challenge)
+        facts = {
+            "challenge": name,
+            "team": team.name,
+            "number": submission.number,
+            "method": submission.method_name,
+        }
+        link = links.absolute(reverse("web:submission", args=[submission.pk]))
+        return name, text(first() % facts, _because(reason), link)
+
+    return queue_for(members_of(team), compose, now=now)
+
+
+def _submission_disqualified() -> str:
+    return _(
+        "The organisers of %(challenge)s disqualified submission %(number)s (%(method)s) of your "
+        "team %(team)s. It does not count any more."
+    )
+
+
+def _submission_reinstated() -> str:
+    return _(
+        "The organisers of %(challenge)s reinstated submission %(number)s (%(method)s) of your "
+        "team %(team)s: it counts again."
+    )
+
+
+def _because(reason: str) -> str:
+    return _("Their reason: %(reason)s") % {"reason": reason} if reason else ""
+
+
+def _team_link(team: Team) -> str:
+    return links.absolute(reverse("web:team-manage", args=[team.challenge.slug]))
