@@ -41,8 +41,8 @@ def faults() -> list[str]:
     return found + _folder_faults("the folder for temporary files", Path(tempfile.gettempdir()))
 
 
-def label_stores() -> list[str]:
-    """Return the names of the packed labels that this worker has."""
+def label_files() -> list[str]:
+    """Return the names of the files of labels that this worker has: packed labels and splits."""
     with os.scandir(settings.LABELS_DIR) as entries:
         return [entry.name for entry in entries if entry.is_file()]
 

@@ -69,12 +69,12 @@ def score() -> int:
     if faults := readiness.faults():
         log.critical("this worker scores nothing: %s", "; ".join(faults))
         return 0
-    label_stores = readiness.label_stores()
+    label_files = readiness.label_files()
     worker = f"{socket.gethostname()}:{os.getpid()}"
     started_s = time.monotonic()
     taken = 0
     returned: set[int] = set()
-    while claim := evaluations.claim(worker=worker, label_stores=label_stores, exclude=returned):
+    while claim := evaluations.claim(worker=worker, label_files=label_files, exclude=returned):
         taken += 1
         if not _score(claim):
             returned.add(claim.evaluation_id)
@@ -83,8 +83,9 @@ def score() -> int:
             break  # it is not the one archive; the sweep notifies again
         if time.monotonic() - started_s > DRAIN_S and evaluations.notify_workers():
             break
-    for store, waiting in retries.labels_not_in(label_stores).items():
-        log.error("%s evaluations wait for labels that this worker lacks: %s", waiting, store)
+    for store, waiting in retries.labels_not_in(label_files).items():
+        words = "%s evaluations wait for labels that this worker lacks: %s or its .split file"
+        log.error(words, waiting, store)
     return taken
 
 

@@ -13,7 +13,9 @@ from typing import Any
 
 import numpy as np
 from django.conf import settings
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, F, OuterRef, Q, Value
+from django.db.models.functions import Concat, Left
+from django.db.models.lookups import In
 
 from challenge.models import Evaluation, GroundTruth, Phase
 from scoring.engine.task.specification import TaskSpec
@@ -166,6 +168,19 @@ def file_of(committed: str, *, zones: CountedZones, folder: Path | None = None) 
     if folder is None:
         raise FileNotFoundError("LABELS_DIR is not set: run this on a worker's machine")
     return SplitFile(Path(folder) / split_files.file_name(committed), committed, zones)
+
+
+def scorable_with(label_files: Collection[str]) -> Q:
+    """Return the condition on evaluations whose labels, and their split's file, are among names.
+
+    ``label_files`` are the names of the files in a worker's LABELS_DIR. Labels whose split was
+    revealed ask for its file too: it is never taken away from beside the labels.
+    """
+    commitment = F("ground_truth__split_commitment")
+    split_file = Concat(Left(commitment, split_files.NAME_LENGTH), Value(split_files.SUFFIX))
+    return Q(ground_truth__store_name__in=label_files) & (
+        Q(ground_truth__split_commitment="") | Q(In(split_file, list(label_files)))
+    )
 
 
 def zone_name(domain: str, zone: str) -> str:

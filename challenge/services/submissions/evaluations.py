@@ -147,21 +147,21 @@ def enqueue(
 def claim(
     *,
     worker: str,
-    label_stores: Collection[str] | None = None,
+    label_files: Collection[str] | None = None,
     exclude: Collection[int] = (),
     now: datetime | None = None,
 ) -> Claim | None:
     """Take the fairest queued evaluation, or None where none waits (``exclude`` left out).
 
-    ``label_stores`` names the packed labels that the worker has: it takes nothing else.
+    ``label_files`` names the files of labels that the worker has: it takes nothing that needs more.
     Fair: the team with fewer running first, then live before re-scores, then age
     (:mod:`challenge.rules.fairness`). Claims follow one another under an advisory lock held for
     the few milliseconds of this transaction; rows locked by a cancel or a sweep are skipped.
     """
     now = now or database_clock.now()
     queued = jobs.queued().exclude(pk__in=exclude)
-    if label_stores is not None:
-        queued = queued.filter(ground_truth__store_name__in=label_stores)
+    if label_files is not None:
+        queued = queued.filter(splits.scorable_with(label_files))
     with transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [CLAIM_LOCK])

@@ -10,6 +10,7 @@ from django.db.models import Count, Min
 
 from challenge.rules.lifecycle import State
 from challenge.services import database_clock
+from challenge.services.challenges import splits
 from challenge.services.submissions import evaluations
 
 RETURNED_FOR = timedelta(hours=1)
@@ -61,11 +62,11 @@ def retry_once(evaluation_id: int, *, attempt: int, code: str, now: datetime | N
     return not retried
 
 
-def labels_not_in(label_stores: Collection[str]) -> dict[str, int]:
-    """Return how many queued evaluations wait for labels that are not in ``label_stores``."""
+def labels_not_in(label_files: Collection[str]) -> dict[str, int]:
+    """Return how many queued evaluations wait for labels not all of whose files are named."""
     waiting = (
         evaluations.jobs.queued()
-        .exclude(ground_truth__store_name__in=label_stores)
+        .exclude(splits.scorable_with(label_files))
         .order_by()
         .values_list("ground_truth__store_name")
         .annotate(Count("pk"))

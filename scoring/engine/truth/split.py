@@ -22,6 +22,8 @@ from typing import Self
 
 FORMAT = "flair-split-1"
 NONCE_BYTES = 32
+NAME_LENGTH = 32
+SUFFIX = ".split"
 _SMALL = "\n"  # the stratum of domains with a single zone; no domain is called so
 
 
@@ -176,7 +178,7 @@ def domains_by_zone(zone_of: Mapping[str, str], domain_of: Mapping[str, str]) ->
 
 def file_name(committed: str) -> str:
     """Return the name of a split's file: it says nothing but the commitment."""
-    return f"{committed[:32]}.split"
+    return committed[:NAME_LENGTH] + SUFFIX
 
 
 def save(split: Split, folder: Path) -> Path:
