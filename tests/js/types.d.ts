@@ -19,6 +19,12 @@ interface ByteRange {
   arrayBuffer(): Promise<ArrayBuffer>;
 }
 
+/** A file that was chosen or dropped, with its path from there on; `/` between folders. */
+interface ChosenFile {
+  path: string;
+  file: File;
+}
+
 /** A code of the server's catalogue (scoring.engine.problems), and what its text names. */
 interface Problem {
   code: string;

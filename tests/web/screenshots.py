@@ -135,7 +135,7 @@ class Photographer:
         page.set_viewport_size({"width": shot.width_px, "height": shot.height_px or 900})
         page.goto(shot.address.format(**self.found))
         if shot.archive:
-            page.set_input_files("input[type=file]", self.archives[shot.archive])
+            page.set_input_files("input[name=archive]", self.archives[shot.archive])
             expect(page.locator("[data-report-body] canvas").first).to_be_visible()
         if shot.draws:
             page.locator("[data-looks] button").click()

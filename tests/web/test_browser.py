@@ -7,6 +7,7 @@ is flushed at the end. That is why the file is long: a second one would make the
 from __future__ import annotations
 
 import hashlib
+import io
 import re
 import zipfile
 from collections.abc import Callable, Iterator
@@ -156,7 +157,7 @@ def test_a_newcomer_gets_from_the_home_page_to_a_submission(world: World, browse
     bad = archives.make_zip(
         world.folder / "bad.zip", world.practice_ids[:-2], shift=1, compression="tiff_adobe_deflate"
     )
-    page.set_input_files("input[type=file]", bad)
+    page.set_input_files("input[name=archive]", bad)
     report = page.locator("[data-report-body]")
     expect(report).to_contain_text("41 of 43 patches found")
     expect(report).to_contain_text("2 of 43 patches are missing")
@@ -164,7 +165,7 @@ def test_a_newcomer_gets_from_the_home_page_to_a_submission(world: World, browse
     expect(page.locator("[data-send]")).to_have_text("Submit anyway")
 
     good = archives.make_zip(world.folder / "good.zip", world.practice_ids)
-    page.set_input_files("input[type=file]", good)
+    page.set_input_files("input[name=archive]", good)
     expect(report).to_contain_text("Nothing wrong found")
     expect(report.locator("canvas")).to_have_count(12)
     page.get_by_label("Method", exact=True).fill("Waves")
@@ -213,7 +214,7 @@ def test_a_participant_reaches_a_comparison_in_french(world: World, browser: Bro
     page.get_by_role("button", name="Participer").click()
     page.goto("/challenges/flair-1/practice/submit/")
     short = archives.make_zip(world.folder / "court.zip", world.practice_ids[:-1])
-    page.set_input_files("input[type=file]", short)
+    page.set_input_files("input[name=archive]", short)
     expect(page.locator("[data-report-body]")).to_contain_text(
         f"Il manque 1 patch sur 43\u00a0: {world.practice_ids[-1]}. Ajoutez son raster."
     )
@@ -221,7 +222,7 @@ def test_a_participant_reaches_a_comparison_in_french(world: World, browser: Bro
     archive = archives.make_zip(world.folder / "complet.zip", world.practice_ids)
     for number, skill in ((1, 0.5), (2, 0.7)):
         page.goto("/challenges/flair-1/practice/submit/")
-        page.set_input_files("input[type=file]", archive)
+        page.set_input_files("input[name=archive]", archive)
         expect(page.locator("[data-report-body]")).to_contain_text("Rien à redire")
         page.fill("[name=method_name]", f"Essai {number}")
         page.locator("[data-send]").click()
@@ -282,7 +283,7 @@ def test_the_browser_finds_what_the_server_finds(
     sign_in(page, "ada@example.org", seed.PASSWORD)
     page.goto("/challenges/flair-1/practice/submit/")
     for name, path in made.items():
-        page.set_input_files("input[type=file]", path)
+        page.set_input_files("input[name=archive]", path)
         listed = page.locator("[data-report-body] .note.bad li")
         expect(page.locator("[data-report-body] .check-head")).to_be_visible()
         expect(listed.first).to_be_visible()
@@ -291,6 +292,69 @@ def test_the_browser_finds_what_the_server_finds(
         page.reload()
     assert complaints == []
     context.close()
+
+
+def drop(page: Page, selector: str, *paths: Path) -> None:
+    """Drop files and folders of this machine on an element, as a person does."""
+    page.locator(selector).scroll_into_view_if_needed()
+    box = page.locator(selector).bounding_box()
+    assert box is not None
+    session = page.context.new_cdp_session(page)
+    data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        event = {"type": kind, "x": box["x"] + 5, "y": box["y"] + box["height"] - 5, "data": data}
+        session.send("Input.dispatchDragEvent", event)
+
+
+def test_a_folder_of_tiffs_is_zipped_in_the_browser(world: World, browser: Browser) -> None:
+    """Chosen or dropped: the page says what it holds and what it left out, and sends the zip."""
+    folder = world.folder / "run7"
+    packed = archives.make_zip(world.folder / "packed.zip", world.practice_ids)
+    with zipfile.ZipFile(packed) as archive:
+        archive.extractall(folder / "tiffs")
+    (folder / "log.txt").write_text("epoch 1")
+    (folder / ".DS_Store").write_bytes(b"x")
+    missing = next((folder / "tiffs").rglob("*.tif"))
+    kept = missing.rename(world.folder / missing.name)
+    context, page, complaints = open_page(browser, world.url)
+    sign_in(page, "ada@example.org", seed.PASSWORD)
+    page.goto("/challenges/flair-1/practice/submit/")
+    report = page.locator("[data-report-body]")
+
+    page.set_input_files("#folder", folder)
+    expect(report).to_contain_text("42 of 43 patches found")
+    expect(report).to_contain_text(missing.stem.removeprefix("PRED_"))
+    expect(report).to_contain_text("Left out: 1 (run7/log.txt)")
+    kept.rename(missing)
+    drop(page, "[data-drop]", folder)
+    expect(report).to_contain_text("43 of 43 patches found")
+    expect(report).to_contain_text("Nothing wrong found")
+
+    other = archives.make_zip(world.folder / "other.zip", world.practice_ids[:1])
+    drop(page, "[data-drop]", packed, other)
+    expect(report).to_contain_text(re.compile("Found several zips: .*other.zip.*. Choose one."))
+    drop(page, "[data-drop]", packed, missing)
+    expect(report).to_contain_text("Found TIFFs and a zip: packed.zip. Choose one or the other.")
+    drop(page, "[data-drop]", folder / "log.txt", folder / ".DS_Store")
+    expect(report).to_contain_text("Found neither a zip nor TIFFs, but log.txt.")
+    drop(page, "h1", packed)  # beside the drop zone: nothing is taken, and the page stays
+    expect(report).to_contain_text("Found neither a zip nor TIFFs, but log.txt.")
+    expect(page).to_have_url(re.compile("/practice/submit/$"))
+
+    drop(page, "[data-drop]", folder)
+    expect(report).to_contain_text("Nothing wrong found")
+    page.get_by_label("Method", exact=True).fill("From a folder")
+    page.locator("[data-send]").click()
+    page.wait_for_url("**/submissions/**")
+    made = Submission.objects.get(method_name="From a folder")
+    assert made.original_name == "run7.zip"
+    stored = context.request.get(f"/submissions/{made.pk}/archive/").body()
+    with zipfile.ZipFile(io.BytesIO(stored)) as sent:
+        assert sent.testzip() is None
+        assert len(sent.namelist()) == 43
+    assert complaints == []
+    context.close()
+    committed(made.delete)
 
 
 @pytest.mark.parametrize(
@@ -312,7 +376,7 @@ def test_what_the_browser_cannot_read_is_no_success(
     context, page, complaints = open_page(browser, world.url, language=language)
     sign_in(page, "ada@example.org", seed.PASSWORD)
     page.goto("/challenges/flair-1/practice/submit/")
-    page.set_input_files("input[type=file]", path)
+    page.set_input_files("input[name=archive]", path)
     report = page.locator("[data-report-body]")
     expect(report.locator(".note.warn").first).to_contain_text(said)
     expect(report.locator(".tag.warn")).to_have_text("?")
@@ -331,7 +395,7 @@ def test_four_gigabytes_are_read_in_seconds_and_not_loaded(world: World, browser
     context, page, complaints = open_page(browser, world.url)
     sign_in(page, "ada@example.org", seed.PASSWORD)
     page.goto("/challenges/flair-1/test/submit/")
-    page.set_input_files("input[type=file]", path)
+    page.set_input_files("input[name=archive]", path)
     report = page.locator("[data-report-body]")
     # All bytes of the file would take minutes to read.
     expect(report).to_contain_text("15,700 of 15,700 patches found")
@@ -365,7 +429,7 @@ def test_pictures_show_the_pixels_that_were_written(
     path = archives.make_zip(
         world.folder / f"{compression}.zip", world.practice_ids[:1], compression=compression
     )
-    page.set_input_files("input[type=file]", path)
+    page.set_input_files("input[name=archive]", path)
     canvas = page.locator("[data-report-body] canvas")
     expect(canvas).to_have_count(1)
     drawn = canvas.evaluate(
@@ -659,7 +723,7 @@ def test_everything_needed_works_without_scripts(world: World, browser: Browser)
     expect(page.locator("html")).to_have_attribute("lang", "fr")
     page.goto("/challenges/flair-1/practice/submit/")
     path = archives.make_zip(world.folder / "plain.zip", world.practice_ids[:1])
-    page.set_input_files("input[type=file]", path)
+    page.set_input_files("input[name=archive]", path)
     page.locator("[name=method_name]").fill("Sans script")
     page.locator("[data-send]").click()
     expect(page.locator("h1")).to_contain_text("Sans script")
@@ -789,7 +853,7 @@ def test_nothing_moves_beside_a_final_refusal(world: World, browser: Browser) ->
     sign_in(page, "ada@example.org", seed.PASSWORD)
     page.goto("/challenges/flair-1/practice/submit/")
     path = archives.make_zip(world.folder / "late.zip", world.practice_ids)
-    page.set_input_files("input[type=file]", path)
+    page.set_input_files("input[name=archive]", path)
     page.get_by_label("Method", exact=True).fill("Late")
     page.route(
         "**/api/v1/uploads",

@@ -136,7 +136,7 @@ def page(archive: Path, cable: Cable, browser: Browser) -> Iterator[Page]:
 
 
 def choose(page: Page, archive: Path) -> None:
-    page.set_input_files("input[type=file]", archive)
+    page.set_input_files("input[name=archive]", archive)
     expect(page.locator("[data-report-body]")).to_contain_text("Nothing that would be rejected")
 
 
@@ -353,7 +353,7 @@ def test_going_back_after_a_submission_shows_a_page_that_works(page: Page) -> No
     page.go_back()
     page.wait_for_url(f"**{SUBMIT}")
     expect(page.locator("[data-send]")).to_be_visible()
-    expect(page.locator("input[type=file]")).to_be_enabled()
+    expect(page.locator("input[name=archive]")).to_be_enabled()
     # as a browser does that kept the page in memory
     page.evaluate("document.querySelector('[data-send]').hidden = true")
     with page.expect_navigation():

@@ -7,11 +7,27 @@ const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, number) => {
 });
 const ADLER_MODULUS = 65521;
 
+/** The CRC-32 of bytes that come in parts. */
+export class Crc32 {
+  #crc = 0xffffffff;
+
+  /** @param {Uint8Array} bytes */
+  add(bytes) {
+    let crc = this.#crc;
+    for (const byte of bytes) crc = CRC_TABLE[(crc ^ byte) & 0xff] ^ (crc >>> 8);
+    this.#crc = crc;
+  }
+
+  get value() {
+    return (this.#crc ^ 0xffffffff) >>> 0;
+  }
+}
+
 /** @param {Uint8Array} bytes */
 export function crc32(bytes) {
-  let crc = 0xffffffff;
-  for (const byte of bytes) crc = CRC_TABLE[(crc ^ byte) & 0xff] ^ (crc >>> 8);
-  return (crc ^ 0xffffffff) >>> 0;
+  const crc = new Crc32();
+  crc.add(bytes);
+  return crc.value;
 }
 
 /** @param {Uint8Array} bytes */

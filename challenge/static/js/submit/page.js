@@ -1,15 +1,18 @@
 // The submit page with scripts: check the chosen zip, show what was found, send it resumably.
 // Without scripts the same form posts the file in one piece.
 import { checkArchive } from "../archive/check.js";
+import { ZipWriteError, zipFiles } from "../archive/zip_writer.js";
 import { element, required } from "../dom.js";
+import { listDroppedFiles, listFiles, nameZip, sortChoice } from "./choice.js";
 import { renewCsrfToken, submitUpload } from "./hand_in.js";
 import { makeReport } from "./report.js";
 import { findUnfinishedUpload } from "./unfinished.js";
 import { ArchiveUpload } from "./upload.js";
-import { formatBytes, say } from "./words.js";
+import { formatBytes, formatCount, say } from "./words.js";
 
 const form = required(document, "[data-submit]", HTMLFormElement);
-const fileInput = required(form, "input[type=file]", HTMLInputElement);
+const fileInput = required(form, "input[name=archive]", HTMLInputElement);
+const folderInput = required(form, "[data-folder]", HTMLInputElement);
 const reportSection = required(form, "[data-report]", HTMLElement);
 const reportBody = required(form, "[data-report-body]", HTMLElement);
 const sendButton = required(form, "[data-send]", HTMLButtonElement);
@@ -21,6 +24,7 @@ const progressBar = required(progressPanel, "[data-progress-bar]", HTMLProgressE
 const statusText = required(form, "[data-progress-text]", HTMLElement);
 const sendText = sendButton.textContent;
 const progressTitleText = progressTitle.textContent;
+const LEFT_OUT_SHOWN = 3;
 
 /** @type {CheckData | null} */
 let checkData = null;
@@ -28,6 +32,12 @@ let checkData = null;
  * @type {File | null}
  */
 let chosen = null;
+/** Ends the zipping of what was chosen before.
+ * @type {AbortController}
+ */
+let zipping = new AbortController();
+/** What is told beside the report: the files that were left out of a zip made here. */
+let leftOutText = "";
 /** The file whose last byte arrived, and its upload's id.
  * @type {{file: File, id: string} | null}
  */
@@ -52,6 +62,7 @@ async function checkChosen(file) {
     if (chosen !== file) return;
     const good = report.problems.length === 0;
     reportBody.replaceChildren(...makeReport(report, data));
+    if (leftOutText) reportBody.append(element("p", { className: "note", textContent: leftOutText }));
     sendButton.textContent = good ? sendText : say("anyway");
     sendButton.classList.toggle("quiet", !good);
   } catch (error) {
@@ -141,27 +152,118 @@ async function tellOfUnfinishedUpload() {
   unfinishedNote.hidden = false;
 }
 
-function checkFirstFile() {
-  const file = fileInput.files?.[0];
-  if (file) checkChosen(file);
+/**
+ * Names for a sentence: the first, and how many more.
+ * @param {string[]} names
+ */
+function listNames(names) {
+  const shown = names.slice(0, LEFT_OUT_SHOWN).join(", ");
+  const more = names.length - LEFT_OUT_SHOWN;
+  return more > 0 ? `${shown} ${say("alike", { count: formatCount(more) })}` : shown;
 }
 
+/** Put a file into the form's field, where sending takes it from; none empties it.
+ * @param {File} [file]
+ */
+function setFile(file) {
+  const transfer = new DataTransfer();
+  if (file) transfer.items.add(file);
+  fileInput.files = transfer.files;
+}
+
+/** Say in place of a report why nothing can be sent.
+ * @param {string} text
+ */
+function refuseChoice(text) {
+  chosen = null;
+  setFile();
+  reportBody.replaceChildren(element("div", { className: "note bad" }, element("p", { textContent: text })));
+  reportSection.hidden = false;
+  sendButton.disabled = false;
+}
+
+/** Take what was chosen or dropped: a zip as it is, TIFFs as a zip made here.
+ * @param {ChosenFile[]} files
+ */
+async function takeFiles(files) {
+  zipping.abort();
+  zipping = new AbortController();
+  leftOutText = "";
+  if (!files.length) return;
+  const choice = sortChoice(files);
+  if ("refusal" in choice) {
+    refuseChoice(say(choice.refusal, { names: listNames(choice.names) }));
+    return;
+  }
+  const { leftOut } = choice;
+  leftOutText = leftOut.length
+    ? say("leftOut", { count: formatCount(leftOut.length), names: listNames(leftOut) }) : "";
+  if ("zip" in choice) {
+    if (fileInput.files?.[0] !== choice.zip || fileInput.files.length > 1) setFile(choice.zip);
+    await checkChosen(choice.zip);
+  } else {
+    await zipChosen(choice.tiffs, zipping.signal);
+  }
+}
+
+/**
+ * @param {ChosenFile[]} tiffs
+ * @param {AbortSignal} signal
+ */
+async function zipChosen(tiffs, signal) {
+  chosen = null;
+  setFile();
+  sendButton.disabled = true;
+  const total = formatCount(tiffs.length);
+  const stage = element("p", { className: "muted" });
+  const bar = element("progress", { max: tiffs.length, value: 0, ariaLabel: say("zippingBar") });
+  reportBody.replaceChildren(stage, bar);
+  reportSection.hidden = false;
+  /** @param {number} done */
+  const onFile = (done) => {
+    bar.value = done;
+    stage.textContent = say("zipping", { done: formatCount(done), total });
+  };
+  onFile(0);
+  try {
+    const zip = await zipFiles(tiffs, { onFile, signal });
+    // the newest file's date: the same files make the same archive, whose upload can go on
+    const lastModified = Math.max(...tiffs.map(({ file }) => file.lastModified));
+    const file = new File([zip], nameZip(tiffs), { type: "application/zip", lastModified });
+    setFile(file);
+    sendButton.disabled = false;
+    await checkChosen(fileInput.files?.[0] ?? file);
+  } catch (error) {
+    if (signal.aborted) return;
+    if (!(error instanceof ZipWriteError)) throw error;
+    refuseChoice(say(error.code, { name: error.file }));
+  }
+}
+
+/** Dropped files are taken in the drop zone; beside it nothing leaves the page for them. */
 function acceptDroppedFiles() {
   for (const name of /** @type {const} */ (["dragover", "dragleave", "drop"])) {
-    dropZone.addEventListener(name, (event) => {
+    window.addEventListener(name, (event) => {
+      const { dataTransfer, target } = event;
+      if (!dataTransfer?.types.includes("Files")) return;
       event.preventDefault();
-      dropZone.classList.toggle("over", name === "dragover");
-      const files = event.dataTransfer?.files;
-      if (name === "drop" && files?.length) {
-        fileInput.files = files;
-        checkFirstFile();
-      }
+      const isInside = target instanceof Node && dropZone.contains(target);
+      if (!isInside) dataTransfer.dropEffect = "none";
+      dropZone.classList.toggle("over", name === "dragover" && isInside);
+      if (name !== "drop" || !isInside) return;
+      listDroppedFiles(dataTransfer).then(takeFiles).catch((error) => {
+        console.warn(error);
+        refuseChoice(say("broken"));
+      });
     });
   }
 }
 
 fileInput.required = true;
-fileInput.addEventListener("change", checkFirstFile);
+fileInput.multiple = true;
+fileInput.accept += ",.tif,.tiff";
+fileInput.addEventListener("change", () => takeFiles(listFiles(fileInput.files ?? [])));
+folderInput.addEventListener("change", () => takeFiles(listFiles(folderInput.files ?? [])));
 form.addEventListener("submit", (event) => {
   const pressed = event.submitter;
   if (pressed instanceof HTMLButtonElement && pressed.name === "upload") {
@@ -181,4 +283,4 @@ window.addEventListener("pageshow", (event) => { if (event.persisted) location.r
 acceptDroppedFiles();
 // a help: sending does not depend on it
 tellOfUnfinishedUpload().catch((error) => console.warn(error));
-checkFirstFile(); // a browser may restore the choice when one comes back
+takeFiles(listFiles(fileInput.files ?? [])); // a browser may restore the choice when one comes back
