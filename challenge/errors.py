@@ -443,6 +443,22 @@ CATALOGUE: dict[str, Kind] = {
     ),
     "team-already-disqualified": Kind(Conflict, _("The team %(team)s is already disqualified.")),
     "team-not-disqualified": Kind(Conflict, _("The team %(team)s is not disqualified.")),
+    "admission-line-invalid": Kind(
+        Refusal,
+        _(
+            "Line %(line)s has “%(found)s”, which is neither an address (name@domain) nor a domain "
+            "(@domain). Wrong lines in all: %(bad)s. Nothing was saved."
+        ),
+    ),
+    "admission-empty": Kind(Refusal, _("The list has no address and no domain.")),
+    "admission-too-long": Kind(
+        Refusal,
+        _("The list has more than %(limit)s lines: save it in several parts."),
+    ),
+    "admission-not-text": Kind(
+        Refusal,
+        _("The file is not text in UTF-8: save it as “CSV UTF-8” and send it again."),
+    ),
     "registration-lines-undecided": Kind(
         Conflict,
         _(

@@ -25,16 +25,19 @@ from challenge.models.submissions import (
     Upload,
 )
 from challenge.models.teams import (
+    AdmissionEntry,
     Entry,
     Invitation,
     Membership,
     MergeRequest,
     Registration,
     Team,
+    TermsAcceptance,
 )
 from challenge.models.training import TrainingEvent, TrainingPoint, TrainingRun
 
 __all__ = [
+    "AdmissionEntry",
     "Announcement",
     "ApiToken",
     "AuditEvent",
@@ -61,6 +64,7 @@ __all__ = [
     "TaskSpec",
     "Team",
     "TeamDisqualification",
+    "TermsAcceptance",
     "TrainingEvent",
     "TrainingPoint",
     "TrainingRun",

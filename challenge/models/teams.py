@@ -38,6 +38,50 @@ class Registration(models.Model):
         return f"{self.user} in {self.challenge}"
 
 
+class TermsAcceptance(models.Model):
+    """A participant accepted one version of the rules; the registration names the last one."""
+
+    registration = models.ForeignKey(Registration, models.CASCADE, related_name="acceptances")
+    version = models.CharField(max_length=40)
+    accepted_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["accepted_at", "pk"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["registration", "version"], name="terms_version_accepted_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.registration}: {self.version}"
+
+
+class AdmissionEntry(models.Model):
+    """An address, or a mail domain (``@domain``), whose registrations are approved at once.
+
+    ``key`` is what it is compared by (:func:`challenge.rules.admission.key`). It says nothing
+    where registrations need no approval.
+    """
+
+    challenge = models.ForeignKey(Challenge, models.CASCADE, related_name="admission_entries")
+    value = models.CharField(max_length=254)
+    key = models.CharField(max_length=300)
+    added_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+"
+    )
+    added_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["value"]
+        constraints = [
+            models.UniqueConstraint(fields=["challenge", "key"], name="admission_entry_once")
+        ]
+
+    def __str__(self) -> str:
+        return self.value
+
+
 class Team(models.Model):
     """A team in one challenge; a person alone is a team of one."""
 

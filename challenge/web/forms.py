@@ -12,7 +12,7 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from challenge.errors import Refusal
+from challenge.errors import Refusal, refuse
 from challenge.models import ApiToken, Challenge, Submission, Team, User, Webhook
 from challenge.models.roles import ROLES
 from challenge.rules.roles import Role
@@ -280,6 +280,48 @@ class ReasonForm(forms.Form):
     def lengths(self) -> dict[str, int]:
         """Return the length that was sent and the one that is allowed."""
         return {"length": len(self.data.get("reason", "")), "limit": self.CHARACTERS}
+
+
+class AdmissionForm(forms.Form):
+    """A list of addresses and mail domains, typed or in a file."""
+
+    FILE_BYTES = 500_000
+    entries = forms.CharField(
+        label=_("Addresses and domains"),
+        required=False,
+        max_length=FILE_BYTES,
+        widget=forms.Textarea(attrs={"rows": 8, "spellcheck": "false"}),
+        help_text=_("One a line: name@example.org, or @example.org for all of a domain."),
+    )
+    file = forms.FileField(
+        label=_("or a CSV file"),
+        required=False,
+        widget=forms.FileInput(attrs={"accept": ".csv,.txt,text/csv,text/plain"}),
+        help_text=_("The column “email” counts, else the first. UTF-8, at most 500 kB."),
+    )
+
+    def clean_file(self) -> Any:
+        """Refuse a file that is too large to be a list."""
+        file = self.cleaned_data["file"]
+        if file is not None and file.size > self.FILE_BYTES:
+            raise forms.ValidationError(
+                _("The file has %(size)s bytes; allowed are %(limit)s."),
+                params={"size": file.size, "limit": self.FILE_BYTES},
+            )
+        return file
+
+    def clean(self) -> dict[str, Any]:
+        """Take the file's text where there is one. A list must not be empty."""
+        cleaned = super().clean() or {}
+        file = cleaned.get("file")
+        if file is not None:
+            try:
+                cleaned["entries"] = file.read().decode("utf-8-sig")
+            except UnicodeDecodeError:
+                self.add_error("file", str(refuse("admission-not-text")))
+        if not self.errors and not cleaned.get("entries", "").strip():
+            self.add_error("entries", str(refuse("admission-empty")))
+        return cleaned
 
 
 class DeleteForm(forms.Form):

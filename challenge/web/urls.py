@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from challenge.web import desk, desk_teams, teams
+from challenge.web import desk, desk_registrations, desk_teams, teams
 from challenge.web.accounts import accounts, webhooks
 from challenge.web.challenges import challenges, feeds, home
 from challenge.web.leaderboard import views as leaderboard
@@ -52,6 +52,26 @@ urlpatterns = [
         "challenges/<slug:slug>/desk/people/teams/<int:pk>/<str:act>/",
         desk_teams.act,
         name="desk-team-act",
+    ),
+    path(
+        "challenges/<slug:slug>/desk/people/registrations/",
+        desk_registrations.registrations,
+        name="desk-registrations",
+    ),
+    path(
+        "challenges/<slug:slug>/desk/people/registrations/<int:pk>/",
+        desk_registrations.decide,
+        name="desk-registration",
+    ),
+    path(
+        "challenges/<slug:slug>/desk/people/admission/",
+        desk_registrations.admissions,
+        name="desk-admission",
+    ),
+    path(
+        "challenges/<slug:slug>/desk/people/admission/<str:act>/",
+        desk_registrations.admission_act,
+        name="desk-admission-act",
     ),
     path("challenges/<slug:slug>/desk/people/<str:act>/", desk.act, name="desk-people-act"),
     path("challenges/<slug:slug>/training/", training.runs, name="training"),

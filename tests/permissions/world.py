@@ -160,6 +160,9 @@ def address(route: str, world: World, **changed: str) -> str:
     if "/teams/<int:pk>" in route:
         arguments = arguments | {"pk": arguments["team_id"]}
 
+    if "/registrations/<int:pk>" in route:
+        arguments = arguments | {"pk": arguments["registration_id"]}
+
     def fill(match: re.Match[str]) -> str:
         return arguments[match[1].rpartition(":")[2]]
 
@@ -233,6 +236,9 @@ def body_for(method: str, route: str, world: World) -> dict[str, Any]:
         ("POST", "submissions/<submission_id>/final"): {"chosen": True},
         ("POST", "webhooks"): {"url": "https://example.org/h", "events": ["submission.scored"]},
         ("POST", "organise/challenges/<slug>/registrations/<registration_id>"): {"approved": True},
+        ("POST", "challenges/<slug:slug>/desk/people/registrations/<int:pk>/"): {
+            "decision": "approve"
+        },
         ("POST", "organise/submissions/<submission_id>/rescore"): {"force": True},
         ("POST", "organise/challenges/<slug>/phases/<phase>/rescore"): {"force": True},
         ("POST", "organise/submissions/<submission_id>/disqualify"): {"reason": "r"},

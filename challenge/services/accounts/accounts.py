@@ -50,8 +50,15 @@ def export(*, user: User, now: datetime | None = None) -> dict[str, Any]:
                 "state": registration.state,
                 "terms_version": registration.terms_version,
                 "accepted_at": registration.accepted_at.isoformat(),
+                "note": registration.note,
+                "accepted_versions": {
+                    one.version: one.accepted_at.isoformat()
+                    for one in registration.acceptances.all()
+                },
             }
-            for registration in Registration.objects.filter(user=user).select_related("challenge")
+            for registration in Registration.objects.filter(user=user)
+            .select_related("challenge")
+            .prefetch_related("acceptances")
         ],
         "teams": [
             {

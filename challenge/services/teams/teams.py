@@ -23,11 +23,12 @@ from challenge.models import (
     Registration,
     Submission,
     Team,
+    TermsAcceptance,
     User,
 )
 from challenge.rules import names, plain_text
 from challenge.rules.roles import Act
-from challenge.selectors import desk_teams, people, roles
+from challenge.selectors import desk_teams, people, registrations, roles
 from challenge.services import audit
 from challenge.services.leaderboard import ranks
 from challenge.services.notifications import decision_mails
@@ -47,6 +48,8 @@ def register(
     now: datetime | None = None,
 ) -> Registration:
     """Register a person who accepts the rules, and create a team of one named after the person.
+
+    Where registrations need approval, those on the admission list have it at once.
 
     Calling again with a newer version of the rules accepts those. Raises NotFound for an
     unpublished challenge, Refusal ``terms-outdated`` when another version is in force, Conflict
@@ -75,10 +78,24 @@ def register(
                 "accepted_at": now,
             },
         )
+        # Asked after the row is written: a list that is saved meanwhile finds the row, or this it.
+        if (
+            created
+            and state == Registration.State.PENDING
+            and registrations.is_admitted(user, challenge)
+        ):
+            registration.state = Registration.State.APPROVED
+            registration.save(update_fields=["state"])
         if not created and registration.terms_version != accept_terms_version:
             registration.terms_version = accept_terms_version
             registration.accepted_at = now
             registration.save(update_fields=["terms_version", "accepted_at"])
+        # Accepting a version again, after a later one was taken back, keeps its first moment.
+        TermsAcceptance.objects.get_or_create(
+            registration=registration,
+            version=accept_terms_version,
+            defaults={"accepted_at": now},
+        )
         if people.membership_of(user, challenge) is None:
             _create_solo_team(user, challenge)
     return registration
