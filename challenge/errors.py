@@ -477,11 +477,11 @@ CATALOGUE: dict[str, Kind] = {
     ),
     "finals-not-scored": Kind(
         Conflict,
-        _("Only a scored submission can be chosen for the final ranking."),
+        _("A submission that got no score cannot be chosen for the final ranking."),
     ),
     "finals-closed": Kind(
         Conflict,
-        _("The phase is closed: the choice for the final ranking stands."),
+        _("The phase is settled: the choice for the final ranking stands."),
     ),
     "nothing-to-rescore": Kind(Conflict, _("There is no submission to score again.")),
     "too-many-signups": Kind(
@@ -595,6 +595,8 @@ CATALOGUE: dict[str, Kind] = {
         Conflict,
         _("You are the only owner of %(challenges)s: name another one first."),
     ),
+    "phase-not-closed": Kind(Conflict, _("The phase is not closed: nothing is to be settled.")),
+    "phase-settled": Kind(Conflict, _("The phase was settled on %(since)s (UTC).")),
     "phase-window-invalid": Kind(Refusal, _("The phase would close before it opens.")),
     "phase-disclosed": Kind(
         Conflict,

@@ -55,13 +55,17 @@ def make_challenge(slug: str = "abc", **fields: Any) -> Challenge:
 def make_phase(
     challenge: Challenge | None = None, slug: str = "test", *, truth: bool = True, **fields: Any
 ) -> Phase:
-    """A published phase open from the day before NOON for a month, with task and truth."""
+    """A published phase open from the day before NOON for a month, with task and truth.
+
+    Without a grace: it is settled by its close and the last verdict.
+    """
     challenge = challenge or make_challenge()
     fields = {
         "name": {"en": slug, "fr": slug},
         "is_published": True,
         "opens_at": NOON - timedelta(days=1),
         "closes_at": NOON + timedelta(days=30),
+        "grace_minutes": 0,
     } | fields
     fields.setdefault("task_spec", make_task(challenge))
     if truth:

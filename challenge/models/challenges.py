@@ -31,6 +31,13 @@ class Challenge(models.Model):
     facts = models.JSONField(default=dict, blank=True)
     sort_order = models.IntegerField(default=0)
     is_published = models.BooleanField(_("published"), default=False)
+    time_zone = models.CharField(
+        _("time zone"),
+        max_length=64,
+        default="UTC",
+        db_default="UTC",
+        help_text=_("in which the desk takes and shows the times of phases"),
+    )
     terms_version = models.CharField(max_length=40, default="1")
     approval_required = models.BooleanField(_("registrations need approval"), default=False)
     team_size_limit = models.PositiveSmallIntegerField(null=True, blank=True)
@@ -178,13 +185,16 @@ class Phase(models.Model):
     from ``public_patches`` ([id, domain, zone] lists). ``labels_public`` is that of the ground
     truth, or before it is installed what the challenge file says of it. ``counted_zones`` are
     those that its scores count: the public ones where its ground truth is split, the private ones
-    from the reveal on (``revealed_at``).
+    from the reveal on (``revealed_at``). ``settled_at`` is when the phase was settled after its
+    close (:mod:`challenge.services.challenges.settlement`). ``frozen_at``: the leaderboard shows
+    what was submitted until then.
     """
 
     # The enums are those of rules.disclosure; here stand the labels that organisers read.
     VISIBILITIES = (
         (Visibility.PUBLIC.value, _("everyone, at any time")),
-        (Visibility.AFTER_CLOSE.value, _("everyone, once the phase is closed")),
+        (Visibility.AFTER_CLOSE.value, _("everyone, once the phase is settled")),
+        (Visibility.OWN_TEAM.value, _("each team its own line alone")),
         (Visibility.ORGANISERS.value, _("organisers alone")),
     )
     DETAILS = (
@@ -215,7 +225,7 @@ class Phase(models.Model):
         _("submissions a team may choose"),
         null=True,
         blank=True,
-        help_text=_("set: once closed, only chosen submissions count; empty: the best one counts"),
+        help_text=_("set: once settled, only chosen submissions count; empty: the best one counts"),
     )
     archive_limit_bytes = models.BigIntegerField(default=5_000_000_000)
     visibility = models.CharField(
@@ -261,6 +271,26 @@ class Phase(models.Model):
         editable=False,
     )
     revealed_at = models.DateTimeField(null=True, blank=True, editable=False)
+    grace_minutes = models.PositiveIntegerField(
+        _("minutes of grace before the settlement"),
+        default=60,
+        db_default=60,
+        help_text=_(
+            "after the close and the last verdict; until then teams choose their submissions"
+        ),
+    )
+    settled_at = models.DateTimeField(null=True, blank=True, editable=False)
+    frozen_at = models.DateTimeField(
+        _("leaderboard as of"),
+        null=True,
+        blank=True,
+        help_text=_("set: later submissions do not show on the leaderboard"),
+    )
+    freeze_hides_own = models.BooleanField(
+        _("teams do not see their own later scores while the leaderboard is frozen"),
+        default=False,
+        db_default=False,
+    )
     archives_kept_days = models.PositiveIntegerField(
         _("days that archives are kept after the close"),
         default=90,
@@ -298,6 +328,13 @@ class Phase(models.Model):
     def awaits_reveal(self) -> bool:
         """Whether its scores count public zones until the private ones are revealed."""
         return self.counted_zones == CountedZones.PUBLIC
+
+    @property
+    def settlement_recorded(self) -> bool:
+        """Whether it was settled after its present close; one before a former close is void."""
+        if self.settled_at is None or self.closes_at is None:
+            return False
+        return self.settled_at >= self.closes_at
 
 
 class PublishedResult(models.Model):

@@ -60,6 +60,7 @@ class Visibility(StrEnum):
 
     PUBLIC = "public"
     AFTER_CLOSE = "after-close"
+    OWN_TEAM = "own-team"
     ORGANISERS = "organisers"
 
 
@@ -200,43 +201,31 @@ def policy_for(
     return DisclosurePolicy(shown, miou_step or MIOU_STEPS[-1], counts=False)
 
 
-def leaderboard_visible(
-    *,
-    visibility: str,
-    viewer: Viewer,
-    opens_at: datetime,
-    closes_at: datetime | None,
-    now: datetime,
-) -> bool:
-    """Say whether the leaderboard may be seen."""
+def leaderboard_visible(*, visibility: str, viewer: Viewer, settled: bool) -> bool:
+    """Say whether the whole leaderboard may be seen. ``settled``: the phase is closed and settled.
+
+    >>> leaderboard_visible(visibility="after-close", viewer=Viewer.READER, settled=False)
+    False
+    """
     if viewer is Viewer.ORGANISER or visibility == Visibility.PUBLIC:
         return True
-    closed = window_at(now, opens_at=opens_at, closes_at=closes_at) is Window.CLOSED
-    return visibility == Visibility.AFTER_CLOSE and closed
+    return visibility == Visibility.AFTER_CLOSE and settled
 
 
 def score_visible(
-    *,
-    visibility: str,
-    viewer: Viewer,
-    opens_at: datetime,
-    closes_at: datetime | None,
-    now: datetime,
+    *, visibility: str, viewer: Viewer, settled: bool, behind_freeze: bool = False
 ) -> bool:
     """Say whether a score may be seen by who may see its submission.
 
     A team sees its own score under every visibility but ``organisers``: an unseen board with
-    seen scores is a usual arrangement, a hidden phase shows nothing.
+    seen scores is a usual arrangement, a hidden phase shows nothing. ``behind_freeze``: it was
+    submitted after the moment of a freeze that hides teams' own scores, too.
     """
+    if behind_freeze and viewer is not Viewer.ORGANISER:
+        return False
     if viewer is Viewer.OWNER and visibility != Visibility.ORGANISERS:
         return True
-    return leaderboard_visible(
-        visibility=visibility,
-        viewer=viewer,
-        opens_at=opens_at,
-        closes_at=closes_at,
-        now=now,
-    )
+    return leaderboard_visible(visibility=visibility, viewer=viewer, settled=settled)
 
 
 def disclose_value(

@@ -19,7 +19,7 @@ from pydantic import TypeAdapter
 
 from challenge.models import Phase, PublishedResult, RankLine
 from challenge.rules import ranking
-from challenge.rules.disclosure import DisclosurePolicy
+from challenge.rules.disclosure import DisclosurePolicy, Viewer, Visibility
 from challenge.rules.windows import Window, window_at
 from challenge.selectors import people, phase_disclosure, row_values, scores
 from challenge.selectors.cached import cached as cached_value
@@ -176,6 +176,21 @@ def of_phase(phase: Phase, *, user: Person = None, now: datetime | None = None) 
     )
 
 
+def own_row(phase: Phase, *, user: Person, now: datetime | None = None) -> Row | None:
+    """Return a person's own team's row where each team sees its own alone (three queries at most).
+
+    Without its rank, which tells of the others. None: another visibility, no team, no score.
+    """
+    now = now or timezone.now()
+    team_id = people.team_id_in(user, phase)
+    if phase.visibility != Visibility.OWN_TEAM or team_id is None:
+        return None
+    policy = phase_disclosure.policy_for(phase, viewer=Viewer.READER, now=now)
+    own = Q(entry__team=team_id, submission__is_baseline=False)
+    rows = rows_where(phase, own, policy=policy)
+    return replace(rows[0], rank=None, group=0, public_rank=None) if rows else None
+
+
 def rows_where(
     phase: Phase,
     condition: Q,
@@ -205,10 +220,11 @@ def state(phase: Phase, *, user: Person = None, now: datetime | None = None) -> 
     policy = phase_disclosure.policy_for(phase, viewer=viewer, now=now)
     visible = phase_disclosure.leaderboard_visible(phase, viewer=viewer, now=now)
     ranked = phase.ranked_at.timestamp() if phase.ranked_at else 0
+    frozen = phase.frozen_at.timestamp() if phase.frozen_at else 0
     return (
         f"leaderboard-{SHAPE}-{phase.pk}-{phase.ranks_version}-{ranked}-{int(visible)}"
         f"-{policy.detail}-{policy.miou_step}-{phase.inference_ratio_limit}-{phase.task_spec_id}"
-        f"-{phase.counted_zones}"
+        f"-{phase.counted_zones}-{frozen}"
         f"-{phase.challenge.updated_at.timestamp()}"
     )
 
@@ -320,7 +336,7 @@ def _seeds() -> Case:
     `row_values.runs_of`.
     """
     same = (
-        scores.counting_in("phase")
+        scores.on_board_in("phase")
         .filter(
             evaluation__submission__entry=OuterRef("entry"),
             evaluation__submission__is_baseline=True,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from django.db.models import Count, Max, Q
 from django.utils import timezone
 
 from challenge.models import Evaluation, Phase
-from challenge.rules import disclosure
-from challenge.rules.disclosure import DisclosurePolicy, Viewer
+from challenge.rules import disclosure, settlement
+from challenge.rules.disclosure import DisclosurePolicy, Viewer, Visibility
 from challenge.rules.lifecycle import OPEN_STATES
 
 # What is dated with a moment may be committed a little after it.
@@ -18,11 +19,11 @@ LATE_COMMIT = timedelta(minutes=2)
 def policy_for(phase: Phase, *, viewer: Viewer, now: datetime | None = None) -> DisclosurePolicy:
     """Return the policy under which a viewer gets values of a phase.
 
-    No query, but for a phase that is closed and not ranked in full precision yet (one).
+    No query, but for a phase that is closed and not recorded as settled (one).
     """
     now = now or timezone.now()
     until = rounded_until(phase)
-    is_waiting = now >= until and not phase.labels_public and not is_final(phase)
+    is_waiting = now >= until and not phase.labels_public and not is_final(phase, now=now)
     return disclosure.policy_for(
         viewer=viewer,
         detail=phase.detail,
@@ -34,32 +35,43 @@ def policy_for(phase: Phase, *, viewer: Viewer, now: datetime | None = None) -> 
     )
 
 
-def is_settled(phase: Phase) -> bool:
-    """Say whether a closed phase waits for no verdict any more.
+def is_settled(phase: Phase, *, now: datetime | None = None) -> bool:
+    """Say whether a phase is closed and settled (:mod:`challenge.rules.settlement`).
 
-    Submissions that were accepted before the close may be scored after it. Until all are, ranks
-    are not final and values stay rounded. Re-scores are not waited for. At most one query, none
-    once the phase was ranked in full precision after its close.
+    Submissions that were accepted before the close may be scored after it. Until all are and the
+    grace is over, teams choose, ranks are not final and values stay rounded. Re-scores are not
+    waited for. At most one query, after the grace alone, and none once the settlement is recorded.
     """
-    if phase.closes_at is None:
+    now = now or timezone.now()
+    grace = timedelta(minutes=phase.grace_minutes)
+    if phase.closes_at is None or now < phase.closes_at:
+        return False
+    if phase.settlement_recorded:
         return True
-    ranked_since = phase.ranked_at is not None and phase.ranked_at >= phase.closes_at + LATE_COMMIT
-    if ranked_since and phase.ranks_step is None:
-        return True
-    return not Evaluation.objects.filter(
-        submission__entry__phase=phase,
-        priority=Evaluation.Priority.LIVE,
-        state__in=OPEN_STATES,
-    ).exists()
+    if now < phase.closes_at + grace:
+        return False
+    live = Evaluation.objects.filter(
+        submission__entry__phase=phase, priority=Evaluation.Priority.LIVE
+    ).aggregate(
+        waiting=Count("pk", filter=Q(state__in=OPEN_STATES)), last_verdict_at=Max("finished_at")
+    )
+    return settlement.is_due(now, closes_at=phase.closes_at, grace=grace, **live)
 
 
-def is_final(phase: Phase) -> bool:
+def awaits_settlement(phase: Phase, *, now: datetime | None = None) -> bool:
+    """Say whether a phase is closed and not settled yet (one query at most)."""
+    now = now or timezone.now()
+    closed = phase.closes_at is not None and now >= phase.closes_at
+    return closed and not is_settled(phase, now=now)
+
+
+def is_final(phase: Phase, *, now: datetime | None = None) -> bool:
     """Say whether a closed phase is settled and its private zones, where it has some, revealed.
 
     Values of public zones stay rounded until then: full ones, and domains, would tell which zones
     are private before anybody knows the private values. At most one query.
     """
-    return not phase.awaits_reveal and is_settled(phase)
+    return not phase.awaits_reveal and is_settled(phase, now=now)
 
 
 def labels_sealed(phase: Phase, *, now: datetime | None = None) -> bool:
@@ -76,7 +88,7 @@ def labels_sealed(phase: Phase, *, now: datetime | None = None) -> bool:
         labels_open_until=phase.labels_open_until,
         precision=disclosure.Precision.LABELS_CLOSED,
     )
-    return now < until or not is_final(phase)
+    return now < until or not is_final(phase, now=now)
 
 
 def rounded_until(phase: Phase) -> datetime:
@@ -89,11 +101,38 @@ def rounded_until(phase: Phase) -> datetime:
 
 
 def leaderboard_visible(phase: Phase, *, viewer: Viewer, now: datetime | None = None) -> bool:
-    """Say whether a viewer may see a phase's leaderboard. No query."""
+    """Say whether a viewer may see a phase's whole leaderboard.
+
+    No query, but for one that appears at the settlement of a phase that is closed (one).
+    """
     return disclosure.leaderboard_visible(
+        visibility=phase.visibility, viewer=viewer, settled=_settled_for_board(phase, now=now)
+    )
+
+
+def score_visible(
+    phase: Phase,
+    *,
+    viewer: Viewer,
+    submitted_at: datetime | None = None,
+    now: datetime | None = None,
+) -> bool:
+    """Say whether who may see a submission may see its score; queries as `leaderboard_visible`.
+
+    ``submitted_at`` is the submission's; without it the question is whether any can be seen.
+    """
+    return disclosure.score_visible(
         visibility=phase.visibility,
         viewer=viewer,
-        opens_at=phase.opens_at,
-        closes_at=phase.closes_at,
-        now=now or timezone.now(),
+        settled=_settled_for_board(phase, now=now),
+        behind_freeze=phase.freeze_hides_own and is_after_freeze(phase, submitted_at),
     )
+
+
+def is_after_freeze(phase: Phase, submitted_at: datetime | None) -> bool:
+    """Say whether a submission came after the moment as of which the leaderboard is shown."""
+    return None not in (phase.frozen_at, submitted_at) and submitted_at > phase.frozen_at  # type: ignore[operator]
+
+
+def _settled_for_board(phase: Phase, *, now: datetime | None) -> bool:
+    return phase.visibility == Visibility.AFTER_CLOSE and is_settled(phase, now=now)

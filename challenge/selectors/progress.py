@@ -38,7 +38,7 @@ def of_phase(phase: Phase, *, user: Person = None, now: datetime | None = None) 
         return []
     policy = phase_disclosure.policy_for(phase, viewer=viewer, now=now)
     rows = (
-        scores.counting(phase)
+        scores.on_board(phase)
         .filter(evaluation__submission__is_baseline=False, miou__isnull=False)
         .exclude(evaluation__submission__entry__in=roles.entries_of_organisers(phase))
         .order_by("evaluation__submission__created_at", "evaluation__revision")

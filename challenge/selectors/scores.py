@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from challenge.models import Phase, Score
 from challenge.rules.lifecycle import State
@@ -31,9 +31,17 @@ def counting(phase: Phase) -> QuerySet[Score]:
     return _counting(current(phase))
 
 
-def counting_in(phase: str) -> QuerySet[Score]:
-    """Return the scores that count in the phase that an outer query's row names, for a subquery."""
-    return _counting(
+def on_board(phase: Phase) -> QuerySet[Score]:
+    """Return the scores that count, of what was submitted until the moment of a freeze.
+
+    The time of submission decides, not that of scoring: a full queue changes nothing.
+    """
+    return _before_freeze(counting(phase))
+
+
+def on_board_in(phase: str) -> QuerySet[Score]:
+    """Return `on_board` for the phase that an outer query's row names, for a subquery."""
+    counting_there = _counting(
         _current(
             OuterRef(phase),
             OuterRef(f"{phase}__ground_truth"),
@@ -41,6 +49,7 @@ def counting_in(phase: str) -> QuerySet[Score]:
             OuterRef(f"{phase}__counted_zones"),
         )
     )
+    return _before_freeze(counting_there)
 
 
 def _current(phase: Any, ground_truth: Any, task_spec: Any, counted_zones: Any) -> QuerySet[Score]:
@@ -51,6 +60,14 @@ def _current(phase: Any, ground_truth: Any, task_spec: Any, counted_zones: Any) 
         evaluation__task_spec=task_spec,
         evaluation__submission__entry__phase=phase,
     ).order_by("evaluation__revision")
+
+
+def _before_freeze(scores: QuerySet[Score]) -> QuerySet[Score]:
+    frozen_at = F("evaluation__submission__entry__phase__frozen_at")
+    return scores.filter(
+        Q(evaluation__submission__entry__phase__frozen_at__isnull=True)
+        | Q(evaluation__submission__created_at__lte=frozen_at)
+    )
 
 
 def _counting(scores: QuerySet[Score]) -> QuerySet[Score]:

@@ -226,7 +226,7 @@ def _detail(
         viewer=viewer,
         policy=phase_disclosure.policy_for(phase, viewer=viewer, now=now),
         card=cards.get(submission.pk),
-        score_hidden=scored and not score_visible(phase, viewer=viewer, now=now),
+        score_hidden=scored and not score_visible(submission, viewer=viewer, now=now),
     )
 
 
@@ -235,12 +235,12 @@ def _cards(
 ) -> dict[UUID, DisclosedCard]:
     """Return the disclosed score cards of submissions of one phase that have one to show."""
     phase = submissions[0].entry.phase
-    if not score_visible(phase, viewer=viewer, now=now):
-        return {}
     wanted = {
         evaluation.pk: submission.pk
         for submission in submissions
-        if (evaluation := current(submission)) is not None and evaluation.state == State.SCORED
+        if (evaluation := current(submission)) is not None
+        and evaluation.state == State.SCORED
+        and score_visible(submission, viewer=viewer, now=now)
     }
     if not wanted:
         return {}
@@ -256,15 +256,26 @@ def _cards(
     return cards
 
 
-def score_visible(phase: Phase, *, viewer: Viewer, now: datetime | None = None) -> bool:
-    """Say whether who may see a submission may see its score. No query."""
-    return disclosure.score_visible(
-        visibility=phase.visibility,
-        viewer=viewer,
-        opens_at=phase.opens_at,
-        closes_at=phase.closes_at,
-        now=now or timezone.now(),
+def score_visible(submission: Submission, *, viewer: Viewer, now: datetime | None = None) -> bool:
+    """Say whether who may see a submission may see its score.
+
+    No query, but for a board that appears at the settlement of a phase that is closed (one).
+    """
+    return phase_disclosure.score_visible(
+        submission.entry.phase, viewer=viewer, submitted_at=submission.created_at, now=now
     )
+
+
+def may_choose(shown: Detail, *, now: datetime | None = None) -> bool:
+    """Say whether the viewer may choose a submission for the final ranking, or drop the choice.
+
+    One query at most, of a closed phase.
+    """
+    phase = shown.submission.entry.phase
+    if shown.viewer is not Viewer.OWNER or phase.finals_limit is None:
+        return False
+    able = shown.is_moving or shown.state == State.SCORED or shown.submission.is_final
+    return able and not phase_disclosure.is_settled(phase, now=now)
 
 
 def shown_miou(
@@ -278,7 +289,7 @@ def shown_miou(
     evaluation = current(submission)
     if evaluation is None or evaluation.state != State.SCORED:
         return None
-    if not score_visible(phase, viewer=viewer, now=now):
+    if not score_visible(submission, viewer=viewer, now=now):
         return None
     policy = phase_disclosure.policy_for(phase, viewer=viewer, now=now)
     return disclosure.disclose_miou(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from django.db.models import Q, QuerySet
 from django.utils import timezone
@@ -99,12 +98,8 @@ def progress(
     now = now or timezone.now()
     viewer = people.viewer_of_phase(user, phase)
     mine = people.team_of(user, phase.challenge) == team
-    window: dict[str, Any] = {"opens_at": phase.opens_at, "closes_at": phase.closes_at, "now": now}
-    if not disclosure.score_visible(
-        visibility=phase.visibility,
-        viewer=disclosure.Viewer.OWNER if mine else viewer,
-        **window,
-    ):
+    as_whom = disclosure.Viewer.OWNER if mine else viewer
+    if not phase_disclosure.score_visible(phase, viewer=as_whom, now=now):
         return []
     policy = phase_disclosure.policy_for(phase, viewer=viewer, now=now)
     steps: list[Step] = []
@@ -122,6 +117,11 @@ def progress(
         )
     )
     for at, number, full, rounded in rows:
+        if phase_disclosure.is_after_freeze(phase, at) and not (
+            as_whom is disclosure.Viewer.ORGANISER
+            or (mine and phase_disclosure.score_visible(phase, viewer=as_whom, submitted_at=at))
+        ):
+            continue
         miou = disclosure.disclose_miou(full, rounded, policy=policy)
         rises = miou is not None and (best is None or miou > best)
         if rises:

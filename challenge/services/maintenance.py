@@ -10,6 +10,7 @@ from django.core.cache import cache
 from challenge.models import Phase
 from challenge.selectors import operations
 from challenge.services import database_clock
+from challenge.services.challenges import settlement
 from challenge.services.leaderboard import ranks
 from challenge.services.leased_jobs import SweepReport
 from challenge.services.notifications import mails, webhooks
@@ -19,21 +20,21 @@ from challenge.services.training import training_runs
 
 @dataclass(frozen=True)
 class MaintenanceReport:
-    """What a sweep did to evaluations and training runs, and whose ranks it recomputed."""
+    """What a sweep did to evaluations and training runs, whom it settled, whose ranks it wrote."""
 
     evaluations: SweepReport
     runs: SweepReport
+    phases_settled: list[Phase]
     phases_ranked: list[Phase]
 
 
 def sweep(*, now: datetime | None = None) -> MaintenanceReport:
-    """Queue again what lost workers held, recompute stale ranks, notify workers of what waits."""
+    """Queue again what lost workers held, settle phases, recompute ranks, notify workers."""
     now = now or database_clock.now()
-    report = MaintenanceReport(
-        evaluations=evaluations.sweep(now=now),
-        runs=training_runs.sweep(now=now),
-        phases_ranked=ranks.recompute_stale(now=now),
-    )
+    swept = evaluations.sweep(now=now), training_runs.sweep(now=now)
+    settled = settlement.settle_due(now=now)
+    ranked = [phase for phase in ranks.recompute_stale(now=now) if phase not in settled]
+    report = MaintenanceReport(*swept, phases_settled=settled, phases_ranked=[*settled, *ranked])
     mails.notify_workers()
     webhooks.enqueue_closed_phases(now=now)
     webhooks.notify_workers(now=now)

@@ -330,10 +330,11 @@ def test_choosing_for_the_final_ranking(ada: Caller, world: World) -> None:
     Phase.objects.update(finals_limit=2)
     assert ada.post(url, {"chosen": True}).json()["is_final"] is True
     assert code(ada.post(url, {"chosen": "yes"})) == (422, "request-invalid")
-    assert code(ada.post(f"/submissions/{world.waiting.id}/final", {"chosen": True})) == (
-        409,
-        "finals-not-scored",
-    )
+    waiting = f"/submissions/{world.waiting.id}"
+    assert ada.post(f"{waiting}/final", {"chosen": True}).json()["is_final"] is True
+    ada.post(f"{waiting}/cancel")
+    again = ada.post(f"{waiting}/final", {"chosen": True})
+    assert code(again) == (409, "finals-not-scored")
 
 
 def test_an_invitation_to_an_address_is_mailed(ada: Caller) -> None:

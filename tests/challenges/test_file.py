@@ -73,7 +73,7 @@ SPOILT = [
     ("daily_limit = 5", "daily_limit = 0", "daily_limit = 5", "is 0; allowed are 1 to"),
     ("daily_limit = 5", "daily_limit = true", "daily_limit = 5", "is true; a whole number"),
     ("1_000_000", "6_000_000_000", "archive_bytes", "allowed are 1 to 5000000000"),
-    ('visibility = "public"', 'visibility = "all"', "visibility", "public, after-close, organis"),
+    ('visibility = "public"', 'visibility = "all"', "visibility", "public, after-close, own-team"),
     ('detail = "domains"', 'detail = "some"', "detail", "full, domains, classes, miou"),
     ("miou = 0.5", "miou = 50", "miou = 0.5", "is 50; allowed are 0 to 1"),
     ("miou = 0.5\n", "", "[[results]]", "a number from 0 to 1 is needed"),

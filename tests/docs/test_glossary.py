@@ -20,7 +20,7 @@ GONE = (
     "complete_broken", "crew", "doorbell", "doorbells", "doubts", "gatherer",
     "give_back", "hold_figures", "hold_if_unset", "holder", "holders", "jailer",
     "keeper", "keepers", "lane", "lanes", "obey", "obeyed", "rehearsal", "rehearse",
-    "rehearsed", "ring", "ring_again", "rings", "rooms", "settle", "shipment", "shipments",
+    "rehearsed", "ring", "ring_again", "rings", "rooms", "shipment", "shipments",
     "shipping", "strays", "teller", "tellers", "upload_shipping", "vouch", "witness",
     "yardstick", "yardsticks",
 )  # fmt: skip

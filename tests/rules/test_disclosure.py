@@ -187,26 +187,25 @@ def test_what_was_not_measured_stays_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("visibility", "viewer", "now", "board", "score"),
+    ("visibility", "viewer", "settled", "board", "score"),
     [
-        ("public", Viewer.READER, OPEN, True, True),
-        ("after-close", Viewer.READER, OPEN, False, False),
-        ("after-close", Viewer.OWNER, OPEN, False, True),
-        ("after-close", Viewer.READER, CLOSES, True, True),
-        ("organisers", Viewer.READER, CLOSES, False, False),
-        ("organisers", Viewer.OWNER, OPEN, False, False),
-        ("organisers", Viewer.ORGANISER, OPEN, True, True),
+        ("public", Viewer.READER, False, True, True),
+        ("after-close", Viewer.READER, False, False, False),
+        ("after-close", Viewer.OWNER, False, False, True),
+        ("after-close", Viewer.READER, True, True, True),
+        ("own-team", Viewer.READER, True, False, False),
+        ("own-team", Viewer.OWNER, False, False, True),
+        ("own-team", Viewer.ORGANISER, False, True, True),
+        ("organisers", Viewer.READER, True, False, False),
+        ("organisers", Viewer.OWNER, False, False, False),
+        ("organisers", Viewer.ORGANISER, False, True, True),
     ],
 )
 def test_who_sees_the_board_and_who_a_score(
-    visibility: str, viewer: Viewer, now: datetime, board: bool, score: bool
+    visibility: str, viewer: Viewer, settled: bool, board: bool, score: bool
 ) -> None:
-    asked: Any = {
-        "visibility": visibility,
-        "viewer": viewer,
-        "opens_at": OPENS,
-        "closes_at": CLOSES,
-        "now": now,
-    }
+    asked: Any = {"visibility": visibility, "viewer": viewer, "settled": settled}
     assert disclosure.leaderboard_visible(**asked) is board
     assert disclosure.score_visible(**asked) is score
+    hidden = disclosure.score_visible(**asked, behind_freeze=True)
+    assert hidden is (score and viewer is Viewer.ORGANISER)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from challenge.models import Phase, RankLine
@@ -21,7 +23,7 @@ def test_groups_follow_the_intervals_shown_while_labels_are_hidden() -> None:
     def groups(**changes: object) -> list[tuple[int, bool]]:
         Phase.objects.update(**changes)
         shown = Phase.objects.select_related("challenge", "task_spec").get()
-        rows = leaderboard.of_phase(shown, now=NOON).teams
+        rows = leaderboard.of_phase(shown, now=NOON + timedelta(hours=1)).teams
         return [(row.group, row.tied) for row in rows]
 
     for position, line in enumerate(RankLine.objects.order_by("-miou"), start=1):

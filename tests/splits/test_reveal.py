@@ -74,6 +74,7 @@ def close(world: SplitWorld) -> None:
     Phase.objects.filter(pk=world.phase.pk).update(
         opens_at=timezone.now() - timedelta(days=9),
         closes_at=timezone.now() - timedelta(minutes=1),
+        grace_minutes=0,
     )
     maintenance.sweep()
 

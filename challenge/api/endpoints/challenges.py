@@ -52,6 +52,9 @@ class PhaseOut(Schema):
     takes_submissions: bool
     counted_zones: str = "all"
     revealed_at: datetime | None = None
+    grace_minutes: int
+    settled_at: datetime | None
+    frozen_at: datetime | None
 
 
 class ClassOut(Schema):
@@ -77,6 +80,7 @@ class ChallengeLine(Schema):
 class ChallengeOut(ChallengeLine):
     """A challenge whole."""
 
+    time_zone: str
     terms_version: str
     approval_required: bool
     team_size_limit: int | None
@@ -147,6 +151,9 @@ def phase_out(phase: Phase, *, now: datetime | None = None) -> PhaseOut:
         takes_submissions=phase.ground_truth_id is not None and phase.task_spec_id is not None,
         counted_zones=phase.counted_zones,
         revealed_at=phase.revealed_at,
+        grace_minutes=phase.grace_minutes,
+        settled_at=phase.settled_at if phase.settlement_recorded else None,
+        frozen_at=phase.frozen_at,
     )
 
 
@@ -178,6 +185,7 @@ def get_challenge(request: HttpRequest, slug: Slug) -> dict[str, Any]:
     facts = {key: value for key, value in challenge.facts.items() if key != "downloads"}
     return {
         **_line(challenge, user=request.user),
+        "time_zone": challenge.time_zone,
         "terms_version": challenge.terms_version,
         "approval_required": challenge.approval_required,
         "team_size_limit": challenge.team_size_limit,

@@ -136,7 +136,11 @@ class Labels(Schema):
 
 
 class BoardOut(Schema):
-    """A leaderboard. ``visible`` false: the organiser shows it later.
+    """A leaderboard. ``visible`` false: the organiser shows it later; where each team sees its own
+    line alone, ``rows`` has yours, without a rank.
+
+    ``frozen_at``: it shows what was submitted until then. ``settled``: the phase is closed,
+    everything is scored and teams have chosen; until then ranks may change.
 
     ``counted_zones``: ``all``; ``public`` while values count the public zones alone; ``private``
     after the reveal, with rank and mIoU by the public zones in each row.
@@ -153,6 +157,8 @@ class BoardOut(Schema):
     decimals: int | None
     miou_step: float | None
     counted_zones: str = "all"
+    frozen_at: datetime | None = None
+    settled: bool = False
     classes: list[BoardClassOut]
     rows: list[RowOut]
     organisers: list[RowOut]
@@ -248,10 +254,12 @@ def get_leaderboard(
         return _leaderboard_csv(board, name=f"{slug}-{phase}-leaderboard.csv")
     # Not through ninja, which would build and check every row of a thousand twice over; that the
     # rows have the shape of BoardOut is what the fuzzing compares.
-    return JsonResponse(_leaderboard_out(board))
+    own = leaderboard.own_row(selected, user=request.user)
+    return JsonResponse(_leaderboard_out(board, own=own))
 
 
-def _leaderboard_out(board: Leaderboard) -> dict[str, Any]:
+def _leaderboard_out(board: Leaderboard, *, own: Row | None) -> dict[str, Any]:
+    rows = board.teams if board.visible or own is None else [own]
     return {
         "phase": str(board.phase),
         "visible": board.visible,
@@ -261,8 +269,10 @@ def _leaderboard_out(board: Leaderboard) -> dict[str, Any]:
         "decimals": board.policy.decimals,
         "miou_step": board.policy.miou_step,
         "counted_zones": board.phase.counted_zones,
+        "frozen_at": board.phase.frozen_at,
+        "settled": phase_disclosure.is_settled(board.phase),
         "classes": [vars(shown_class) for shown_class in board.classes],
-        "rows": [_row_out(row, board) for row in board.teams],
+        "rows": [_row_out(row, board) for row in rows],
         "organisers": [_row_out(row, board) for row in board.rows if row.kind == ORGANISER],
         "baselines": [_row_out(row, board) for row in board.baselines],
         "references": [_published_out(row) for row in board.published],

@@ -254,8 +254,7 @@ def submission_out(submission: Submission, *, viewer: Viewer) -> dict[str, Any]:
             "removed_at": submission.archive_removed_at,
         },
         "queue": position,
-        "score_hidden": is_scored
-        and not selectors.score_visible(submission.entry.phase, viewer=viewer),
+        "score_hidden": is_scored and not selectors.score_visible(submission, viewer=viewer),
         "error_code": evaluation.error_code if evaluation else "",
         "problems": findings(_problems(evaluation)),
         "problems_more": evaluation.problems_more if evaluation else 0,

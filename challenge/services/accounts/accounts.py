@@ -177,9 +177,10 @@ def _submissions(user: User) -> list[Submission]:
 
 def _export_submission(submission: Submission, *, now: datetime) -> dict[str, Any]:
     phase = submission.entry.phase
-    window: dict[str, Any] = {"opens_at": phase.opens_at, "closes_at": phase.closes_at, "now": now}
     policy = phase_disclosure.policy_for(phase, viewer=Viewer.OWNER, now=now)
-    visible = disclosure.score_visible(visibility=phase.visibility, viewer=Viewer.OWNER, **window)
+    visible = phase_disclosure.score_visible(
+        phase, viewer=Viewer.OWNER, submitted_at=submission.created_at, now=now
+    )
 
     def miou(evaluation: Evaluation) -> float | None:
         if evaluation.state != State.SCORED or not visible:

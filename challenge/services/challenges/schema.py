@@ -21,6 +21,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from challenge.rules import settlement, zone_times
 from challenge.services.challenges.validation import show
 
 LANGUAGES = ("en", "fr")
@@ -47,6 +48,14 @@ def _check_languages(texts: dict[str, str]) -> dict[str, str]:
                 f"has the language {code!r}; allowed are {', '.join(LANGUAGES)}",
             )
     return {code: texts[code] for code in LANGUAGES}
+
+
+def _check_zone(name: str) -> str:
+    if name not in zone_times.NAMES:
+        raise PydanticCustomError(
+            "zone", f"is {name!r}; a time zone such as Europe/Paris or UTC is needed"
+        )
+    return name
 
 
 def _iso_day(value: Any) -> str:
@@ -114,6 +123,7 @@ class Challenge(Table):
     summary: Texts = _texts(required=False)
     order: int = Field(default=0, ge=0, le=_LARGEST)
     published: bool = False
+    time_zone: Annotated[str, AfterValidator(_check_zone)] = "UTC"
     terms_version: str = Field(default="1", max_length=40)
     approval_required: bool = False
     team_size_limit: int | None = Field(default=None, ge=1, le=1000)
@@ -139,7 +149,10 @@ class Phase(Table):
     invalid_daily_limit: int | None = Field(default=None, ge=1, le=_LARGEST)
     finals_limit: int | None = Field(default=None, ge=1, le=100)
     archive_bytes: int | None = Field(default=None, ge=1, le=2**50)
-    visibility: Literal["public", "after-close", "organisers"] = "public"
+    grace_minutes: int = Field(
+        default=60, ge=settlement.SHORTEST_GRACE_MINUTES, le=settlement.LONGEST_GRACE_MINUTES
+    )
+    visibility: Literal["public", "after-close", "own-team", "organisers"] = "public"
     detail: Literal["full", "domains", "classes", "miou"] = "full"
     precision: Literal["labels-closed", "phase-closed"] = "labels-closed"
     labels_public: bool = False

@@ -25,7 +25,6 @@ from challenge.models import Phase, RankLine, Score, Submission, Team
 from challenge.rules import disclosure, ranking
 from challenge.rules.disclosure import DisclosurePolicy, Viewer
 from challenge.rules.ranking import Candidate
-from challenge.rules.windows import Window, window_at
 from challenge.selectors import disqualifications, phase_disclosure, roles, scores
 from challenge.services.leaderboard import full_precision
 from scoring.engine.metrics import jackknife
@@ -69,12 +68,13 @@ def policy_of(phase: Phase, *, now: datetime) -> DisclosurePolicy:
 def scored_submissions(phase: Phase, *, policy: DisclosurePolicy) -> list[ScoredSubmission]:
     """Return the scored submissions that may stand on the leaderboard, each with its last score.
 
-    Only scores that count (:func:`challenge.selectors.scores.counting`) and have an mIoU; values
-    under ``policy``. Two queries, three after a reveal.
+    Only scores that count (:func:`challenge.selectors.scores.counting`) and have an mIoU, of
+    submissions until the moment of a freeze, if there is one; values under ``policy``. Two
+    queries, three after a reveal.
     """
     organisers = set(roles.entries_of_organisers(phase).values_list("pk", flat=True))
     public = public_mious(phase)
-    rows = scores.counting(phase).values_list(
+    rows = scores.on_board(phase).values_list(
         "evaluation__submission__entry_id",
         "evaluation__submission_id",
         "pk",
@@ -125,7 +125,7 @@ def public_mious(phase: Phase) -> dict[UUID, float | None]:
 def final_order(phase: Phase, teams: Iterable[C], *, now: datetime) -> list[C]:
     """Return each entry's deciding submission as the phase ranks them, best first.
 
-    The best one counts; once the phase is closed and lets teams choose, the best of those chosen.
+    The best one counts; once the phase is settled and lets teams choose, the best of those chosen.
     After a reveal the one that was best on public zones takes the place of the best.
     ``teams`` are submissions of teams, without baselines, and all of teams that rank or all of
     teams that do not.
@@ -138,8 +138,7 @@ def final_order(phase: Phase, teams: Iterable[C], *, now: datetime) -> list[C]:
 
 
 def _choices_count(phase: Phase, *, now: datetime) -> bool:
-    window = window_at(now, opens_at=phase.opens_at, closes_at=phase.closes_at)
-    return window is Window.CLOSED and phase.finals_limit is not None
+    return phase.finals_limit is not None and phase_disclosure.is_settled(phase, now=now)
 
 
 def recompute(*, phase: Phase, compare: bool = False, now: datetime | None = None) -> bool:
@@ -252,8 +251,8 @@ def lines_of(
 def stale_phases(*, now: datetime) -> list[Phase]:
     """Return the phases whose ranks the sweep recomputes.
 
-    Scores newer than the ranks, a close since, another step (figures leave in full since, or no
-    longer do), neighbours never compared, another truth or task, lines of the disqualified.
+    Scores newer than the ranks, a settlement since, another step (figures leave in full since, or
+    no longer do), neighbours never compared, another truth or task, lines of the disqualified.
     """
     stale: list[Phase] = []
     uncompared = set(
@@ -290,10 +289,10 @@ def stale_phases(*, now: datetime) -> list[Phase]:
             if phase_scores.exists():
                 stale.append(phase)
             continue
-        closed_since = phase.closes_at is not None and since < phase.closes_at <= now
+        settled_since = phase.settlement_recorded and phase.settled_at > since  # type: ignore[operator]
         other_step = policy_of(phase, now=now).miou_step != phase.ranks_step
         late = phase_scores.filter(created_at__gt=since - phase_disclosure.LATE_COMMIT).exists()
-        if closed_since or other_step or late or phase.pk in outdated:
+        if settled_since or other_step or late or phase.pk in outdated:
             stale.append(phase)
     return stale
 

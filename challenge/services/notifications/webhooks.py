@@ -161,7 +161,7 @@ def _result(evaluation: Evaluation, *, event: str, viewer: Viewer, now: datetime
     if evaluation.state == State.REJECTED:
         payload["problems"] = evaluation.problems
         payload["problems_more"] = evaluation.problems_more
-    elif submissions.score_visible(phase, viewer=viewer, now=now):
+    elif submissions.score_visible(submission, viewer=viewer, now=now):
         policy = phase_disclosure.policy_for(phase, viewer=viewer, now=now)
         payload["miou"] = disclosure.disclose_miou(
             evaluation.score.miou, evaluation.score.rounded_miou, policy=policy

@@ -40,12 +40,8 @@ def sign(submission: Submission, *, viewer: Viewer, now: datetime | None = None)
     now = now or timezone.now()
     phase = submission.entry.phase
     evaluation = _latest_scored(submission)
-    is_visible = disclosure.score_visible(
-        visibility=phase.visibility,
-        viewer=viewer,
-        opens_at=phase.opens_at,
-        closes_at=phase.closes_at,
-        now=now,
+    is_visible = phase_disclosure.score_visible(
+        phase, viewer=viewer, submitted_at=submission.created_at, now=now
     )
     if evaluation is None or not is_visible:
         raise refuse("not-found")

@@ -23,6 +23,7 @@ from challenge.errors import Refusal
 from challenge.models import Evaluation, GroundTruth, Phase, Score, Submission, TaskSpec, User
 from challenge.rules import disclosure
 from challenge.rules.lifecycle import OPEN_STATES, State
+from challenge.selectors import phase_disclosure
 from challenge.services import audit
 from challenge.services.challenges import splits
 from challenge.services.leaderboard import ranks
@@ -138,6 +139,11 @@ def check(phase: Phase, *, now: datetime) -> None:
         raise RevealError(
             f"{waiting} evaluations of {phase} have no verdict yet: wait for the workers, or "
             "withdraw them"
+        )
+    if not phase_disclosure.is_settled(phase, now=now):
+        raise RevealError(
+            f"{phase} is not settled: until {phase.grace_minutes} minutes after the close and the "
+            "last verdict teams choose their submissions; wait, or settle it on the desk"
         )
 
 

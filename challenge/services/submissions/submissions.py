@@ -8,18 +8,18 @@ from datetime import datetime
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-from django.db import transaction
-from django.db.models import Max
+from django.db import connection, transaction
+from django.db.models import Exists, Max, OuterRef
 from django.utils import timezone
 
 from challenge.errors import refuse
-from challenge.models import Entry, Phase, Submission, Team, Upload, User
+from challenge.models import Entry, Evaluation, Phase, Submission, Team, Upload, User
 from challenge.rules import plain_text
-from challenge.rules.lifecycle import State
+from challenge.rules.lifecycle import OPEN_STATES, State
 from challenge.rules.quota import Reason
 from challenge.rules.roles import Act
 from challenge.rules.windows import Window, window_at
-from challenge.selectors import people, roles
+from challenge.selectors import people, phase_disclosure, roles
 from challenge.services import audit
 from challenge.services.leaderboard import ranks
 from challenge.services.notifications import decision_mails
@@ -32,6 +32,8 @@ from challenge.services.teams import disqualifications, teams
 NAME_CHARACTERS = 120
 TEXT_CHARACTERS = 10_000
 URL_CHARACTERS = 200
+# States of an evaluation with which a submission may be chosen: it has a score or may get one.
+MAY_DECIDE = frozenset({State.SCORED, *OPEN_STATES})
 MULTILINE_FIELDS = frozenset({"method_description", "external_data"})
 
 
@@ -127,6 +129,7 @@ def submit(
     if archive.bytes == 0:
         raise refuse("archive-empty")
     with transaction.atomic():
+        _hold_settlement(phase)
         entry = _lock_own_entry(user, phase)
         team = entry.team
         as_baseline = is_baseline and team.is_platform
@@ -140,6 +143,8 @@ def submit(
             raise refuse("phase-not-ready")
         if not as_baseline:
             _check_window(phase, now=now)
+            if phase.settlement_recorded:  # the clock was read before, the lock came after
+                raise refuse("phase-closed", closes_at=f"{phase.closes_at:%Y-%m-%d %H:%M}")
             quota.check(team, phase=phase, now=now)
         if archive.bytes > phase.archive_limit_bytes:
             raise refuse("archive-too-large", limit_bytes=phase.archive_limit_bytes)
@@ -300,33 +305,47 @@ def reinstate(
 def choose_final(
     *, submission: Submission, actor: User, chosen: bool, now: datetime | None = None
 ) -> None:
-    """Choose a scored submission for the final ranking, or drop the choice, before the close.
+    """Choose a submission for the final ranking, or drop the choice, until the settlement.
 
-    At most ``phase.finals_limit`` per entry; in a phase without one the best submission counts.
-    Raises Conflict ``finals-not-used``, ``finals-limit``, ``finals-not-scored`` or
-    ``finals-closed``, NotFound for people who are not in the team.
+    Also one that waits for its score, so that what was queued at the close can be chosen. At most
+    ``phase.finals_limit`` per entry, not counting those that came to nothing; in a phase without
+    one the best submission counts. Raises Conflict ``finals-not-used``, ``finals-limit``,
+    ``finals-not-scored`` or ``finals-closed``, NotFound for people who are not in the team.
     """
     now = now or timezone.now()
     if people.membership_of(actor, submission.entry.phase.challenge) is None:
         raise refuse("not-found")
     with transaction.atomic():
+        _hold_settlement(submission.entry.phase)
         entry = teams.lock_entry(team=submission.entry.team, phase=submission.entry.phase)
         if not entry.team.memberships.filter(user=actor).exists():
             raise refuse("not-found")
         phase = entry.phase
-        if window_at(now, opens_at=phase.opens_at, closes_at=phase.closes_at) is Window.CLOSED:
+        if phase_disclosure.is_settled(phase, now=now):
             raise refuse("finals-closed")
         if chosen:
             limit = phase.finals_limit
             if limit is None:
                 raise refuse("finals-not-used")
-            if not submission.evaluations.filter(state=State.SCORED.value).exists():
+            able = Evaluation.objects.filter(submission=OuterRef("pk"), state__in=MAY_DECIDE)
+            if not entry.submissions.filter(Exists(able), pk=submission.pk).exists():
                 raise refuse("finals-not-scored")
-            others = entry.submissions.filter(is_final=True).exclude(pk=submission.pk)
-            if others.count() >= limit:
+            others = entry.submissions.filter(Exists(able), is_final=True)
+            if others.exclude(pk=submission.pk).count() >= limit:
                 raise refuse("finals-limit", limit=limit)
         Submission.objects.filter(pk=submission.pk).update(is_final=chosen)
     submission.is_final = chosen
+
+
+def _hold_settlement(phase: Phase) -> None:
+    """Keep a phase from being settled until this transaction ends, by a shared lock on its row.
+
+    Taken before the lock of an entry: the ranks are written under the phase's lock and refer to
+    entries. Submissions do not wait for one another.
+    """
+    with connection.cursor() as cursor:
+        table = connection.ops.quote_name(Phase._meta.db_table)
+        cursor.execute(f"SELECT 1 FROM {table} WHERE id = %s FOR SHARE", [phase.pk])
 
 
 def _lock_own_entry(user: User, phase: Phase) -> Entry:

@@ -17,7 +17,15 @@ from pydantic import TypeAdapter
 
 from challenge.models import Phase
 from challenge.rules.spreadsheet import write_csv
-from challenge.selectors import languages, leaderboard, pages, people, phases, progress
+from challenge.selectors import (
+    languages,
+    leaderboard,
+    pages,
+    people,
+    phase_disclosure,
+    phases,
+    progress,
+)
 from challenge.selectors.leaderboard import Row
 from challenge.selectors.roles import Person
 from challenge.web import charts
@@ -34,7 +42,8 @@ def page(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
     """Answer a phase's leaderboard; four queries at most, none but the phase's when unchanged."""
     user = request.user
     phase = pages.phase_by_slug(slug, phase_slug, user=user)
-    tag = _etag(request, phase)
+    awaits_settlement = phase_disclosure.awaits_settlement(phase)
+    tag = _etag(request, phase, awaits_settlement=awaits_settlement)
     unchanged = get_conditional_response(request, etag=tag)
     if unchanged is not None and not request.session.get("_messages"):
         return unchanged
@@ -52,6 +61,8 @@ def page(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
             "options": options,
             "sibling_phases": pages.phase_menu(phase.challenge),
             "split": phases.zone_split(phase),
+            "awaits_settlement": awaits_settlement,
+            "own_row": leaderboard.own_row(phase, user=user),
         },
     )
     response["ETag"] = tag
@@ -193,10 +204,11 @@ def _set_cache_control(response: HttpResponse, user: Person) -> None:
         patch_cache_control(response, private=True)  # False would be sent, as private=False
 
 
-def _etag(request: HttpRequest, phase: Phase) -> str:
+def _etag(request: HttpRequest, phase: Phase, *, awaits_settlement: bool) -> str:
     """Return what changes with anything on the page: the table, the look, the forms' token."""
     return _tag(
         leaderboard.etag(phase, user=request.user),
+        str(awaits_settlement),
         timezone.get_current_timezone_name(),
         request.get_full_path(),
         getattr(request, "theme", ""),

@@ -11,13 +11,11 @@ from uuid import UUID
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
-from django.utils import timezone
 from django.utils.translation import gettext
 
 from challenge.errors import Refusal, refuse
 from challenge.models import Evaluation, Submission
 from challenge.rules.disclosure import Viewer
-from challenge.rules.windows import is_open
 from challenge.selectors import comparisons, languages, pages, queue
 from challenge.selectors import submissions as selector
 from challenge.services.submissions import receipts, retention
@@ -72,6 +70,7 @@ def detail(request: SignedInRequest, pk: UUID) -> HttpResponse:
     context["detail"] = shown
     context["is_owner"] = shown.viewer is Viewer.OWNER
     context["ratio"] = score_page.ratio(submission)
+    context["may_choose"] = selector.may_choose(shown)
     if shown.card is not None:
         comparison_scores = comparisons.of_submission(submission, viewer=shown.viewer)
         context |= {
@@ -81,9 +80,6 @@ def detail(request: SignedInRequest, pk: UUID) -> HttpResponse:
             "result": score_page.build(
                 shown.card, phase=phase, comparison_scores=comparison_scores, other=seen.other_card
             ),
-            "may_choose": shown.viewer is Viewer.OWNER
-            and phase.finals_limit is not None
-            and is_open(timezone.now(), opens_at=phase.opens_at, closes_at=phase.closes_at),
         }
     return render(request, "web/submission.html", context)
 

@@ -292,14 +292,11 @@ def test_precheck_says_the_same_before_a_byte_is_sent(phase: Phase, team: Team) 
         submissions.precheck(user=user, phase=phase, now=NOON + timedelta(days=40))
 
 
-def test_finals_are_two_scored_ones_before_the_close(phase: Phase, team: Team) -> None:
+def test_finals_are_two_until_the_settlement(phase: Phase, team: Team) -> None:
     Phase.objects.update(finals_limit=2)
     user = captain_of(team)
     sent = [submit(team, phase, at=NOON + timedelta(days=day)) for day in range(3)]
-    with refused("finals-not-scored"):
-        submissions.choose_final(submission=sent[0], actor=user, chosen=True, now=NOON)
-    for one in sent:
-        give_score(one)
+    give_score(sent[0])
     for one in sent[:2]:
         submissions.choose_final(submission=one, actor=user, chosen=True, now=NOON)
     with refused("finals-limit"):
@@ -308,6 +305,8 @@ def test_finals_are_two_scored_ones_before_the_close(phase: Phase, team: Team) -
     submissions.choose_final(submission=sent[2], actor=user, chosen=True, now=NOON)
     with refused("not-found"):
         submissions.choose_final(submission=sent[2], actor=make_user(), chosen=False, now=NOON)
+    for one in sent[1:]:
+        give_score(one)
     with refused("finals-closed"):
         submissions.choose_final(
             submission=sent[2], actor=user, chosen=False, now=NOON + timedelta(days=40)
