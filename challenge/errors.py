@@ -231,6 +231,13 @@ CATALOGUE: dict[str, Kind] = {
             "on where it stopped."
         ),
     ),
+    "archive-repeated": Kind(
+        Conflict,
+        _(
+            "Your team submitted this very archive before, as #%(number)s: it would get the same "
+            "score and cost a place of your quota. Tick the box to submit it again all the same."
+        ),
+    ),
     "upload-used": Kind(Conflict, _("This upload was already submitted, as %(submission)s.")),
     "upload-not-found": Kind(NotFound, _("There is no such upload, or it is not yours.")),
     "upload-expired": Kind(Gone, _("This upload has expired: start a new one.")),

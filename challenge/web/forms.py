@@ -62,6 +62,7 @@ class SubmitForm(forms.ModelForm):  # type: ignore[type-arg]
         error_messages={"empty": _("The file is empty; a zip of predictions is wanted.")},
     )
     upload = forms.UUIDField(required=False, widget=forms.HiddenInput)
+    again = forms.BooleanField(label=_("Submit the same archive again"), required=False)
 
     class Meta:
         model = Submission

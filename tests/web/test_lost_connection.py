@@ -19,6 +19,7 @@ from playwright.sync_api import Browser, Dialog, Page, Route, expect
 from pytest_django import DjangoDbBlocker
 
 from challenge.models import Submission, Upload
+from tests.helpers import run_in_threads
 from tests.live_site import LiveSite, free_port
 from tests.web import archives, seed
 from tests.web.browser import open_page, sign_in
@@ -122,9 +123,15 @@ def archive(
             call_command("flush", interactive=False, verbosity=0)
 
 
+def delete_what_ada_sent() -> None:
+    Submission.objects.filter(upload__user__username="ada").delete()
+    Upload.objects.filter(user__username="ada").delete()
+
+
 @pytest.fixture
 def page(archive: Path, cable: Cable, browser: Browser) -> Iterator[Page]:
-    """Ada on the upload page, her archive chosen and found good."""
+    """Ada on the upload page, her archive chosen and found good; she has not sent it before."""
+    run_in_threads(delete_what_ada_sent, count=1)
     cable.mend()
     cable.bytes_per_s = 1e9
     context, page, _complaints = open_page(browser, f"http://127.0.0.1:{cable.port}")
@@ -313,6 +320,23 @@ def test_an_upload_that_arrived_is_offered_until_it_is_submitted(page: Page) -> 
     page.goto(SUBMIT)
     expect(page.locator(f"button[value='{upload}']")).to_have_count(0)
     assert not Submission.objects.filter(method_name="Never mind").exists()
+
+
+def test_the_same_archive_again_is_asked_about(page: Page, archive: Path) -> None:
+    fill_and_send(page, "The first time")
+    page.wait_for_url("**/submissions/**")
+    page.goto(SUBMIT)
+    choose(page, archive)
+    expect(page.get_by_label("Submit the same archive again")).to_be_hidden()
+    fill_and_send(page, "The second time")
+    text = page.locator("[data-progress-text]")
+    expect(text).to_contain_text("Your team submitted this very archive before")
+    before = count_uploads()
+    page.get_by_label("Submit the same archive again").check()
+    page.locator("[data-send]").click()
+    page.wait_for_url("**/submissions/**")
+    expect(page.locator("h1")).to_contain_text("The second time")
+    assert count_uploads() == before
 
 
 def test_a_refusal_after_the_upload_keeps_it(page: Page) -> None:

@@ -16,6 +16,7 @@ from django.utils import timezone
 from challenge.models import Evaluation, Phase, Submission, Team
 from challenge.services.leaderboard import ranks
 from challenge.services.submissions import evaluations
+from challenge.services.submissions import submissions as service
 from scoring.engine.problems.problems import Problem
 from tests import factories
 from tests.web.conftest import Visit
@@ -88,6 +89,38 @@ def test_a_used_quota_is_reported_before_and_after(team: Team, phase: Phase, vis
     answer = client.post(submit_url(phase), {"method_name": "U-Net", "archive": archive()})
     assert answer.status_code == 422
     assert Submission.objects.count() == 1
+
+
+def test_the_same_archive_again_is_asked_about_before_it_costs_quota(
+    team: Team, phase: Phase, visit: Visit
+) -> None:
+    client = visit(factories.captain_of(team))
+    fields = {"method_name": "U-Net"}
+    client.post(submit_url(phase), fields | {"archive": archive()})
+    assert 'name="again"' in client.get(submit_url(phase)).content.decode()
+    answer = client.post(submit_url(phase), fields | {"archive": archive()})
+    assert answer.status_code == 422
+    assert "Your team submitted this very archive before, as #1:" in answer.content.decode()
+    wants_json = {"accept": "application/json"}
+    refused = client.post(submit_url(phase), fields | {"archive": archive()}, headers=wants_json)
+    assert (refused.status_code, refused.json()["repeated"]) == (422, True)
+    assert Submission.objects.count() == 1
+    other = client.post(submit_url(phase), fields | {"archive": archive(b"PK other")})
+    assert other.status_code == 302
+    again = client.post(submit_url(phase), fields | {"archive": archive(), "again": "on"})
+    assert again.status_code == 302
+    assert Submission.objects.count() == 3
+
+
+def test_an_archive_that_was_not_scored_may_come_again(
+    team: Team, phase: Phase, visit: Visit
+) -> None:
+    captain = factories.captain_of(team)
+    client = visit(captain)
+    client.post(submit_url(phase), {"method_name": "U-Net", "archive": archive()})
+    service.cancel(submission=Submission.objects.get(), actor=captain)
+    answer = client.post(submit_url(phase), {"method_name": "U-Net", "archive": archive()})
+    assert answer.status_code == 302
 
 
 def test_the_time_of_the_next_quota_is_shown_in_words(

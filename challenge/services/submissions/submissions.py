@@ -114,6 +114,7 @@ def submit(
     upload: Upload | None = None,
     mail_on_result: bool = False,
     is_baseline: bool = False,
+    repeat: bool = True,
     now: datetime | None = None,
 ) -> Submission:
     """Accept a stored archive into a phase: from here on it is scored exactly once.
@@ -121,7 +122,8 @@ def submit(
     In this order: taking part and approved; the entry's lock; the phase's window; the quota; then
     submission, evaluation, ledger line and event in one transaction; workers are notified after
     the commit. ``is_baseline`` (shown beside the ranks, exempt from window and quota) is for the
-    platform's own team. Raises Refusal and its subclasses (codes in errors.CATALOGUE): then
+    platform's own team. Without ``repeat`` an archive that the team submitted before is refused
+    (``archive-repeated``). Raises Refusal and its subclasses (codes in errors.CATALOGUE): then
     nothing was written, and the caller deletes the archive.
     """
     now = now or timezone.now()
@@ -151,6 +153,8 @@ def submit(
         storage_limits.check_team(team, more_bytes=archive.bytes, now=now)
         if upload is not None:
             uploads.lock_unsubmitted(upload)
+        if not repeat:
+            _refuse_repeated(entry, archive)
         last = entry.submissions.aggregate(last=Max("number"))["last"]
         submission = Submission.objects.create(
             entry=entry,
@@ -177,6 +181,20 @@ def submit(
     return submission
 
 
+def _refuse_repeated(entry: Entry, archive: StoredArchive) -> None:
+    """Refuse bytes that the entry's team submitted before and that wait or were scored."""
+    earlier = (
+        entry.submissions.filter(
+            archive_sha256=archive.sha256,
+            evaluations__state__in=[State.QUEUED, State.SCORING, State.SCORED],
+        )
+        .order_by("number")
+        .first()
+    )
+    if earlier is not None:
+        raise refuse("archive-repeated", number=earlier.number, field="again")
+
+
 def submit_upload(
     *,
     user: User,
@@ -184,6 +202,7 @@ def submit_upload(
     upload: Upload,
     method: MethodFacts,
     mail_on_result: bool = False,
+    repeat: bool = True,
     now: datetime | None = None,
 ) -> Submission:
     """Submit a person's own complete upload, once.
@@ -199,6 +218,7 @@ def submit_upload(
         method=method,
         upload=upload,
         mail_on_result=mail_on_result,
+        repeat=repeat,
         now=now,
     )
 
@@ -211,6 +231,7 @@ def submit_stream(
     original_name: str,
     method: MethodFacts,
     mail_on_result: bool = False,
+    repeat: bool = True,
     now: datetime | None = None,
 ) -> Submission:
     """Store a stream (an ordinary form post) and submit it; a refused archive is deleted."""
@@ -226,6 +247,7 @@ def submit_stream(
             archive=archive,
             method=method,
             mail_on_result=mail_on_result,
+            repeat=repeat,
             now=now,
         )
     except BaseException:

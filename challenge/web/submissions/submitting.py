@@ -44,7 +44,8 @@ def submit(request: SignedInRequest, slug: str, phase_slug: str) -> HttpResponse
         else:
             return _answer_submitted(request, made)
     if posted and _wants_json(request):
-        return JsonResponse({"messages": _messages(form)}, status=422)
+        answer = {"messages": _messages(form), "repeated": "again" in form.errors}
+        return JsonResponse(answer, status=422)
     team = people.team_of(user, phase.challenge)
     context = challenge_context(request, phase.challenge, current="submit", phase=phase) | {
         "form": form,
@@ -120,6 +121,7 @@ def _accept(form: SubmitForm, *, user: User, phase: Phase) -> Submission:
             upload=upload,
             method=form.method(),
             mail_on_result=data["mail_on_result"],
+            repeat=data["again"],
         )
     return service.submit_stream(
         user=user,
@@ -128,6 +130,7 @@ def _accept(form: SubmitForm, *, user: User, phase: Phase) -> Submission:
         original_name=data["archive"].name,
         method=form.method(),
         mail_on_result=data["mail_on_result"],
+        repeat=data["again"],
     )
 
 

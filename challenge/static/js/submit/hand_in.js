@@ -10,8 +10,8 @@ const SERVER_ERROR = 500;
 
 /**
  * What became of it: the submission's address, or the messages of a refusal, or neither where the
- * person is signed out.
- * @typedef {{location: string} | {messages: string[]} | {signedOut: true}} Outcome
+ * person is signed out. `repeated`: the team submitted this archive before, and is asked.
+ * @typedef {{location: string} | {messages: string[], repeated: boolean} | {signedOut: true}} Outcome
  */
 
 /**
@@ -80,7 +80,9 @@ async function postForm(form, uploadId) {
  */
 async function readOutcome(answer) {
   if (answer.status === CREATED) return { location: (await answer.json()).location };
-  return { messages: answer.status === INVALID ? (await answer.json()).messages : [] };
+  if (answer.status !== INVALID) return { messages: [], repeated: false };
+  const { messages, repeated } = await answer.json();
+  return { messages, repeated };
 }
 
 /** @param {number} delayMs at most; less where the browser is online again before */

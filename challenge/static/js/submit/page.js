@@ -17,6 +17,7 @@ const reportSection = required(form, "[data-report]", HTMLElement);
 const reportBody = required(form, "[data-report-body]", HTMLElement);
 const sendButton = required(form, "[data-send]", HTMLButtonElement);
 const dropZone = required(form, "[data-drop]", HTMLElement);
+const repeatField = required(form, "[data-again]", HTMLElement);
 const unfinishedNote = required(form, "[data-stopped]", HTMLElement);
 const progressPanel = required(form, "[data-progress]", HTMLElement);
 const progressTitle = required(progressPanel, "h2", HTMLElement);
@@ -129,6 +130,7 @@ async function handIn(id) {
       location.assign(outcome.location);
     } else if ("messages" in outcome) {
       showStatus([say("arrivedRefused"), ...outcome.messages].join(" "), { failed: true });
+      repeatField.hidden = !outcome.repeated;
       allowAnotherTry();
     } else {
       showStatus(say("arrivedSignedOut"), { failed: true, signIn: true });
