@@ -466,6 +466,24 @@ CATALOGUE: dict[str, Kind] = {
         Refusal,
         _("The file is not text in UTF-8: save it as “CSV UTF-8” and send it again."),
     ),
+    "form-invalid": Kind(Refusal, _("%(field)s: %(problem)s")),
+    "grant-empty": Kind(
+        Refusal,
+        _("Grant a late entry, or between 1 and %(limit)s extra places, or both."),
+    ),
+    "grant-until-invalid": Kind(Refusal, _("A grant must end later than now.")),
+    "grant-late-before-close": Kind(
+        Refusal,
+        _("A late entry must end after the close of its phase, which must have one."),
+    ),
+    "grant-disclosed": Kind(
+        Conflict,
+        _(
+            "Values of this phase could be seen in full precision from %(since)s (UTC): nobody can "
+            "be granted to submit to it any more."
+        ),
+    ),
+    "grant-over": Kind(Conflict, _("This grant is over or withdrawn.")),
     "registration-lines-undecided": Kind(
         Conflict,
         _(

@@ -11,6 +11,7 @@ from challenge.models.challenges import (
 )
 from challenge.models.disqualifications import TeamDisqualification
 from challenge.models.events import AuditEvent, Webhook, WebhookDelivery
+from challenge.models.grants import Grant
 from challenge.models.mailboxes import FormerMembership, Mailbox
 from challenge.models.mails import OutgoingMail
 from challenge.models.people import ApiToken, User
@@ -47,6 +48,7 @@ __all__ = [
     "Evaluation",
     "EvaluationEvent",
     "FormerMembership",
+    "Grant",
     "GroundTruth",
     "Invitation",
     "Mailbox",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from datetime import datetime
 
 from django.conf import settings
 from django.db import models
@@ -260,6 +261,12 @@ class Phase(models.Model):
         editable=False,
         help_text=_("when the last of the other phases on the same labels closes"),
     )
+    late_until = models.DateTimeField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text=_("when the last late entry ends that organisers granted"),
+    )
     miou_step = models.FloatField(
         null=True, blank=True, editable=False, help_text=_("of the labels, while they are hidden")
     )
@@ -323,6 +330,13 @@ class Phase(models.Model):
 
     def __str__(self) -> str:
         return f"{self.challenge.slug}/{self.slug}"
+
+    @property
+    def last_close(self) -> datetime | None:
+        """When the last team can submit: the close, or the end of a late entry after it."""
+        if self.closes_at is None or self.late_until is None:
+            return self.closes_at
+        return max(self.closes_at, self.late_until)
 
     @property
     def awaits_reveal(self) -> bool:

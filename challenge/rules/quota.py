@@ -8,7 +8,7 @@ a while, and each rejection tells something, so they must not be free of any lim
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
@@ -105,6 +105,26 @@ def add_up(lines: Iterable[Line], *, today: date) -> Used:
             if line.move is QuotaMove.REFUNDED and line.reason in INVALID:
                 invalid_today += line.count
     return Used(today=used_today, total=total, invalid_today=invalid_today)
+
+
+def extra_left(
+    lines: Sequence[Line], *, places: int, since: date, today: date, daily_limit: int | None
+) -> int:
+    """Return how many of a grant's extra places are left today, beside the daily limit.
+
+    One is used by each submission above the limit of its day, from the day ``since`` on. Without a
+    daily limit all are left: then only the limit of the whole phase counts.
+
+    >>> a, b = date(2026, 1, 1), date(2026, 1, 2)
+    >>> sent = [Line(QuotaMove.RESERVED, a, count=4)]
+    >>> extra_left(sent, places=5, since=a, today=b, daily_limit=2)
+    3
+    """
+    if daily_limit is None:
+        return places
+    days = {line.day for line in lines if since <= line.day < today}
+    above = (add_up(lines, today=day).today - daily_limit for day in days)
+    return max(0, places - sum(count for count in above if count > 0))
 
 
 def view(

@@ -11,9 +11,7 @@ from itertools import count
 from typing import Any, TypeVar
 from uuid import UUID
 
-from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import Case, F, OuterRef, Q, When
-from django.db.models.functions import JSONObject
+from django.db.models import F, Q
 from django.utils import timezone
 from pydantic import TypeAdapter
 
@@ -21,7 +19,7 @@ from challenge.models import Phase, PublishedResult, RankLine
 from challenge.rules import ranking
 from challenge.rules.disclosure import DisclosurePolicy, Viewer, Visibility
 from challenge.rules.windows import Window, window_at
-from challenge.selectors import people, phase_disclosure, row_values, scores
+from challenge.selectors import grants, people, phase_disclosure, row_values, scores
 from challenge.selectors.cached import cached as cached_value
 from challenge.selectors.roles import Person
 
@@ -55,6 +53,7 @@ class Row:
     team's rank and the submission's value on public ones (None for a baseline of several seeds).
     A baseline submitted with several seeds under one method's name is one row: values are means,
     ``std`` the deviation of the mIoU, ``interval`` the band of the two.
+    ``marks``: what organisers granted, "late" or "extra-places".
     ``key`` names a row in the page and its JSON: the team's number, for a baseline the team's
     number and its position among the baselines; empty for published results.
     """
@@ -85,6 +84,7 @@ class Row:
     over_inference_limit: bool = False
     public_rank: int | None = None
     public_miou: float | None = None
+    marks: list[str] = field(default_factory=list)
 
     @property
     def published_kind(self) -> str:
@@ -323,42 +323,13 @@ def _rank_lines(phase: Phase, condition: Q) -> list[dict[str, Any]]:
         .values(
             *("rank", "group", "submission_count", "submission_id", "public_rank", "public_miou"),
             **{name: F(column) for name, column in COLUMNS.items()},
-            seeds=_seeds(),
+            seeds=row_values.seeds_column(),
+            extra_places=grants.extra_places_column(),
         )
     )
     for line in lines:
         line["miou"] = line.pop("score_miou")  # the line's own is the value that ranked it
     return lines
-
-
-def _seeds() -> Case:
-    """For baselines alone: the scores of all submissions of the row's method, for
-    `row_values.runs_of`.
-    """
-    same = (
-        scores.on_board_in("phase")
-        .filter(
-            evaluation__submission__entry=OuterRef("entry"),
-            evaluation__submission__is_baseline=True,
-            evaluation__submission__method_name=OuterRef("submission__method_name"),
-            miou__isnull=False,
-        )
-        .order_by("evaluation__submission_id", "-evaluation__revision")
-        .distinct("evaluation__submission_id")
-        .values(
-            seed=JSONObject(
-                of="evaluation__submission__training_runs__seed",
-                submission="evaluation__submission_id",
-                number="evaluation__submission__number",
-                miou="miou",
-                overall_accuracy="overall_accuracy",
-                class_ious="class_ious",
-                domain_mious="domain_mious",
-                rounded="rounded",
-            )
-        )
-    )
-    return Case(When(submission__is_baseline=True, then=ArraySubquery(same)))
 
 
 def _row(
@@ -401,6 +372,7 @@ def _row(
         over_inference_limit=ratio is not None and limit is not None and ratio > limit,
         public_rank=None if policy.rounded else line["public_rank"],
         public_miou=None if policy.rounded or len(runs) > 1 else line["public_miou"],
+        marks=row_values.marks(line, closes_at=phase.closes_at),
     )
 
 

@@ -38,7 +38,8 @@ def policy_for(phase: Phase, *, viewer: Viewer, now: datetime | None = None) -> 
 def is_settled(phase: Phase, *, now: datetime | None = None) -> bool:
     """Say whether a phase is closed and settled (:mod:`challenge.rules.settlement`).
 
-    Submissions that were accepted before the close may be scored after it. Until all are and the
+    Late entries that organisers granted are waited for. Submissions that were accepted before the
+    close may be scored after it. Until all are and the
     grace is over, teams choose, ranks are not final and values stay rounded. Re-scores are not
     waited for. At most one query, after the grace alone, and none once the settlement is recorded.
     """
@@ -48,14 +49,15 @@ def is_settled(phase: Phase, *, now: datetime | None = None) -> bool:
         return False
     if phase.settlement_recorded:
         return True
-    if now < phase.closes_at + grace:
+    last_close = phase.last_close or phase.closes_at
+    if now < last_close + grace:
         return False
     live = Evaluation.objects.filter(
         submission__entry__phase=phase, priority=Evaluation.Priority.LIVE
     ).aggregate(
         waiting=Count("pk", filter=Q(state__in=OPEN_STATES)), last_verdict_at=Max("finished_at")
     )
-    return settlement.is_due(now, closes_at=phase.closes_at, grace=grace, **live)
+    return settlement.is_due(now, closes_at=last_close, grace=grace, **live)
 
 
 def awaits_settlement(phase: Phase, *, now: datetime | None = None) -> bool:
@@ -84,7 +86,7 @@ def labels_sealed(phase: Phase, *, now: datetime | None = None) -> bool:
         return False
     now = now or timezone.now()
     until = disclosure.rounded_until(
-        closes_at=phase.closes_at,
+        closes_at=phase.last_close,
         labels_open_until=phase.labels_open_until,
         precision=disclosure.Precision.LABELS_CLOSED,
     )
@@ -94,7 +96,7 @@ def labels_sealed(phase: Phase, *, now: datetime | None = None) -> bool:
 def rounded_until(phase: Phase) -> datetime:
     """Return from when a settled phase's values leave in full (``disclosure.NEVER``: never)."""
     return disclosure.rounded_until(
-        closes_at=phase.closes_at,
+        closes_at=phase.last_close,
         labels_open_until=phase.labels_open_until,
         precision=phase.precision,
     )

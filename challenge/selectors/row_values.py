@@ -5,9 +5,15 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import Case, OuterRef, When
+from django.db.models.functions import JSONObject
+
 from challenge.rules.disclosure import DisclosurePolicy, disclose_class_ious, disclose_value
+from challenge.selectors import scores
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,43 @@ def disclosed(
         domain_mious=_means([values.domain_mious for values in each]),
         std=short(std),
     )
+
+
+def marks(line: dict[str, Any], *, closes_at: datetime | None) -> list[str]:
+    """Return what a row is marked with: "late" (after the close), "extra-places"."""
+    late = closes_at is not None and line["created_at"] >= closes_at and not line["is_baseline"]
+    return ["late"] * late + ["extra-places"] * bool(line["extra_places"])
+
+
+def seeds_column() -> Case:
+    """Return an annotation of rank lines, for `runs_of`.
+
+    For baselines alone: the scores of all submissions of the row's method.
+    """
+    same = (
+        scores.on_board_in("phase")
+        .filter(
+            evaluation__submission__entry=OuterRef("entry"),
+            evaluation__submission__is_baseline=True,
+            evaluation__submission__method_name=OuterRef("submission__method_name"),
+            miou__isnull=False,
+        )
+        .order_by("evaluation__submission_id", "-evaluation__revision")
+        .distinct("evaluation__submission_id")
+        .values(
+            seed=JSONObject(
+                of="evaluation__submission__training_runs__seed",
+                submission="evaluation__submission_id",
+                number="evaluation__submission__number",
+                miou="miou",
+                overall_accuracy="overall_accuracy",
+                class_ious="class_ious",
+                domain_mious="domain_mious",
+                rounded="rounded",
+            )
+        )
+    )
+    return Case(When(submission__is_baseline=True, then=ArraySubquery(same)))
 
 
 def runs_of(line: dict[str, Any]) -> list[dict[str, Any]]:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
+from django.utils import timezone
 from django.utils.translation import gettext
 
 from challenge.errors import NotAllowed, Refusal, refuse
-from challenge.models import Submission, Team
+from challenge.models import Challenge, Grant, Phase, Submission, Team
 from challenge.rules.roles import Act
 from challenge.selectors import desk_teams as selector
 from challenge.selectors import roles
 from challenge.services.submissions import submissions
-from challenge.services.teams import disqualifications
+from challenge.services.teams import disqualifications, grants
 from challenge.web import desk
-from challenge.web.forms import ReasonForm
+from challenge.web.forms import GrantForm, ReasonForm
 from challenge.web.requests import SignedInRequest, page_view
 from challenge.web.views import challenge_context
 
@@ -42,12 +44,25 @@ def team(request: SignedInRequest, slug: str, pk: int) -> HttpResponse:
     challenge = desk.challenge_of(request, slug)
     shown = selector.desk(selector.get(challenge, pk), user=request.user)
     context = challenge_context(request, challenge, current="desk-people")
-    context |= {
+    context |= _grants(request, shown) | {
         "desk": shown,
         "may_judge": roles.may(request.user, Act.VERDICTS, challenge),
         "reason_form": ReasonForm(auto_id="team-%s"),
     }
     return render(request, "web/desk_team.html", context)
+
+
+def _grants(request: SignedInRequest, shown: selector.TeamDesk) -> dict[str, Any]:
+    challenge, now = shown.team.challenge, timezone.now()
+    return {
+        "may_grant": roles.may(request.user, Act.PEOPLE, challenge),
+        "now": now,
+        "grant_form": GrantForm(phases=_phases(challenge), auto_id="grant-%s"),
+    }
+
+
+def _phases(challenge: Challenge) -> list[Phase]:
+    return list(challenge.phases.defer("public_patches").order_by("sort_order", "opens_at"))
 
 
 @page_view("POST", sign_in=True)
@@ -92,6 +107,40 @@ def _reinstate_submission(request: SignedInRequest, team: Team) -> str:
     }
 
 
+def _grant(request: SignedInRequest, team: Team) -> str:
+    phases = {phase.slug: phase for phase in _phases(team.challenge)}
+    form = GrantForm(request.POST, phases=list(phases.values()))
+    if not form.is_valid():
+        first = next(iter(form.errors.items()))
+        label = form.fields[first[0]].label if first[0] in form.fields else ""
+        raise refuse("form-invalid", field=label, problem=str(first[1][0]))
+    given = form.cleaned_data
+    grants.give(
+        team=team,
+        phase=phases[given["phase"]],
+        actor=request.user,
+        until=given["until"],
+        reason=given["reason"],
+        late=given["late"],
+        extra_places=given["extra_places"] or 0,
+    )
+    return gettext("Granted; the team is mailed.")
+
+
+def _withdraw_grant(request: SignedInRequest, team: Team) -> str:
+    number = request.POST.get("grant", "")
+    rows = Grant.objects.select_related("phase__challenge").filter(team=team)
+    found = rows.filter(pk=int(number)).first() if _is_number(number) else None
+    if found is None:
+        raise refuse("not-found")
+    grants.withdraw(grant=found, actor=request.user)
+    return gettext("The grant is withdrawn.")
+
+
+def _is_number(text: str) -> bool:
+    return text.isdecimal() and len(text) < 18
+
+
 def _submission(request: SignedInRequest, team: Team) -> Submission:
     phase, _dot, number = request.POST.get("submission", "").partition(".")
     found = None
@@ -120,4 +169,6 @@ ACTS: dict[str, Callable[[SignedInRequest, Team], str]] = {
     "reinstate": _reinstate,
     "disqualify-submission": _disqualify_submission,
     "reinstate-submission": _reinstate_submission,
+    "grant": _grant,
+    "withdraw-grant": _withdraw_grant,
 }

@@ -10,10 +10,11 @@ from typing import Any
 from django import forms
 from django.conf import settings
 from django.http import HttpRequest
+from django.utils import timezone as django_timezone
 from django.utils.translation import gettext_lazy as _
 
 from challenge.errors import Refusal, refuse
-from challenge.models import ApiToken, Challenge, Submission, Team, User, Webhook
+from challenge.models import ApiToken, Challenge, Phase, Submission, Team, User, Webhook
 from challenge.models.roles import ROLES
 from challenge.rules.roles import Role
 from challenge.selectors import languages
@@ -281,6 +282,34 @@ class ReasonForm(forms.Form):
     def lengths(self) -> dict[str, int]:
         """Return the length that was sent and the one that is allowed."""
         return {"length": len(self.data.get("reason", "")), "limit": self.CHARACTERS}
+
+
+class UtcDateTimeField(forms.DateTimeField):
+    """A moment in UTC, whatever the viewer's time zone."""
+
+    widget = forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")
+
+    def to_python(self, value: Any) -> datetime | None:
+        with django_timezone.override(UTC):
+            return super().to_python(value)
+
+
+class GrantForm(ReasonForm):
+    """A late entry or extra places for one team."""
+
+    phase = forms.ChoiceField(label=_("Phase"))
+    late = forms.BooleanField(label=_("It may submit after the close"), required=False)
+    extra_places = forms.IntegerField(
+        label=_("Submissions beyond the limits"), required=False, min_value=0, max_value=1000
+    )
+    until = UtcDateTimeField(label=_("Until (UTC)"))
+    field_order = ("phase", "late", "extra_places", "until", "reason")
+
+    def __init__(self, *args: Any, phases: Sequence[Phase], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["phase"].choices = [  # type: ignore[attr-defined]
+            (phase.slug, title_of(phase.name)) for phase in phases
+        ]
 
 
 class AdmissionForm(forms.Form):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
-from challenge.models import Entry, Membership, Phase, Submission, Team, User
+from challenge.models import Entry, Grant, Membership, Phase, Submission, Team, User
 from challenge.rules.roles import Role
 from tests import factories
 from tests.web.conftest import Visit
@@ -62,7 +65,14 @@ def test_a_judge_disqualifies_and_reinstates_one_submission(
     assert submission.disqualified_at is None
 
 
-ACTS = ("disqualify", "reinstate", "disqualify-submission", "reinstate-submission")
+ACTS = (
+    "disqualify",
+    "reinstate",
+    "disqualify-submission",
+    "reinstate-submission",
+    "grant",
+    "withdraw-grant",
+)
 
 
 @pytest.mark.parametrize("act", ACTS)
@@ -75,9 +85,15 @@ def test_others_of_the_desk_read_alone(
     page = client.get(url(team)).content.decode()
     assert team.name in page
     assert url(team, "disqualify") not in page
-    body = {"reason": "r", "submission": f"{phase.slug}.1"}
+    grant = Grant.objects.create(
+        team=team, phase=phase, extra_places=1, until=timezone.now() + timedelta(days=1),
+        reason="r", granted_at=timezone.now(),
+    )  # fmt: skip
+    body = {"reason": "r", "submission": f"{phase.slug}.1", "grant": grant.pk,
+            "phase": phase.slug, "extra_places": 1, "until": "2199-01-01T00:00"}  # fmt: skip
     assert client.post(url(team, act), body).status_code == 403
     assert not team.disqualifications.exists()
+    assert Grant.objects.filter(withdrawn_at=None).count() == 1
     assert not Submission.objects.exclude(disqualified_at=None).exists()
 
 
@@ -131,3 +147,30 @@ def test_pages_of_a_large_challenge_take_few_queries(phase: Phase, visit: Visit)
             assert client.get(address).status_code == 200
         assert len(queries) <= 20, address
     assert "100 older submissions" in client.get(url(teams[0])).content.decode()
+
+
+@pytest.mark.parametrize("zone", ["", "Asia/Tokyo"])
+def test_a_judge_grants_and_withdraws_in_utc(
+    phase: Phase, team: Team, visit: Visit, zone: str
+) -> None:
+    judge = factories.make_organiser(phase.challenge, role=Role.JUDGE)
+    User.objects.filter(pk=judge.pk).update(timezone=zone)
+    client = visit(judge)
+    body = {"phase": phase.slug, "extra_places": "3", "until": "2199-03-01T12:30", "reason": "Fire"}
+    client.post(url(team, "grant"), body)
+    grant = Grant.objects.get()
+    assert (grant.extra_places, grant.late) == (3, False)
+    assert grant.until.isoformat() == "2199-03-01T12:30:00+00:00"
+    assert "Fire" in client.get(url(team)).content.decode()
+    client.post(url(team, "withdraw-grant"), {"grant": grant.pk})
+    grant.refresh_from_db()
+    assert grant.withdrawn_at is not None
+    for wrong, told in (
+        ({"until": "soon"}, "Until (UTC)"),
+        ({"extra_places": "0"}, "between 1 and 1000"),
+        ({"phase": "none"}, "Phase"),
+        ({"late": "on"}, "must have one"),
+    ):
+        page = client.post(url(team, "grant"), body | wrong, follow=True).content.decode()
+        assert told in page
+    assert Grant.objects.count() == 1

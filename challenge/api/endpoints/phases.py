@@ -77,6 +77,7 @@ class RowOut(Schema):
     over_inference_limit: bool
     std: float | None = None
     seed_count: int = 1
+    marks: list[str] = []
     public_rank: int | None = None
     public_miou: float | None = None
 
@@ -303,6 +304,7 @@ def _row_out(row: Row, board: Leaderboard) -> dict[str, Any]:
         "over_inference_limit": row.over_inference_limit,
         "std": row.std,
         "seed_count": row.seed_count,
+        "marks": row.marks,
         "public_rank": row.public_rank,
         "public_miou": row.public_miou,
         # A submission's address is for those who may open it.

@@ -172,7 +172,7 @@ def update_labels_open_until() -> list[Phase]:
         until = disclosure.labels_open_until(
             labels[phase.pk],
             others=[
-                (labels[other.pk], other.closes_at) for other in phases if other.pk != phase.pk
+                (labels[other.pk], other.last_close) for other in phases if other.pk != phase.pk
             ],
         )
         truth = phase.ground_truth

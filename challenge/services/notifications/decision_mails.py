@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils import translation
 from django.utils.translation import gettext as _
 
-from challenge.models import Challenge, Registration, Submission, Team, User
+from challenge.models import Challenge, Grant, Registration, Submission, Team, User
 from challenge.selectors import languages
 from challenge.selectors.languages import text_in
 from challenge.services import links
@@ -93,6 +93,36 @@ def submission_reinstated(submission: Submission, *, reason: str, now: datetime)
     """Tell a team that one of its submissions stands again."""
     first = _submission_reinstated
     return _of_submission(submission, first=first, reason=reason, now=now)
+
+
+def granted(grant: Grant, *, now: datetime) -> int:
+    """Tell a team what it was granted, until when and why."""
+    team, phase = grant.team, grant.phase
+
+    def compose() -> tuple[str, str]:
+        name = challenge_name(team.challenge)
+        facts = {
+            "challenge": name,
+            "team": team.name,
+            "phase": text_in(phase.name, languages.current(), default=phase.slug),
+            "until": f"{grant.until:%Y-%m-%d %H:%M} UTC",
+            "places": grant.extra_places,
+        }
+        late = places = ""
+        if grant.late:
+            late = _(
+                "The organisers of %(challenge)s let your team %(team)s submit to “%(phase)s” "
+                "after its close, until %(until)s."
+            )
+        if grant.extra_places:
+            places = _(
+                "The organisers of %(challenge)s give your team %(team)s more submissions to "
+                "“%(phase)s” until %(until)s: %(places)s."
+            )
+        link = links.absolute(reverse("web:submit", args=[team.challenge.slug, phase.slug]))
+        return name, text(late % facts, places % facts, _because(grant.reason), link)
+
+    return queue_for(members_of(team), compose, now=now)
 
 
 def challenge_name(challenge: Challenge) -> str:

@@ -11,13 +11,16 @@ from challenge.models import Entry, Phase, QuotaLine, Submission, Team
 from challenge.rules import quota as rule
 from challenge.rules.lifecycle import QuotaMove
 from challenge.rules.quota import QuotaView, Reason
-from challenge.selectors import quota_lines
+from challenge.selectors import grants, quota_lines
 
 __all__ = ["QuotaView", "check", "consume", "refund", "reserve", "view"]
 
 
 def view(*, team: Team | None, phase: Phase, now: datetime | None = None) -> QuotaView:
-    """Return what a team used and may still submit in a phase (one query; none without a team)."""
+    """Return what a team used and may still submit in a phase.
+
+    Two queries, none without a team.
+    """
     return _view([] if team is None else [team.pk], phase=phase, now=now)
 
 
@@ -29,9 +32,9 @@ def check(team: Team, *, phase: Phase, now: datetime) -> None:
     left = _view([team.pk], phase=phase, now=now)
     refills_at = f"{rule.next_day_at(now):%Y-%m-%dT%H:%M:%SZ}"
     if left.left_total == 0:
-        raise refuse("quota-total-used", limit=phase.total_limit)
+        raise refuse("quota-total-used", limit=left.total_limit)
     if left.left_today == 0:
-        raise refuse("quota-day-used", limit=phase.daily_limit, refills_at=refills_at)
+        raise refuse("quota-day-used", limit=left.daily_limit, refills_at=refills_at)
     if left.invalid_left == 0:
         raise refuse("quota-invalid-used", limit=phase.invalid_daily_limit, refills_at=refills_at)
 
@@ -66,11 +69,26 @@ def _write(
 
 def _view(team_ids: list[int], *, phase: Phase, now: datetime | None) -> QuotaView:
     now = now or timezone.now()
-    ledger = quota_lines.of_teams(team_ids, phase=phase) if team_ids else ()
+    today = rule.utc_day(now)
+    ledger = list(quota_lines.of_teams(team_ids, phase=phase)) if team_ids else []
+    granted = grants.of_teams(team_ids, phase=phase, now=now)
+    extra_today = 0
+    if granted.since is not None:
+        extra_today = rule.extra_left(
+            ledger,
+            places=granted.extra_places,
+            since=granted.since,
+            today=today,
+            daily_limit=phase.daily_limit,
+        )
     return rule.view(
-        rule.add_up(ledger, today=rule.utc_day(now)),
+        rule.add_up(ledger, today=today),
         now=now,
-        daily_limit=phase.daily_limit,
-        total_limit=phase.total_limit,
+        daily_limit=_more(phase.daily_limit, extra_today),
+        total_limit=_more(phase.total_limit, granted.extra_places),
         invalid_daily_limit=phase.invalid_daily_limit,
     )
+
+
+def _more(limit: int | None, extra: int) -> int | None:
+    return None if limit is None else limit + extra

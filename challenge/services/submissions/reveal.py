@@ -119,7 +119,7 @@ def check(phase: Phase, *, now: datetime) -> None:
     if phase.counted_zones == CountedZones.ALL:
         raise RevealError(f"{phase} has no private zones: its labels were installed without any")
     until = disclosure.rounded_until(
-        closes_at=phase.closes_at,
+        closes_at=phase.last_close,
         labels_open_until=phase.labels_open_until,
         precision=disclosure.Precision.LABELS_CLOSED,
     )

@@ -18,8 +18,8 @@ from challenge.rules import plain_text
 from challenge.rules.lifecycle import OPEN_STATES, State
 from challenge.rules.quota import Reason
 from challenge.rules.roles import Act
-from challenge.rules.windows import Window, window_at
-from challenge.selectors import people, phase_disclosure, roles
+from challenge.rules.windows import Window
+from challenge.selectors import grants, people, phase_disclosure, roles
 from challenge.services import audit
 from challenge.services.leaderboard import ranks
 from challenge.services.notifications import decision_mails
@@ -97,7 +97,7 @@ def precheck(
     team = teams.competing_team(user=user, phase=phase)
     if phase.ground_truth_id is None or phase.task_spec_id is None:
         raise refuse("phase-not-ready")
-    _check_window(phase, now=now)
+    _check_window(phase, team, now=now)
     if archive_bytes > phase.archive_limit_bytes:
         raise refuse("archive-too-large", limit_bytes=phase.archive_limit_bytes)
     quota.check(team, phase=phase, now=now)
@@ -144,7 +144,7 @@ def submit(
         if phase.ground_truth is None or phase.task_spec is None:
             raise refuse("phase-not-ready")
         if not as_baseline:
-            _check_window(phase, now=now)
+            _check_window(phase, team, now=now)
             if phase.settlement_recorded:  # the clock was read before, the lock came after
                 raise refuse("phase-closed", closes_at=f"{phase.closes_at:%Y-%m-%d %H:%M}")
             quota.check(team, phase=phase, now=now)
@@ -380,8 +380,8 @@ def _lock_own_entry(user: User, phase: Phase) -> Entry:
         # The team was merged before the lock was ours: try again with the person's new team.
 
 
-def _check_window(phase: Phase, *, now: datetime) -> None:
-    window = window_at(now, opens_at=phase.opens_at, closes_at=phase.closes_at)
+def _check_window(phase: Phase, team: Team, *, now: datetime) -> None:
+    window = grants.window_of(phase, team, now=now)
     if window is Window.UPCOMING:
         raise refuse("phase-upcoming", opens_at=f"{phase.opens_at:%Y-%m-%d %H:%M}")
     if window is Window.CLOSED:

@@ -197,6 +197,7 @@ def _merge(source: Team, target: Team, *, now: datetime) -> None:
             )
         QuotaLine.objects.filter(entry=old).update(entry=new)
         old.rank_lines.all().delete()
+    source.grants.update(team=target)
     source.memberships.update(team=target, role="member")
     FormerMembership.objects.filter(team=source).update(team=target)
     invitations.withdraw(Invitation.objects.filter(team=source), now=now)

@@ -39,6 +39,7 @@ TAGS = {
     "published-podium": _("podium"),
     "published-baseline": _("published"),
 }
+MARKS = {"late": _("late entry"), "extra-places": _("extra submissions")}
 MEDALS = {1: "medal", 2: "medal two", 3: "medal three"}
 
 
@@ -173,6 +174,7 @@ class _Words:
         self.rose = escape(gettext("places gained by the private zones"))
         self.fell = escape(gettext("places lost by the private zones"))
         self.code, self.paper = escape(gettext("code")), escape(gettext("paper"))
+        self.marks = {mark: escape(str(word)) for mark, word in MARKS.items()}
         self.tags = {kind: escape(str(word)) for kind, word in TAGS.items()}
 
 
@@ -206,6 +208,8 @@ def _team(row: Row, url: str, words: _Words, group: str) -> tuple[str, str]:
         shown += f' <span class="tied" title="{words.tied}">{group}</span>'
     if row.kind in words.tags:
         shown += f' <span class="tag">{words.tags[row.kind]}</span>'
+    for mark in row.marks:
+        shown += f' <span class="tag warn">{words.marks[mark]}</span>'
     remarks = ""
     if row.over_inference_limit and row.inference_ratio is not None:
         ratio = decimal_text(row.inference_ratio, 1)
