@@ -6,10 +6,12 @@ from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
+from django.templatetags.static import static
 from django.utils.functional import SimpleLazyObject
 
 from challenge.models import User
 from challenge.selectors import languages, pages, roles
+from challenge.services import links
 
 # IGN's twelve scored classes, in the order of the nomenclature
 PALETTE = (
@@ -31,5 +33,7 @@ def shell(request: HttpRequest) -> dict[str, Any]:
             "organises": SimpleLazyObject(lambda: roles.organises_any(request.user)),
             "contact_email": settings.CONTACT_EMAIL,
             "forum_url": settings.FORUM_URL,
+            "address": links.absolute(request.path),
+            "picture": links.absolute(static("img/patch-036294.webp")),
         }
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from django.contrib import messages
+from django.contrib.auth.models import AnonymousUser
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -12,7 +13,7 @@ from django.urls import reverse
 from django.utils.translation import gettext
 
 from challenge.errors import Refusal, refuse
-from challenge.models import Invitation, Membership, MergeRequest, Team, User
+from challenge.models import Invitation, Membership, MergeRequest, Phase, Team, User
 from challenge.selectors import disqualifications, pages, people
 from challenge.selectors import teams as selector
 from challenge.services import invitations, links
@@ -39,7 +40,13 @@ def team(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
         row = selector.leaderboard_row(team_shown, phase=line.phase, user=user)
         if steps or row:
             standings.append(
-                {"phase": line.phase, "row": row, "steps": steps, "chart": charts.steps(steps)}
+                {
+                    "phase": line.phase,
+                    "row": row,
+                    "steps": steps,
+                    "chart": charts.steps(steps),
+                    "embeddable": row is not None and _is_public(team_shown, line.phase),
+                }
             )
     return render(
         request,
@@ -47,6 +54,12 @@ def team(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
         context
         | {"team": team_shown, "members": selector.members(team_shown), "standings": standings},
     )
+
+
+def _is_public(team_shown: Team, phase: Phase) -> bool:
+    """Return whether strangers see the team's line."""
+    row = selector.leaderboard_row(team_shown, phase=phase, user=AnonymousUser())
+    return row is not None
 
 
 @page_view("GET", sign_in=True, cache=False)

@@ -10,7 +10,8 @@ from django.urls import path
 
 from challenge.web import desk, desk_registrations, desk_teams, teams
 from challenge.web.accounts import accounts, webhooks
-from challenge.web.challenges import challenges, feeds, home
+from challenge.web.challenges import calendar, challenges, feeds, home, kit, robots
+from challenge.web.leaderboard import badge
 from challenge.web.leaderboard import views as leaderboard
 from challenge.web.submissions import downloads, submissions, submitting
 from challenge.web.training import training
@@ -19,6 +20,9 @@ app_name = "web"
 
 urlpatterns = [
     path("", home.home, name="home"),
+    path("robots.txt", robots.robots, name="robots"),
+    path("sitemap.xml", robots.sitemap, name="sitemap"),
+    path(".well-known/security.txt", robots.security_text, name="security-text"),
     path("help/", home.help_page, name="help"),
     path("credits/", home.credits_page, name="credits"),
     path("preferences/", home.preferences, name="preferences"),
@@ -37,6 +41,7 @@ urlpatterns = [
     path("challenges/<slug:slug>/join/", challenges.join, name="join"),
     path("challenges/<slug:slug>/news/", challenges.news, name="news"),
     path("challenges/<slug:slug>/news/atom.xml", feeds.announcements, name="news-feed"),
+    path("challenges/<slug:slug>/dates.ics", calendar.dates, name="dates"),
     path("challenges/<slug:slug>/submissions/", submissions.mine, name="submissions"),
     path("challenges/<slug:slug>/team/", teams.manage, name="team-manage"),
     path("challenges/<slug:slug>/team/<str:act>/", teams.act, name="team-act"),
@@ -113,6 +118,21 @@ urlpatterns = [
         name="progress",
     ),
     path("challenges/<slug:slug>/<slug:phase_slug>/submit/", submitting.submit, name="submit"),
+    path(
+        "challenges/<slug:slug>/<slug:phase_slug>/patches.csv",
+        kit.patch_list,
+        name="patch-list",
+    ),
+    path(
+        "challenges/<slug:slug>/<slug:phase_slug>/sample.zip",
+        kit.sample_archive,
+        name="sample-archive",
+    ),
+    path(
+        "challenges/<slug:slug>/<slug:phase_slug>/teams/<int:pk>/badge.svg",
+        badge.badge,
+        name="badge",
+    ),
     path(
         "challenges/<slug:slug>/<slug:phase_slug>/check.json",
         submitting.check_data,

@@ -1,0 +1,83 @@
+"""What a participant starts from: the patches of a phase, and an archive that is valid."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+import zipfile
+from typing import IO
+
+import numpy as np
+from django.http import FileResponse, HttpRequest, HttpResponse
+from rasterio.errors import NotGeoreferencedWarning
+from rasterio.io import MemoryFile
+
+from challenge.errors import refuse
+from challenge.rules.spreadsheet import write_csv
+from challenge.selectors import pages, phases
+from challenge.web.requests import SignedInRequest, page_view
+from scoring.engine.task import specification as specs
+from scoring.engine.task.specification import TaskSpec
+
+SPOOLED_BYTES = 2**20
+
+
+@page_view("GET", "HEAD", gzip=True)
+def patch_list(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
+    """Answer a phase's patches as CSV: domain, zone and id, as the API lists them."""
+    phase = pages.phase_by_slug(slug, phase_slug, user=request.user)
+    rows = [[domain, zone, patch] for patch, domain, zone in phases.expected_patches(phase)]
+    response = HttpResponse(
+        write_csv(["domain", "zone", "patch"], rows), content_type="text/csv; charset=utf-8"
+    )
+    response["Content-Disposition"] = f'attachment; filename="{slug}-{phase_slug}-patches.csv"'
+    return response
+
+
+@page_view("GET", "HEAD", sign_in=True)
+def sample_archive(request: SignedInRequest, slug: str, phase_slug: str) -> FileResponse:
+    """Answer a valid archive: every pixel of every patch is the first class that is scored.
+
+    Raises Refusal ``phase-not-ready`` where nothing says which patches are expected.
+    """
+    phase = pages.phase_by_slug(slug, phase_slug, user=request.user)
+    names = [patch for patch, _domain, _zone in phases.expected_patches(phase)]
+    if phase.task_spec is None or not names:
+        raise refuse("phase-not-ready")
+    spec = specs.from_json(phase.task_spec.data)
+    archive = _write_archive(spec, names)
+    return FileResponse(
+        archive,
+        as_attachment=True,
+        filename=f"{slug}-{phase_slug}-sample.zip",
+        content_type="application/zip",
+    )
+
+
+def _write_archive(spec: TaskSpec, names: list[str]) -> IO[bytes]:
+    """Return a temporary file with one raster a patch, rewound."""
+    raster = _constant_raster(spec)
+    file = tempfile.SpooledTemporaryFile(max_size=SPOOLED_BYTES)  # noqa: SIM115  the answer closes it
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for name in names:
+            archive.writestr(zipfile.ZipInfo(spec.prediction_name.replace("{id}", name)), raster)
+    file.seek(0)
+    return file
+
+
+def _constant_raster(spec: TaskSpec) -> bytes:
+    """Return a TIFF, uint8[height, width], of the first scored class."""
+    shape = (spec.patch_height_px, spec.patch_width_px)
+    pixels = np.full(shape, spec.scored_ids[0], dtype=np.uint8)
+    with warnings.catch_warnings(), MemoryFile() as memory:
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # a prediction needs no place
+        with memory.open(
+            driver="GTiff",
+            height=shape[0],
+            width=shape[1],
+            count=1,
+            dtype="uint8",
+            compress="deflate",
+        ) as raster:
+            raster.write(pixels, 1)
+        return bytes(memory.read())
