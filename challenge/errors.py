@@ -466,6 +466,27 @@ CATALOGUE: dict[str, Kind] = {
         Refusal,
         _("The file is not text in UTF-8: save it as “CSV UTF-8” and send it again."),
     ),
+    "message-empty": Kind(
+        Refusal,
+        _("Write a subject and a text, in one language at least; none of them alone."),
+    ),
+    "message-audience-invalid": Kind(
+        Refusal,
+        _(
+            "There is no “%(found)s” to choose recipients by: take a phase of this challenge, and "
+            "with it who submitted or a rank from 1."
+        ),
+    ),
+    "message-nobody": Kind(Refusal, _("Nobody would get this message: choose other recipients.")),
+    "message-audience-changed": Kind(
+        Conflict,
+        _("The preview counted %(expected)s recipients, now there are %(found)s: look again."),
+    ),
+    "messages-often": Kind(
+        Refusal,
+        _("This challenge sent %(limit)s messages in a day: wait until tomorrow."),
+        429,
+    ),
     "form-invalid": Kind(Refusal, _("%(field)s: %(problem)s")),
     "grant-empty": Kind(
         Refusal,

@@ -55,7 +55,7 @@ class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]
         (_("Permissions"), {"fields": RIGHTS}),
         (_("Important dates"), {"fields": ("last_login", "date_joined")}),
         (_("Profile"), {"fields": ("affiliation", "language", "theme", "timezone")}),
-        (_("E-mail"), {"fields": ("mail_on_result", "mail_on_announcement")}),
+        (_("E-mail"), {"fields": ("mail_on_result", "mail_on_announcement", "mail_on_message")}),
     )
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:

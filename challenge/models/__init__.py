@@ -14,6 +14,7 @@ from challenge.models.events import AuditEvent, Webhook, WebhookDelivery
 from challenge.models.grants import Grant
 from challenge.models.mailboxes import FormerMembership, Mailbox
 from challenge.models.mails import OutgoingMail
+from challenge.models.messages import Message, MessageDelivery
 from challenge.models.people import ApiToken, User
 from challenge.models.roles import ChallengeRole
 from challenge.models.submissions import (
@@ -54,6 +55,8 @@ __all__ = [
     "Mailbox",
     "Membership",
     "MergeRequest",
+    "Message",
+    "MessageDelivery",
     "OutgoingMail",
     "Page",
     "Phase",

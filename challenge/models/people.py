@@ -45,6 +45,10 @@ class User(AbstractUser):
     mail_on_result = models.BooleanField(_("e-mail me when a submission is scored"), default=False)
     mail_on_announcement = models.BooleanField(_("e-mail me announcements"), default=False)
 
+    mail_on_message = models.BooleanField(
+        _("e-mail me messages of organisers"), default=True, db_default=True
+    )
+
     @cached_property
     def request_facts(self) -> RequestFacts:
         """Kept with this object, which lives as long as its request."""

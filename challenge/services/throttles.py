@@ -20,6 +20,7 @@ WINDOW_S = 60
 FAILED_LOGINS_LIMIT = 30
 PINGS_LIMIT = 30
 SIGNUPS_LIMIT = 5
+TEST_MESSAGES_LIMIT = 20
 HOUR_S = 3600
 
 
@@ -77,6 +78,11 @@ def check_invitations(user_id: int) -> None:
     """Count one invitation of a person, an hour: they may be e-mails to strangers."""
     limit = int(settings.INVITATIONS_PER_HOUR)
     _refuse(count_request(f"invite:{user_id}", limit=limit, window_s=HOUR_S))
+
+
+def check_test_messages(user_id: int) -> None:
+    """Count one message that an organiser tries on oneself, an hour."""
+    _refuse(count_request(f"test-message:{user_id}", limit=TEST_MESSAGES_LIMIT, window_s=HOUR_S))
 
 
 def check_signups(mailbox: str) -> None:

@@ -132,7 +132,11 @@ class ProfileForm(forms.ModelForm):  # type: ignore[type-arg]
             "timezone",
             "mail_on_result",
             "mail_on_announcement",
+            "mail_on_message",
         )
+        help_texts = {
+            "mail_on_message": _("Changes of the rules reach you all the same."),
+        }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

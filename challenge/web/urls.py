@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from challenge.web import desk, desk_registrations, desk_teams, teams
+from challenge.web import desk, desk_messages, desk_registrations, desk_teams, teams
 from challenge.web.accounts import accounts, webhooks
 from challenge.web.challenges import calendar, challenges, feeds, home, kit, robots
 from challenge.web.leaderboard import badge
@@ -77,6 +77,21 @@ urlpatterns = [
         "challenges/<slug:slug>/desk/people/admission/<str:act>/",
         desk_registrations.admission_act,
         name="desk-admission-act",
+    ),
+    path(
+        "challenges/<slug:slug>/desk/people/messages/",
+        desk_messages.messages,
+        name="desk-messages",
+    ),
+    path(
+        "challenges/<slug:slug>/desk/people/messages/<int:pk>/",
+        desk_messages.message,
+        name="desk-message",
+    ),
+    path(
+        "challenges/<slug:slug>/desk/people/messages/<str:act>/",
+        desk_messages.act,
+        name="desk-messages-act",
     ),
     path("challenges/<slug:slug>/desk/people/<str:act>/", desk.act, name="desk-people-act"),
     path("challenges/<slug:slug>/training/", training.runs, name="training"),

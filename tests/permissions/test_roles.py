@@ -60,6 +60,10 @@ ACT_OF = {
     "GET challenges/<slug:slug>/desk/people/admission/": Act.PEOPLE,
     # An act that there is none of; the true ones: tests/web/test_desk_registrations.py.
     "POST challenges/<slug:slug>/desk/people/admission/<str:act>/": Act.READ,
+    "GET challenges/<slug:slug>/desk/people/messages/": Act.READ,
+    "GET challenges/<slug:slug>/desk/people/messages/<int:pk>/": Act.READ,
+    # An act that there is none of; the true ones: tests/web/test_desk_messages.py.
+    "POST challenges/<slug:slug>/desk/people/messages/<str:act>/": Act.READ,
     "GET challenges/<slug:slug>/desk/people/registrations/": Act.READ,
     "POST challenges/<slug:slug>/desk/people/registrations/<int:pk>/": Act.PEOPLE,
     "GET challenges/<slug:slug>/desk/people/teams/": Act.READ,

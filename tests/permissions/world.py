@@ -16,8 +16,9 @@ from django.utils import timezone
 
 from challenge.api.root import api
 from challenge.models import Challenge, Page, Phase, Submission, Team, Upload, User
+from challenge.selectors.messages import Audience
 from challenge.services.accounts import tokens
-from challenge.services.notifications import webhooks
+from challenge.services.notifications import messages, webhooks
 from challenge.services.submissions import evaluations
 from challenge.services.teams import merges
 from challenge.services.training import training_runs
@@ -92,6 +93,14 @@ def make_world(**phase_fields: Any) -> World:
         user=people["captain"], length_bytes=10, expires_at=now + timedelta(days=1)
     )
     run = training_runs.create(recipe="tiny-unet", data_root="toy", actor=None, phase=phase)
+    message = messages.send(
+        challenge=challenge,
+        actor=people["organiser"],
+        subject={"en": "Hello"},
+        body={"en": "Welcome."},
+        audience=Audience(),
+        expected=challenge.registrations.count(),
+    )
     arguments = {
         "slug": challenge.slug,
         "run_id": str(run.pk),
@@ -110,6 +119,7 @@ def make_world(**phase_fields: Any) -> World:
         "invitation_id": str(invitation.pk),
         "request_id": str(merge.pk),
         "webhook_id": str(hook.pk),
+        "message_id": str(message.pk),
         "registration_id": str(challenge.registrations.get(user=people["rival"]).pk),
     }
     return World(challenge, phase, alpha, people, submission, arguments)
@@ -160,6 +170,8 @@ def address(route: str, world: World, **changed: str) -> str:
     if "/teams/<int:pk>" in route:
         arguments = arguments | {"pk": arguments["team_id"]}
 
+    if "/messages/<int:pk>" in route:
+        arguments = arguments | {"pk": arguments["message_id"]}
     if "/registrations/<int:pk>" in route:
         arguments = arguments | {"pk": arguments["registration_id"]}
 

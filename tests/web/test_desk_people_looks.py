@@ -12,6 +12,8 @@ from playwright.sync_api import Browser
 from pytest_django.live_server_helper import LiveServer
 
 from challenge.models import Challenge, Registration, User
+from challenge.selectors.messages import Audience
+from challenge.services.notifications import messages
 from challenge.services.teams import admission, disqualifications
 from tests import factories
 from tests.web.browser import open_page
@@ -49,11 +51,21 @@ def fill() -> tuple[Challenge, list[str]]:
     Registration.objects.filter(user=waiting).update(note="Asked for a letter.")
     text = "somebody.with.a.long.name@a-long-institute-name.example.org\n@ign.fr"
     admission.add(challenge=challenge, actor=owner, text=text)
+    message = messages.send(
+        challenge=challenge,
+        actor=owner,
+        subject={"en": "A change of the rules", "fr": "Le règlement change"},
+        body={"en": "Read them again, please.", "fr": "Relisez-le, s’il vous plaît."},
+        audience=Audience(),
+        expected=3,
+    )
     named = [challenge.slug]
     return challenge, [
         reverse("web:desk-people", args=named),
         reverse("web:desk-registrations", args=named),
         reverse("web:desk-admission", args=named),
+        reverse("web:desk-messages", args=named),
+        reverse("web:desk-message", args=[challenge.slug, message.pk]),
         reverse("web:desk-teams", args=named),
         reverse("web:desk-team", args=[challenge.slug, team.pk]),
     ]

@@ -43,6 +43,7 @@ def export(*, user: User, now: datetime | None = None) -> dict[str, Any]:
             "last_login": user.last_login.isoformat() if user.last_login else None,
             "mail_on_result": user.mail_on_result,
             "mail_on_announcement": user.mail_on_announcement,
+            "mail_on_message": user.mail_on_message,
         },
         "registrations": [
             {

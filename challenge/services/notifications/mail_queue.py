@@ -30,7 +30,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.encoding import force_bytes
 
-from challenge.models import OutgoingMail
+from challenge.models import MessageDelivery, OutgoingMail
 from challenge.services import task_queue
 from challenge.services.task_queue import TaskName
 
@@ -79,17 +79,32 @@ def queue_many(mails: Iterable[tuple[str, str, str]], *, now: datetime) -> int:
 
     Returns how many were written. Raises DatabaseError.
     """
+    return _write([(None, *mail) for mail in mails], now=now)
+
+
+def queue_deliveries(
+    mails: Iterable[tuple[MessageDelivery, str, str, str]], *, now: datetime
+) -> int:
+    """Write (delivery, recipient, subject, message) for each mail, as :func:`queue_many` does.
+
+    The delivery learns when its mail left, or that it was given up.
+    """
+    return _write(mails, now=now)
+
+
+def _write(mails: Iterable[tuple[MessageDelivery | None, str, str, str]], *, now: datetime) -> int:
     cipher = _cipher()
     rows = [
         OutgoingMail(
             recipient=recipient,
             subject=" ".join(subject.split())[:SUBJECT_CHARACTERS],
             sealed_message=cipher.encrypt(message.encode()),
+            delivery=delivery,
             created_at=now,
             expires_at=now + KEPT_FOR,
             next_attempt_at=now,
         )
-        for recipient, subject, message in mails
+        for delivery, recipient, subject, message in mails
     ]
     if rows:
         OutgoingMail.objects.bulk_create(rows, batch_size=500)
@@ -107,7 +122,7 @@ def send_due(*, now: datetime, limit: int = 100) -> int:
 
     Rows that are too old are deleted, whether the mail server can be used or not.
     """
-    given_up, _rows = OutgoingMail.objects.filter(expires_at__lte=now).delete()
+    given_up = _give_up_expired(now)
     if given_up:
         log.warning("%s mails could not be sent for %s: given up", given_up, KEPT_FOR)
     sent = 0
@@ -142,6 +157,15 @@ def send_now(*, subject: str, message: str, recipient: str) -> bool:
     return True
 
 
+def _give_up_expired(now: datetime) -> int:
+    expired = OutgoingMail.objects.filter(expires_at__lte=now)
+    with transaction.atomic():
+        mails = list(expired.select_for_update(skip_locked=True).values_list("pk", flat=True))
+        MessageDelivery.objects.filter(mail__in=mails).update(given_up_at=now)
+        given_up, _rows = OutgoingMail.objects.filter(pk__in=mails).delete()
+    return given_up
+
+
 def _due(now: datetime) -> QuerySet[OutgoingMail]:
     return OutgoingMail.objects.filter(next_attempt_at__lte=now).order_by("next_attempt_at", "pk")
 
@@ -155,10 +179,12 @@ def _send(pk: int, *, now: datetime) -> bool:
         message = _cipher().decrypt(bytes(row.sealed_message)).decode()
     except InvalidToken:
         log.exception("a mail to %s was sealed with another SECRET_KEY: given up", row.recipient)
+        MessageDelivery.objects.filter(mail=row).update(given_up_at=now)
         row.delete()
         return False
     sent = send_now(subject=row.subject, message=message, recipient=row.recipient)
     if sent:
+        MessageDelivery.objects.filter(mail=row).update(sent_at=now)
         row.delete()
     else:
         pause_s = PAUSES_S[min(row.attempts, len(PAUSES_S) - 1)]
