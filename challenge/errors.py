@@ -651,6 +651,49 @@ CATALOGUE: dict[str, Kind] = {
             "take submissions again on the same labels. Add a phase with other labels."
         ),
     ),
+    "phase-changed-meanwhile": Kind(
+        Conflict,
+        _(
+            "Somebody else changed this phase meanwhile: nothing was saved. Look at it as it is "
+            "now and save again."
+        ),
+    ),
+    "phase-unconfirmed": Kind(
+        Conflict,
+        _("This change has consequences (%(consequences)s) and was not confirmed."),
+        page=_("This change has consequences: confirm them."),
+    ),
+    "phase-confirmation-stale": Kind(
+        Conflict,
+        _(
+            "What was confirmed is no longer what the change means (%(consequences)s): nothing was "
+            "saved. Confirm it as it is now."
+        ),
+        page=_(
+            "What you confirmed is no longer what the change means: nothing was saved. Confirm it "
+            "as it is now."
+        ),
+    ),
+    "phase-text-invalid": Kind(
+        Refusal,
+        _('%(field)s must be texts by language, such as {"en": "Test", "fr": "Test"}.'),
+    ),
+    "phase-choice-invalid": Kind(Refusal, _("%(field)s is %(found)s; allowed are %(allowed)s.")),
+    "phase-grace-invalid": Kind(
+        Refusal,
+        _("The grace is %(shortest)s to %(longest)s minutes."),
+    ),
+    "phase-slug-invalid": Kind(
+        Refusal,
+        _(
+            "“%(slug)s” is no address of a phase: allowed are lower-case letters and digits, with "
+            "single dashes between them, 50 at most, and not “new”."
+        ),
+    ),
+    "phase-slug-taken": Kind(Conflict, _("The challenge has a phase “%(slug)s” already.")),
+    "zone-unknown": Kind(
+        Refusal, _("“%(zone)s” is no time zone: give one such as Europe/Paris or UTC.")
+    ),
     "phase-limit-invalid": Kind(
         Refusal,
         _("%(field)s must be a whole number above 0, or empty for no limit."),

@@ -25,6 +25,7 @@ from challenge.models import (
 from challenge.rules.roles import Role
 from challenge.rules.rounding import Steps
 from challenge.selectors import roles
+from challenge.services.challenges import phases
 from challenge.services.storage import archives
 from challenge.services.storage.archives import StoredArchive
 from challenge.services.submissions import evaluations, submissions
@@ -72,6 +73,16 @@ def make_phase(
         fields.setdefault("ground_truth", make_truth(challenge, slug))
         fields.setdefault("miou_step", STEPS.miou)
     return Phase.objects.create(challenge=challenge, slug=slug, **fields)
+
+
+def change_phase(
+    phase: Phase, actor: User, changes: dict[str, Any], *, now: datetime | None = None
+) -> list[str]:
+    """Change a phase, its consequences confirmed."""
+    asked = phases.preview(phase=phase, actor=actor, changes=changes, now=now)
+    return phases.change(
+        phase=phase, actor=actor, changes=changes, confirmed=asked.confirmation, now=now
+    )
 
 
 def make_task(challenge: Challenge, **changes: Any) -> TaskSpec:

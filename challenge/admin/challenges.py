@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.utils import timezone
+from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from challenge.admin.base import OwnChallenges, ReadOnly, ReadOnlyInline, StaffRequest, each
-from challenge.errors import Refusal
 from challenge.models import (
     Announcement,
     Challenge,
@@ -26,8 +25,8 @@ from challenge.rules.disclosure import NEVER, Precision
 from challenge.rules.roles import Act
 from challenge.selectors import phase_disclosure, roles
 from challenge.services import audit
-from challenge.services.challenges import phases, publishing
-from challenge.services.leaderboard import full_precision, ranks
+from challenge.services.challenges import publishing
+from challenge.services.leaderboard import ranks
 from challenge.services.notifications import mails
 from challenge.services.submissions import rescoring
 
@@ -72,32 +71,10 @@ class ChallengeAdmin(ReadOnly):
         )
 
 
-class PhaseForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run time
-    class Meta:
-        model = Phase
-        fields = phases.FIELDS
-
-    def clean(self) -> dict[str, Any]:
-        cleaned: dict[str, Any] = super().clean() or {}
-        if {"opens_at", "closes_at"} <= cleaned.keys():
-            try:
-                full_precision.check_window(
-                    Phase.objects.get(pk=self.instance.pk),
-                    opens_at=cleaned["opens_at"],
-                    closes_at=cleaned["closes_at"],
-                    now=timezone.now(),
-                )
-            except Refusal as refusal:
-                raise forms.ValidationError(str(refusal)) from refusal
-        return cleaned
-
-
 @admin.register(Phase)
-class PhaseAdmin(OwnChallenges):
-    """Dates, limits, visibility: changed through the service, which checks and records."""
+class PhaseAdmin(ReadOnly):
+    """Dates, limits, visibility: read here; the desk changes them and says what that means."""
 
-    change_act = Act.PHASES
-    form = PhaseForm
     list_display = (
         "__str__",
         "is_published",
@@ -113,18 +90,23 @@ class PhaseAdmin(OwnChallenges):
     list_filter = ("challenge", "is_published", "visibility")
     search_fields = ("slug", "challenge__slug")
     list_select_related = ("challenge", "ground_truth__challenge")
-    readonly_fields = (
-        "challenge",
-        "slug",
-        "ground_truth",
-        "task_spec",
-        "ranked_at",
-        "rounded_until",
-        "labels_public",
-    )
+    readonly_fields = ("rounded_until", "on_the_desk")
     fieldsets = (
-        (None, {"fields": ("challenge", "slug", "name", "summary", "sort_order", "is_published")}),
-        (_("Window"), {"fields": ("opens_at", "closes_at")}),
+        (
+            None,
+            {
+                "fields": (
+                    "on_the_desk",
+                    "challenge",
+                    "slug",
+                    "name",
+                    "summary",
+                    "sort_order",
+                    "is_published",
+                )
+            },
+        ),
+        (_("Window"), {"fields": ("opens_at", "closes_at", "grace_minutes", "settled_at")}),
         (
             _("Limits"),
             {
@@ -140,7 +122,17 @@ class PhaseAdmin(OwnChallenges):
         ),
         (
             _("What is shown"),
-            {"fields": ("visibility", "detail", "precision", "rounded_until", "labels_public")},
+            {
+                "fields": (
+                    "visibility",
+                    "detail",
+                    "precision",
+                    "rounded_until",
+                    "labels_public",
+                    "frozen_at",
+                    "freeze_hides_own",
+                )
+            },
         ),
         (_("What is kept"), {"fields": ("archives_kept_days",)}),
         (_("Scored against"), {"fields": ("ground_truth", "task_spec", "ranked_at")}),
@@ -160,18 +152,11 @@ class PhaseAdmin(OwnChallenges):
             more = _("Another phase on the same labels goes on until then.")
         return f"{moment}. {more}"
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        if obj is not None and not roles.may(request.user, Act.PUBLISH, obj.challenge):
-            return (*self.readonly_fields, "is_published")
-        return self.readonly_fields
-
-    def save_model(self, request: HttpRequest, obj: Phase, form: Any, change: bool) -> None:
-        before = Phase.objects.select_related("challenge").get(pk=obj.pk)
-        changes = {name: form.cleaned_data[name] for name in form.changed_data}
-        phases.change(phase=before, actor=request.user, changes=changes)  # type: ignore[arg-type]
+    @admin.display(description=_("changed on the desk"))
+    def on_the_desk(self, row: Phase) -> str:
+        """A link to the page that changes it."""
+        url = reverse("web:desk-phase", args=[row.challenge.slug, row.slug])
+        return format_html('<a href="{}">{}</a>', url, url)
 
     @admin.action(description=_("Score all submissions again (new revision)"))
     def score_again(self, request: HttpRequest, rows: QuerySet[Phase]) -> None:

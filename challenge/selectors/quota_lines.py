@@ -33,3 +33,17 @@ def of_teams(team_ids: Collection[int], *, phase: Phase) -> Iterator[Line]:
     )
     for move, day, reason, count in lines:
         yield Line(QuotaMove(move), day, reason, count)
+
+
+def by_entry(phase: Phase) -> dict[int, list[Line]]:
+    """Return every entry's own lines in a phase, equal ones counted together (one query)."""
+    lines = (
+        QuotaLine.objects.filter(entry__phase=phase)
+        .order_by()
+        .values_list("entry", "move", "day", "reason")
+        .annotate(count=Count("pk"))
+    )
+    found: dict[int, list[Line]] = {}
+    for entry, move, day, reason, count in lines:
+        found.setdefault(entry, []).append(Line(QuotaMove(move), day, reason, count))
+    return found

@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from django.urls import path
 
-from challenge.web import desk, desk_messages, desk_registrations, desk_teams, teams
+from challenge.web import (
+    desk,
+    desk_messages,
+    desk_phases,
+    desk_registrations,
+    desk_teams,
+    teams,
+)
 from challenge.web.accounts import accounts, webhooks
 from challenge.web.challenges import calendar, challenges, feeds, home, kit, robots
 from challenge.web.leaderboard import badge
@@ -46,6 +53,19 @@ urlpatterns = [
     path("challenges/<slug:slug>/team/", teams.manage, name="team-manage"),
     path("challenges/<slug:slug>/team/<str:act>/", teams.act, name="team-act"),
     path("challenges/<slug:slug>/teams/<int:pk>/", teams.team, name="team"),
+    path("challenges/<slug:slug>/desk/", desk_phases.index, name="desk"),
+    path("challenges/<slug:slug>/desk/phases/", desk_phases.phases, name="desk-phases"),
+    path("challenges/<slug:slug>/desk/phases/new/", desk_phases.new, name="desk-phase-new"),
+    path(
+        "challenges/<slug:slug>/desk/phases/<slug:phase_slug>/",
+        desk_phases.phase,
+        name="desk-phase",
+    ),
+    path(
+        "challenges/<slug:slug>/desk/phases/<slug:phase_slug>/settle/",
+        desk_phases.settle,
+        name="desk-phase-settle",
+    ),
     path("challenges/<slug:slug>/desk/people/", desk.people, name="desk-people"),
     path("challenges/<slug:slug>/desk/people/teams/", desk_teams.teams, name="desk-teams"),
     path(

@@ -30,7 +30,7 @@ def challenge_context(
     ``phase`` comes from ``pages.phase_by_slug``, which knows the viewer: then no query is needed
     that was not made in the last ten seconds. ``membership`` is true for who takes part.
     ``current`` names the tab: a page's slug, "leaderboard", "submit", "mine", "team", "news",
-    "desk-people" or "training".
+    "desk", "desk-people" or "training".
     """
     user = request.user
     membership: Any
@@ -64,9 +64,9 @@ def challenge_context(
     if people.is_organiser(user, challenge):
         acts.append(
             {
-                "url": reverse("web:desk-people", args=[challenge.slug]),
-                "title": gettext("People and roles"),
-                "current": current == "desk-people",
+                "url": reverse("web:desk", args=[challenge.slug]),
+                "title": gettext("Desk"),
+                "current": current in {"desk", "desk-people"},
             }
         )
         acts.append(

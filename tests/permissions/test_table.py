@@ -12,8 +12,7 @@ from django.utils import timezone
 
 from challenge.errors import Conflict
 from challenge.models import Phase
-from challenge.services.challenges import phases
-from tests.factories import make_phase
+from tests.factories import change_phase, make_phase
 from tests.permissions.table import TABLE
 from tests.permissions.world import (
     LEAK,
@@ -88,12 +87,12 @@ def test_a_closed_phase_waits_for_the_others_on_its_labels(role: str) -> None:
     )
     close = {"closes_at": now - timedelta(minutes=1)}
     organiser = world.people["organiser"]
-    phases.change(phase=world.phase, actor=organiser, changes=close)
+    change_phase(world.phase, organiser, close)
     assert not leaks_of(world, role), "told while another phase on these labels is open"
-    phases.change(phase=other, actor=organiser, changes=close)
+    change_phase(other, organiser, close)
     assert leaks_of(world, role), "everything is closed: the values are to be told"
     with pytest.raises(Conflict, match="full precision"):
-        phases.change(phase=other, actor=organiser, changes={"closes_at": None})
+        change_phase(other, organiser, {"closes_at": None})
 
 
 def test_an_organiser_may_disclose_full_precision_at_the_phases_own_close() -> None:
@@ -106,7 +105,7 @@ def test_an_organiser_may_disclose_full_precision_at_the_phases_own_close() -> N
         closes_at=None,
     )
     changes = {"closes_at": timezone.now() - timedelta(minutes=1), "precision": "phase-closed"}
-    phases.change(phase=world.phase, actor=world.people["organiser"], changes=changes)
+    change_phase(world.phase, world.people["organiser"], changes)
     assert leaks_of(world, "anonymous")
 
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+import hashlib
+import json
+import re
 from collections import Counter
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -10,12 +15,14 @@ from django.db import transaction
 from django.utils import timezone
 
 from challenge.errors import refuse
-from challenge.models import GroundTruth, Phase, TaskSpec, User
-from challenge.rules import disclosure
+from challenge.models import Challenge, GroundTruth, Phase, TaskSpec, User
+from challenge.rules import disclosure, phase_consequences, settlement, zone_times
+from challenge.rules.phase_consequences import Consequence
 from challenge.rules.roles import Act
-from challenge.selectors import roles
+from challenge.selectors import phase_facts, roles
 from challenge.services import audit
 from challenge.services.challenges import public_labels, splits
+from challenge.services.challenges.schema import LANGUAGES
 from challenge.services.leaderboard import full_precision, ranks
 
 LIMITS = (
@@ -37,44 +44,88 @@ FIELDS = (
     "visibility",
     "detail",
     "precision",
-    "archives_kept_days",
+    "grace_minutes",
+    "frozen_at",
+    "freeze_hides_own",
     "inference_ratio_limit",
 )
+# What ranks are made by.
+RANKED_BY = frozenset({"closes_at", "opens_at", "finals_limit", "grace_minutes", "frozen_at"})
+CHOICES = {
+    "visibility": [value for value, _label in Phase.VISIBILITIES],
+    "detail": [value for value, _label in Phase.DETAILS],
+    "precision": [value for value, _label in Phase.PRECISIONS],
+}
+# Addresses of the desk that stand where a phase's slug does.
+TAKEN_SLUGS = frozenset({"new"})
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a change would do: ``changes`` that really change something, and what they mean.
+
+    ``confirmation`` is bound to all of it and to the phase as it stands: it confirms nothing else.
+    Without consequences nothing is to be confirmed.
+    """
+
+    changes: dict[str, Any]
+    consequences: list[Consequence]
+    confirmation: str
+
+
+def fingerprint(phase: Phase) -> str:
+    """Return what changes whenever somebody saves the phase, for forms that were shown before."""
+    return _digest({name: _plain(getattr(phase, name)) for name in FIELDS})
+
+
+def preview(
+    *, phase: Phase, actor: User, changes: dict[str, Any], now: datetime | None = None
+) -> Preview:
+    """Return what :func:`change` would do now. Raises what it raises, but for confirmations."""
+    now = now or timezone.now()
+    _require(actor, phase, changes)
+    row = Phase.objects.select_related("challenge").get(pk=phase.pk)
+    return _checked(row, changes, now=now)
 
 
 def change(
-    *, phase: Phase, actor: User, changes: dict[str, Any], now: datetime | None = None
+    *,
+    phase: Phase,
+    actor: User,
+    changes: dict[str, Any],
+    seen: str = "",
+    confirmed: str = "",
+    now: datetime | None = None,
 ) -> list[str]:
     """Change settings of a phase (``Act.PHASES``); returns the names of what really changed.
 
-    Allowed are :data:`FIELDS`; ``is_published`` is ``Act.PUBLISH``. Raises what `roles.require`
-    raises, Refusal ``phase-field-unknown``, ``phase-window-invalid``, ``phase-limit-invalid``,
-    Conflict ``phase-disclosed``.
+    Allowed are :data:`FIELDS`; ``is_published`` is ``Act.PUBLISH``. ``seen`` is the
+    :func:`fingerprint` of the phase that the editor saw, ``confirmed`` the confirmation of the
+    :func:`preview` whose consequences the editor confirmed; both are compared under the lock of
+    the phase's row. Raises what `roles.require` raises, Refusal ``phase-field-unknown``,
+    ``phase-text-invalid``, ``phase-window-invalid``, ``phase-limit-invalid``,
+    ``phase-choice-invalid``, ``phase-grace-invalid``, Conflict ``phase-disclosed``,
+    ``phase-changed-meanwhile``, ``phase-unconfirmed``, ``phase-confirmation-stale``.
     """
-    wanted = {Act.PUBLISH if name == "is_published" else Act.PHASES for name in changes}
-    for act in sorted(wanted or {Act.PHASES}):
-        roles.require(actor, act, phase.challenge)
-    unknown = sorted(set(changes) - set(FIELDS))
-    if unknown:
-        raise refuse("phase-field-unknown", unknown=", ".join(unknown), allowed=", ".join(FIELDS))
+    now = now or timezone.now()
+    _require(actor, phase, changes)
     with transaction.atomic():
-        locked = Phase.objects.select_for_update(of=("self",)).get(pk=phase.pk)
-        before = {name: getattr(locked, name) for name in changes}
-        full_precision.check_window(
-            locked,
-            opens_at=changes.get("opens_at", locked.opens_at),
-            closes_at=changes.get("closes_at", locked.closes_at),
-            now=now or timezone.now(),
+        locked = (
+            Phase.objects.select_for_update(of=("self",))
+            .select_related("challenge")
+            .get(pk=phase.pk)
         )
-        changed = [name for name, value in changes.items() if before[name] != value]
-        for name in changed:
-            setattr(locked, name, changes[name])
-        if locked.closes_at is not None and locked.closes_at <= locked.opens_at:
-            raise refuse("phase-window-invalid")
-        for name in LIMITS:
-            value = getattr(locked, name)
-            if value is not None and value < 1:
-                raise refuse("phase-limit-invalid", field=name)
+        if seen and seen != fingerprint(locked):
+            raise refuse("phase-changed-meanwhile")
+        asked = _checked(locked, changes, now=now)
+        if asked.consequences and confirmed != asked.confirmation:
+            codes = ", ".join(str(one.code) for one in asked.consequences)
+            code = "phase-confirmation-stale" if confirmed else "phase-unconfirmed"
+            raise refuse(code, consequences=codes)
+        before = {name: getattr(locked, name) for name in asked.changes}
+        for name, value in asked.changes.items():
+            setattr(locked, name, value)
+        changed = list(asked.changes)
         if changed:
             locked.save(update_fields=changed)
             audit.record(
@@ -85,14 +136,157 @@ def change(
                 now=now,
                 before={name: _plain(before[name]) for name in changed},
                 after={name: _plain(getattr(locked, name)) for name in changed},
+                confirmed=[str(one.code) for one in asked.consequences],
             )
+        if RANKED_BY & set(changed):
+            ranks.recompute(phase=locked, now=now)  # no reader sees the former ranks under it
     for name in changed:
         setattr(phase, name, getattr(locked, name))
     if "closes_at" in changed:
         update_labels_open_until()
-    if {"closes_at", "opens_at", "finals_limit"} & set(changed):
         ranks.recompute(phase=phase, now=now)
     return changed
+
+
+def create(
+    *,
+    challenge: Challenge,
+    actor: User,
+    slug: str,
+    values: dict[str, Any],
+    now: datetime | None = None,
+) -> Phase:
+    """Add a phase to a challenge (``Act.PHASES``): not published, without labels yet.
+
+    ``values`` are :data:`FIELDS` but ``is_published``; ``name`` and ``opens_at`` are needed. It
+    gets the challenge's last task. Raises what :func:`change` raises for its values, Refusal
+    ``phase-slug-invalid``, Conflict ``phase-slug-taken``.
+    """
+    now = now or timezone.now()
+    roles.require(actor, Act.PHASES, challenge)
+    if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", slug) or len(slug) > 50 or slug in TAKEN_SLUGS:
+        raise refuse("phase-slug-invalid", slug=slug[:60])
+    phase = Phase(
+        challenge=challenge,
+        slug=slug,
+        task_spec=TaskSpec.objects.filter(challenge=challenge).order_by("-version").first(),
+        **values,
+    )
+    _check_values(phase, {**values, "name": phase.name})
+    with transaction.atomic():
+        Challenge.objects.select_for_update().get(pk=challenge.pk)
+        if Phase.objects.filter(challenge=challenge, slug=slug).exists():
+            raise refuse("phase-slug-taken", slug=slug)
+        phase.save(force_insert=True)
+        audit.record(
+            "phase.create",
+            actor=actor,
+            challenge=challenge,
+            target=phase,
+            now=now,
+            after={name: _plain(value) for name, value in values.items()},
+        )
+    return phase
+
+
+def set_time_zone(
+    *, challenge: Challenge, actor: User, time_zone: str, now: datetime | None = None
+) -> bool:
+    """Set the zone in which the desk takes and shows times (``Act.PHASES``); moves no moment.
+
+    Returns whether it changed. Raises what `roles.require` raises, Refusal ``zone-unknown``.
+    """
+    roles.require(actor, Act.PHASES, challenge)
+    if time_zone not in zone_times.NAMES:
+        raise refuse("zone-unknown", zone=time_zone[:60])
+    with transaction.atomic():
+        locked = Challenge.objects.select_for_update().get(pk=challenge.pk)
+        before, locked.time_zone = locked.time_zone, time_zone
+        if before == time_zone:
+            return False
+        locked.save(update_fields=["time_zone", "updated_at"])
+        audit.record(
+            "challenge.time-zone",
+            actor=actor,
+            challenge=challenge,
+            target=challenge,
+            now=now,
+            before=before,
+            after=time_zone,
+        )
+    challenge.time_zone = time_zone
+    return True
+
+
+def _require(actor: User, phase: Phase, changes: dict[str, Any]) -> None:
+    wanted = {Act.PUBLISH if name == "is_published" else Act.PHASES for name in changes}
+    for act in sorted(wanted or {Act.PHASES}):
+        roles.require(actor, act, phase.challenge)
+    unknown = sorted(set(changes) - set(FIELDS))
+    if unknown:
+        raise refuse("phase-field-unknown", unknown=", ".join(unknown), allowed=", ".join(FIELDS))
+
+
+def _checked(phase: Phase, changes: dict[str, Any], *, now: datetime) -> Preview:
+    """Check changes of a stored phase; ``phase`` itself stays as it is."""
+    row = {name: getattr(phase, name) for name in FIELDS}
+    real = {name: value for name, value in changes.items() if row[name] != value}
+    full_precision.check_window(
+        phase,
+        opens_at=changes.get("opens_at", phase.opens_at),
+        closes_at=changes.get("closes_at", phase.closes_at),
+        now=now,
+    )
+    after = copy.copy(phase)
+    for name, value in real.items():
+        setattr(after, name, value)
+    _check_values(after, real)
+    found = phase_consequences.consequences(
+        row, real, phase_facts.facts_of(phase, changes=real, now=now)
+    )
+    bound = {
+        "phase": phase.pk,
+        "before": fingerprint(phase),
+        "changes": {name: _plain(value) for name, value in real.items()},
+        "consequences": [[str(one.code), dict(one.params)] for one in found],
+    }
+    return Preview(real, found, _digest(bound))
+
+
+def _check_values(phase: Phase, changed: dict[str, Any]) -> None:
+    """Check a phase's values, of those in ``changed`` also what the database lets pass."""
+    if phase.closes_at is not None and phase.closes_at <= phase.opens_at:
+        raise refuse("phase-window-invalid")
+    for name in (*LIMITS, "archive_limit_bytes"):
+        value = getattr(phase, name)
+        if value is not None and value < 1:
+            raise refuse("phase-limit-invalid", field=name)
+    for name in sorted({"name", "summary"} & set(changed)):
+        if not _is_texts(changed[name], required=name == "name"):
+            raise refuse("phase-text-invalid", field=name)
+    for name, allowed in CHOICES.items():
+        if getattr(phase, name) not in allowed:
+            found = str(getattr(phase, name))[:60]
+            raise refuse(
+                "phase-choice-invalid", field=name, found=found, allowed=", ".join(allowed)
+            )
+    shortest, longest = settlement.SHORTEST_GRACE_MINUTES, settlement.LONGEST_GRACE_MINUTES
+    if "grace_minutes" in changed and not shortest <= phase.grace_minutes <= longest:
+        raise refuse("phase-grace-invalid", shortest=shortest, longest=longest)
+
+
+def _is_texts(value: object, *, required: bool) -> bool:
+    """Say whether a value is {language: text}, with a text in some language where required."""
+    if not isinstance(value, dict) or not all(
+        code in LANGUAGES and isinstance(text, str) for code, text in value.items()
+    ):
+        return False
+    return not required or any(text.strip() for text in value.values())
+
+
+def _digest(document: object) -> str:
+    text = json.dumps(document, sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def publish_truth(

@@ -25,6 +25,7 @@ from challenge.services.teams import merges
 from tests.factories import (
     NOON,
     captain_of,
+    change_phase,
     give_score,
     make_challenge,
     make_organiser,
@@ -153,7 +154,7 @@ def test_a_role_in_the_past_is_refused() -> None:
 
 def test_an_editor_changes_a_phase_and_does_not_publish_it(phase: Phase) -> None:
     editor = make_organiser(phase.challenge, role=Role.EDITOR)
-    phases.change(phase=phase, actor=editor, changes={"daily_limit": 3})
+    change_phase(phase, editor, {"daily_limit": 3})
     with pytest.raises(NotAllowed):
         phases.change(phase=phase, actor=editor, changes={"is_published": False})
     with pytest.raises(NotAllowed):

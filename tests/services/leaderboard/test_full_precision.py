@@ -6,17 +6,24 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from django.contrib import admin
 from django.utils import timezone
 
-from challenge.admin.challenges import PhaseForm
 from challenge.errors import Conflict
 from challenge.models import GroundTruth, Phase
 from challenge.services import maintenance
 from challenge.services.challenges import challenges, phases
 from challenge.services.challenges.toml_document import FileMistakes
 from tests.challenges import folders
-from tests.factories import NOON, give_score, make_phase, make_team, make_truth, make_user, submit
+from tests.factories import (
+    NOON,
+    change_phase,
+    give_score,
+    make_phase,
+    make_team,
+    make_truth,
+    make_user,
+    submit,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -26,7 +33,7 @@ LATER = CLOSE + timedelta(hours=1)
 
 def reopen(phase: Phase, *, now: datetime, closes_at: datetime | None, **changes: object) -> None:
     actor = make_user(is_superuser=True)
-    phases.change(phase=phase, actor=actor, changes={"closes_at": closes_at, **changes}, now=now)
+    change_phase(phase, actor, {"closes_at": closes_at, **changes}, now=now)
 
 
 @pytest.mark.parametrize(
@@ -89,20 +96,3 @@ def test_loading_a_challenge_does_not_open_it_again(tmp_path: Path) -> None:
     with pytest.raises(FileMistakes, match="in full precision"):
         challenges.load(folder)
     assert Phase.objects.get().closes_at == closed_at
-
-
-def test_the_admin_says_why(phase: Phase) -> None:
-    """The form shows the refusal beside the dates, as any other mistake."""
-    Phase.objects.update(
-        opens_at=timezone.now() - timedelta(days=9), closes_at=timezone.now() - timedelta(days=1)
-    )
-    phase.refresh_from_db()
-    assert admin.site.is_registered(Phase)
-    fresh = PhaseForm(instance=phase)
-    data = {name: fresh.get_initial_for_field(fresh.fields[name], name) for name in fresh.fields}
-    data |= {"name": '{"en": "test"}', "summary": "{}", "closes_at": ""}
-    form = PhaseForm(
-        {key: "" if value is None else value for key, value in data.items()}, instance=phase
-    )
-    assert not form.is_valid()
-    assert "full precision" in str(form.errors)
