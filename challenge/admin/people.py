@@ -30,6 +30,7 @@ from challenge.services import audit
 from challenge.services.teams import teams
 from challenge.services.training import training_runs
 
+SHOWN_OF_A_LIST = 20
 # What opens more of the site to an account, where it is not a role in a challenge.
 RIGHTS = ("is_active", "is_superuser", "groups", "user_permissions")
 
@@ -40,6 +41,13 @@ def _plain(right: Any) -> Any:
         return right
     rows = right if isinstance(right, list) else right.all()
     return sorted(str(row) for row in rows)
+
+
+def _short(value: Any) -> Any:
+    """Return the first of many: an act may name thousands of submissions."""
+    if isinstance(value, list) and len(value) > SHOWN_OF_A_LIST:
+        return [*value[:SHOWN_OF_A_LIST], f"… {len(value)}"]
+    return value
 
 
 @admin.register(User)
@@ -144,7 +152,7 @@ class AuditEventAdmin(ReadOnly):
         """The data, without the digests of hidden labels that earlier releases recorded."""
         return json.dumps(
             {
-                key: value
+                key: _short(value)
                 for key, value in row.data.items()
                 if (row.action, key) != ("ground_truth.install", "digest")
             },

@@ -26,7 +26,7 @@ from challenge.rules import disclosure
 from challenge.rules.disclosure import Viewer
 from challenge.rules.lifecycle import State
 from challenge.selectors import phase_disclosure, roles
-from challenge.services.submissions import evaluations, rescoring, submissions
+from challenge.services.submissions import disqualifications, evaluations, rescoring, submissions
 
 
 class EvaluationInline(ReadOnlyInline):
@@ -202,7 +202,9 @@ class SubmissionAdmin(ReadOnly):
             self,
             request,
             rows,
-            lambda row, reason: submissions.disqualify(submission=row, actor=actor, reason=reason),
+            lambda row, reason: disqualifications.disqualify(
+                submission=row, actor=actor, reason=reason
+            ),
             action="disqualify",
             title=_now("Disqualify submissions"),
             done=_now("disqualified"),
@@ -215,7 +217,9 @@ class SubmissionAdmin(ReadOnly):
             self,
             request,
             rows,
-            lambda row, reason: submissions.reinstate(submission=row, actor=actor, reason=reason),
+            lambda row, reason: disqualifications.reinstate(
+                submission=row, actor=actor, reason=reason
+            ),
             action="reinstate",
             title=_now("Reinstate submissions"),
             done=_now("reinstated"),

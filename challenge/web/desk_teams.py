@@ -16,7 +16,7 @@ from challenge.models import Challenge, Grant, Phase, Submission, Team
 from challenge.rules.roles import Act
 from challenge.selectors import desk_teams as selector
 from challenge.selectors import roles
-from challenge.services.submissions import submissions
+from challenge.services.submissions import disqualifications as submission_disqualifications
 from challenge.services.teams import disqualifications, grants
 from challenge.web import desk
 from challenge.web.forms import GrantForm, ReasonForm
@@ -93,7 +93,9 @@ def _reinstate(request: SignedInRequest, team: Team) -> str:
 
 def _disqualify_submission(request: SignedInRequest, team: Team) -> str:
     submission = _submission(request, team)
-    submissions.disqualify(submission=submission, actor=request.user, reason=_reason(request))
+    submission_disqualifications.disqualify(
+        submission=submission, actor=request.user, reason=_reason(request)
+    )
     return gettext("Submission %(number)s is disqualified; the team is mailed.") % {
         "number": submission.number
     }
@@ -101,7 +103,9 @@ def _disqualify_submission(request: SignedInRequest, team: Team) -> str:
 
 def _reinstate_submission(request: SignedInRequest, team: Team) -> str:
     submission = _submission(request, team)
-    submissions.reinstate(submission=submission, actor=request.user, reason=_reason(request))
+    submission_disqualifications.reinstate(
+        submission=submission, actor=request.user, reason=_reason(request)
+    )
     return gettext("Submission %(number)s counts again; the team is mailed.") % {
         "number": submission.number
     }

@@ -30,7 +30,8 @@ from challenge.rules.disclosure import DisclosurePolicy, Viewer
 from challenge.rules.roles import Act
 from challenge.selectors import leaderboard, pages, phase_disclosure, roles
 from challenge.selectors import submissions as selectors
-from challenge.services.submissions import rescoring, submissions
+from challenge.services import audit
+from challenge.services.submissions import disqualifications, rescoring
 from challenge.services.teams import teams
 
 router = Router(tags=["organisers"])
@@ -207,7 +208,7 @@ def rescore_phase(
 @router.post("/organise/submissions/{submission_id}/disqualify", response=Done, auth=ORGANISE)
 def disqualify_submission(request: SignedInRequest, submission_id: UUID, given: ReasonIn) -> Done:
     """Take a submission off the board."""
-    submissions.disqualify(
+    disqualifications.disqualify(
         submission=_submission(request, submission_id, Act.VERDICTS),
         actor=request.user,
         reason=given.reason,
@@ -218,7 +219,7 @@ def disqualify_submission(request: SignedInRequest, submission_id: UUID, given: 
 @router.post("/organise/submissions/{submission_id}/reinstate", response=Done, auth=ORGANISE)
 def reinstate_submission(request: SignedInRequest, submission_id: UUID, given: ReasonIn) -> Done:
     """Undo a disqualification."""
-    submissions.reinstate(
+    disqualifications.reinstate(
         submission=_submission(request, submission_id, Act.VERDICTS),
         actor=request.user,
         reason=given.reason,
@@ -239,6 +240,12 @@ def export_phase(request: SignedInRequest, slug: Slug, phase: Slug) -> Any:
         entry__phase=phase_shown
     )
     keys = [shown_class.key for shown_class in leaderboard.classes_of(phase_shown)]
+    audit.record(
+        "submissions.export",
+        actor=request.user,
+        challenge=phase_shown.challenge,
+        target=phase_shown,
+    )
     header = ["submission", "number", "team", "submitted_by", "created_at", "state", "method"]
     header += ["miou", *(f"iou_{key}" for key in keys)]
     header += ["archive_bytes", "archive_sha256", "is_baseline", "is_final", "disqualified_at"]

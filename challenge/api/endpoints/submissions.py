@@ -31,7 +31,7 @@ from challenge.selectors import languages, pages, queue
 from challenge.selectors import submissions as selectors
 from challenge.services import stream_slots
 from challenge.services.storage import archives, uploads
-from challenge.services.submissions import receipts, retention, submissions
+from challenge.services.submissions import downloads, receipts, retention, submissions
 from challenge.services.submissions.submissions import MethodFacts
 from scoring.engine.problems.problems import Problem
 
@@ -356,12 +356,13 @@ def get_receipt(request: SignedInRequest, submission_id: UUID) -> dict[str, Any]
 def get_archive(request: SignedInRequest, submission_id: UUID) -> StreamingHttpResponse:
     """The uploaded file, back to its team (and to owners and judges), always as a download."""
     found = selectors.with_archive(submission_id, user=request.user)
+    downloads.record(submission=found, actor=request.user)
     stream_slots.occupy_download(request, user_id=request.user.pk, length_bytes=found.archive_bytes)
     response = StreamingHttpResponse(
         archives.read_range(found, first=0, end=found.archive_bytes),
         content_type="application/octet-stream",
     )
-    response["Content-Disposition"] = f'attachment; filename="{found.id}.zip"'
+    response["Content-Disposition"] = f'attachment; filename="{downloads.file_name(found)}"'
     response["Content-Length"] = str(found.archive_bytes)
     response["X-Content-Type-Options"] = "nosniff"
     response["Content-Security-Policy"] = "sandbox"

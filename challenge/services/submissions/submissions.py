@@ -20,14 +20,12 @@ from challenge.rules.quota import Reason
 from challenge.rules.roles import Act
 from challenge.rules.windows import Window
 from challenge.selectors import grants, people, phase_disclosure, roles
-from challenge.services import audit
-from challenge.services.leaderboard import ranks
-from challenge.services.notifications import decision_mails
 from challenge.services.storage import archives, uploads
 from challenge.services.storage import limits as storage_limits
 from challenge.services.storage.archives import StoredArchive
-from challenge.services.submissions import evaluations, quota
-from challenge.services.teams import disqualifications, teams
+from challenge.services.submissions import disqualifications, evaluations, quota
+from challenge.services.teams import disqualifications as team_disqualifications
+from challenge.services.teams import teams
 
 NAME_CHARACTERS = 120
 TEXT_CHARACTERS = 10_000
@@ -138,7 +136,7 @@ def submit(
         if is_baseline and not team.is_platform:
             raise refuse("baseline-not-allowed")
         # Under the lock: the team may have been disqualified since it was asked for.
-        disqualifications.check(team)
+        team_disqualifications.check(team)
         # Read under the lock: an organiser may have changed the window since the page was shown.
         phase = entry.phase
         if phase.ground_truth is None or phase.task_spec is None:
@@ -267,61 +265,10 @@ def cancel(*, submission: Submission, actor: User, now: datetime | None = None) 
     as_team = people.is_of_team(actor, submission)
     if not as_team:
         roles.require(actor, Act.VERDICTS, submission.entry.phase.challenge)
-    evaluations.cancel(submission=submission, actor=actor, live_only=as_team, now=now)
-
-
-def disqualify(
-    *, submission: Submission, actor: User, reason: str, now: datetime | None = None
-) -> None:
-    """Remove a submission from the leaderboard (``Act.VERDICTS``); score and quota stay.
-
-    The team is mailed the reason. Raises Refusal ``reason-missing``, Conflict
-    ``already-disqualified``.
-    """
-    now = now or timezone.now()
-    roles.require(actor, Act.VERDICTS, submission.entry.phase.challenge)
-    if not reason.strip():
-        raise refuse("reason-missing")
     with transaction.atomic():
-        locked = Submission.objects.select_for_update().get(pk=submission.pk)
-        if locked.disqualified_at is not None:
-            raise refuse("already-disqualified")
-        _save_disqualification(submission, at=now, reason=reason.strip(), by=actor)
-        _audit(
-            submission,
-            "submission.disqualify",
-            actor=actor,
-            now=now,
-            reason=reason.strip(),
-            before={"disqualified": False},
-            after={"disqualified": True},
-        )
-        decision_mails.submission_disqualified(submission, reason=reason.strip(), now=now)
-    ranks.recompute(phase=submission.entry.phase, now=now)
-
-
-def reinstate(
-    *, submission: Submission, actor: User, reason: str = "", now: datetime | None = None
-) -> None:
-    """Undo a disqualification (``Act.VERDICTS``); the team is mailed."""
-    now = now or timezone.now()
-    roles.require(actor, Act.VERDICTS, submission.entry.phase.challenge)
-    with transaction.atomic():
-        locked = Submission.objects.select_for_update().get(pk=submission.pk)
-        if locked.disqualified_at is None:
-            raise refuse("not-disqualified")
-        _save_disqualification(submission, at=None, reason="", by=None)
-        _audit(
-            submission,
-            "submission.reinstate",
-            actor=actor,
-            now=now,
-            reason=reason.strip(),
-            before={"disqualified": True, "reason": locked.disqualified_reason},
-            after={"disqualified": False},
-        )
-        decision_mails.submission_reinstated(submission, reason=reason.strip(), now=now)
-    ranks.recompute(phase=submission.entry.phase, now=now)
+        evaluations.cancel(submission=submission, actor=actor, live_only=as_team, now=now)
+        if not as_team:
+            disqualifications.record(submission, "submission.cancel", actor=actor, now=now)
 
 
 def choose_final(
@@ -386,32 +333,6 @@ def _check_window(phase: Phase, team: Team, *, now: datetime) -> None:
         raise refuse("phase-upcoming", opens_at=f"{phase.opens_at:%Y-%m-%d %H:%M}")
     if window is Window.CLOSED:
         raise refuse("phase-closed", closes_at=f"{phase.closes_at:%Y-%m-%d %H:%M}")
-
-
-def _save_disqualification(
-    submission: Submission, *, at: datetime | None, reason: str, by: User | None
-) -> None:
-    submission.disqualified_at = at
-    submission.disqualified_reason = reason
-    submission.disqualified_by = by
-    submission.save(update_fields=["disqualified_at", "disqualified_reason", "disqualified_by"])
-
-
-def _audit(
-    submission: Submission, action: str, *, actor: User, now: datetime, reason: str, **data: Any
-) -> None:
-    phase = submission.entry.phase
-    audit.record(
-        action,
-        actor=actor,
-        challenge=phase.challenge,
-        target=submission.pk,
-        now=now,
-        reason=reason,
-        team=submission.entry.team.name,
-        phase=str(phase),
-        **data,
-    )
 
 
 def _is_web_address(text: str) -> bool:

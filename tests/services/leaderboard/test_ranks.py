@@ -24,7 +24,7 @@ from challenge.selectors.scores import RANK_ORDER
 from challenge.services import maintenance
 from challenge.services.challenges import phases
 from challenge.services.leaderboard import ranks
-from challenge.services.submissions import evaluations, rescoring, submissions
+from challenge.services.submissions import disqualifications, evaluations, rescoring, submissions
 from tests.factories import (
     NOON,
     captain_of,
@@ -83,9 +83,9 @@ def test_a_disqualified_submission_leaves_the_board_and_returns(phase: Phase) ->
     score_of(phase, "a", 0.4)
     score_of(phase, "b", 0.5)
     organiser = make_user(is_superuser=True)
-    submissions.disqualify(submission=best, actor=organiser, reason="external data")
+    disqualifications.disqualify(submission=best, actor=organiser, reason="external data")
     assert lines(phase) == [(1, "b", 0.5), (2, "a", 0.4)]
-    submissions.reinstate(submission=best, actor=organiser)
+    disqualifications.reinstate(submission=best, actor=organiser)
     assert lines(phase)[0] == (1, "a", 0.9)
 
 

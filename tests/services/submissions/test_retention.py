@@ -17,6 +17,7 @@ from challenge.rules import retention as rule
 from challenge.rules.disclosure import Viewer
 from challenge.services.storage import archives, limits, uploads
 from challenge.services.submissions import (
+    disqualifications,
     evaluations,
     receipts,
     rescoring,
@@ -100,7 +101,7 @@ def test_archives_that_decide_nothing_are_removed_ninety_days_after_the_close(
     submissions.choose_final(submission=chosen, actor=captain_of(team), chosen=True, now=NOON)
     organiser = factories.make_user("olga")
     make_organiser(phase.challenge, organiser)
-    submissions.disqualify(submission=banned, actor=organiser, reason="no", now=NOON)
+    disqualifications.disqualify(submission=banned, actor=organiser, reason="no", now=NOON)
     rivals = submit(make_team(phase.challenge), phase)
     give_score(rivals, 0.3)
     before = sweep(LATER - timedelta(seconds=1), run)

@@ -21,7 +21,7 @@ from challenge.models import (
     Team,
     Upload,
 )
-from challenge.services.submissions import quota, submissions
+from challenge.services.submissions import disqualifications, quota, submissions
 from challenge.services.submissions.submissions import MethodFacts
 from challenge.services.teams import merges, teams
 from tests.factories import (
@@ -318,15 +318,15 @@ def test_only_organisers_disqualify_and_say_why(phase: Phase, team: Team) -> Non
     organiser = make_user()
     make_organiser(phase.challenge, organiser)
     with refused("not-organiser"):
-        submissions.disqualify(submission=submission, actor=captain_of(team), reason="r")
+        disqualifications.disqualify(submission=submission, actor=captain_of(team), reason="r")
     with refused("reason-missing"):
-        submissions.disqualify(submission=submission, actor=organiser, reason=" ")
-    submissions.disqualify(submission=submission, actor=organiser, reason="external data")
+        disqualifications.disqualify(submission=submission, actor=organiser, reason=" ")
+    disqualifications.disqualify(submission=submission, actor=organiser, reason="external data")
     with refused("already-disqualified"):
-        submissions.disqualify(submission=submission, actor=organiser, reason="again")
-    submissions.reinstate(submission=submission, actor=organiser)
+        disqualifications.disqualify(submission=submission, actor=organiser, reason="again")
+    disqualifications.reinstate(submission=submission, actor=organiser)
     with refused("not-disqualified"):
-        submissions.reinstate(submission=submission, actor=organiser)
+        disqualifications.reinstate(submission=submission, actor=organiser)
 
 
 @pytest.mark.django_db(transaction=True)

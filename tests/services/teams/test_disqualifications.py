@@ -14,6 +14,7 @@ from challenge.selectors import leaderboard, progress
 from challenge.selectors import teams as team_selector
 from challenge.services.accounts import accounts
 from challenge.services.leaderboard import ranks
+from challenge.services.submissions import disqualifications as submission_disqualifications
 from challenge.services.submissions import rescoring, submissions
 from challenge.services.submissions.submissions import MethodFacts
 from challenge.services.teams import disqualifications, merges, teams
@@ -156,8 +157,10 @@ def test_each_member_is_mailed_in_their_language(phase: Phase) -> None:
     submission = factories.submit(team, phase)
     disqualifications.disqualify(team=team, actor=judge, reason="r", now=NOON)
     disqualifications.lift(team=team, actor=judge, now=NOON)
-    submissions.disqualify(submission=submission, actor=judge, reason="r", now=NOON)
-    submissions.reinstate(submission=submission, actor=judge, now=NOON)
+    submission_disqualifications.disqualify(
+        submission=submission, actor=judge, reason="r", now=NOON
+    )
+    submission_disqualifications.reinstate(submission=submission, actor=judge, now=NOON)
     assert sorted(OutgoingMail.objects.values_list("recipient", flat=True)) == sorted(
         4 * [person.email for person in people]
     )
