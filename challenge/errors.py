@@ -691,6 +691,13 @@ CATALOGUE: dict[str, Kind] = {
         ),
     ),
     "phase-slug-taken": Kind(Conflict, _("The challenge has a phase “%(slug)s” already.")),
+    "challenge-pages-missing": Kind(
+        Refusal,
+        _(
+            "Pages that joining needs are missing: %(pages)s. Add them to the challenge's folder "
+            "and load it, then publish."
+        ),
+    ),
     "zone-unknown": Kind(
         Refusal, _("“%(zone)s” is no time zone: give one such as Europe/Paris or UTC.")
     ),

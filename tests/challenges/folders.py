@@ -81,6 +81,14 @@ url = "https://example.org/train.zip"
 slug = "overview"
 title = { en = "Overview", fr = "Présentation" }
 
+[[pages]]
+slug = "data"
+title = { en = "Data", fr = "Données" }
+
+[[pages]]
+slug = "rules"
+title = { en = "Rules", fr = "Règlement" }
+
 [[announcements]]
 key = "hello"
 published_at = 2024-01-01T08:00:00Z
@@ -123,6 +131,10 @@ def write(folder: Path, *, replacing: str = "", by: str = "", name: str = "chall
         "ids.csv": IDS,
         "pages/overview.en.md": PAGE.format(title="Overview"),
         "pages/overview.fr.md": PAGE.format(title="Présentation"),
+        "pages/data.en.md": "# Data\n",
+        "pages/data.fr.md": "# Données\n",
+        "pages/rules.en.md": "# Rules\n",
+        "pages/rules.fr.md": "# Règlement\n",
     }
     if replacing:
         assert files[name].count(replacing) >= 1, f"{replacing!r} is not in {name}"

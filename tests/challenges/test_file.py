@@ -34,7 +34,7 @@ def test_it_works(tmp_path: Path) -> None:
         1_000_000,
         "domains",
     )
-    assert [(p.slug, p.language, p.title) for p in file.pages] == [
+    assert [(p.slug, p.language, p.title) for p in file.pages[:2]] == [
         ("overview", "en", "Overview"),
         ("overview", "fr", "Présentation"),
     ]
@@ -184,7 +184,11 @@ def test_a_page_of_nothing_is_reported(tmp_path: Path) -> None:
     [
         ("", 1, "is empty"),
         ("One.\n\n[[clases]]\n", 3, "stands for nothing; allowed are [[figures]]"),
-        ("One.\nSee [rules](rules).\n", 2, "links to 'rules', no page; allowed are overview"),
+        (
+            "One.\nSee [terms](terms).\n",
+            2,
+            "links to 'terms', no page; allowed are overview, data, rules",
+        ),
     ],
 )
 def test_a_mistake_in_a_page_has_its_line(tmp_path: Path, text: str, line: int, said: str) -> None:
@@ -201,3 +205,18 @@ def test_bytes_that_are_not_utf_8_are_reported(tmp_path: Path) -> None:
     (mistake,) = mistakes(tmp_path)
     assert (mistake.file, mistake.line) == ("pages/overview.en.md", 1)
     assert "UTF-8" in mistake.message
+
+
+@pytest.mark.parametrize("slug", ["overview", "rules", "data"])
+def test_a_published_challenge_has_the_pages_that_joining_needs(tmp_path: Path, slug: str) -> None:
+    """Without them it loaded, and its first page or joining it was a 404."""
+    folder = folders.write(tmp_path, replacing=f'slug = "{slug}"\ntitle', by='slug = "more"\ntitle')
+    for language in ("en", "fr"):
+        page = folder / f"pages/{slug}.{language}.md"
+        page.rename(folder / f"pages/more.{language}.md").write_text("# More\n", encoding="utf-8")
+    line = folders.line_of("published = true")
+    assert any(m.line == line and slug in m.message for m in mistakes(folder))
+    text = (folder / "challenge.toml").read_text(encoding="utf-8")
+    hidden = text.replace("published = true", "published = false", 1)
+    (folder / "challenge.toml").write_text(hidden, encoding="utf-8")
+    assert challenge_file.read(folder).pages

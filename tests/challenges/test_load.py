@@ -25,7 +25,7 @@ def load(path: Path, **options: bool) -> str:
 def test_it_works(tmp_path: Path) -> None:
     said = load(folders.write(tmp_path))
 
-    assert said.startswith("tiny: created (7 rows)")
+    assert said.startswith("tiny: created (11 rows)")
     challenge = Challenge.objects.get(slug="tiny")
     phase = challenge.phases.get()
     assert phase.task_spec == challenge.task_specs.get(version=1)
@@ -33,7 +33,7 @@ def test_it_works(tmp_path: Path) -> None:
         ["000001", "D002_2021", "Z1_UU"],
         ["000002", "D002_2021", "Z1_UU"],
     ]
-    assert challenge.pages.count() == 2
+    assert challenge.pages.count() == 6
     assert challenge.published_results.get().class_ious == {"land": 0.6, "water": 0.4}
     assert challenge.announcements.get().key == "hello"
     assert AuditEvent.objects.get().action == "challenge.load"

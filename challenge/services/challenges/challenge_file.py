@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from challenge.services.challenges import schema, toml_document
-from challenge.services.challenges.pages import PageFile, read_pages
+from challenge.services.challenges.pages import NEEDED_PAGES, PageFile, read_pages
 from challenge.services.challenges.toml_document import (
     FileMistakes,
     KeyPath,
@@ -79,6 +79,7 @@ def read(path: Path) -> ChallengeFile:
     spec = _task(tables, document, folder)
     phases = _phases(tables, document, folder, spec)
     pages = read_pages(tables.pages, document, folder)
+    _check_needed_pages(tables, document)
     _check_results(tables, document, spec)
     _check_nomenclature(tables, document, spec)
     _check_unique(tables, document)
@@ -175,6 +176,17 @@ def _phases(
         phases.append(PhaseFile(table, table.archive_bytes or largest or 1, patches))
     _check_public_labels(phases, document)
     return tuple(phases)
+
+
+def _check_needed_pages(tables: schema.Document, document: TomlDocument) -> None:
+    """A published challenge has the pages that joining leads through."""
+    missing = [slug for slug in NEEDED_PAGES if slug not in {page.slug for page in tables.pages}]
+    if tables.challenge.published and missing:
+        document.add_mistake(
+            ("challenge", "published"),
+            f"is true, and pages that joining needs are missing: {', '.join(missing)}; add a table "
+            "[[pages]] and its files for each, or leave published out until they are there",
+        )
 
 
 def _check_public_labels(phases: Sequence[PhaseFile], document: TomlDocument) -> None:

@@ -19,6 +19,9 @@ from challenge.services.challenges.toml_document import (
     read_text,
 )
 
+# The first page, the rules that who joins accepts, and where joining leads.
+NEEDED_PAGES = ("overview", "rules", "data")
+
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 
 

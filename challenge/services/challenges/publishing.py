@@ -6,10 +6,12 @@ from datetime import datetime
 
 from django.db import transaction
 
+from challenge.errors import refuse
 from challenge.models import Challenge, User
 from challenge.rules.roles import Act
 from challenge.selectors import roles
 from challenge.services import audit
+from challenge.services.challenges.pages import NEEDED_PAGES
 
 
 def set_published(
@@ -17,7 +19,8 @@ def set_published(
 ) -> bool:
     """Publish or hide a challenge (``Act.PUBLISH``); returns whether that changed anything.
 
-    Raises what `roles.require` raises.
+    Raises what `roles.require` raises, Refusal ``challenge-pages-missing``: without them its first
+    page, or joining it, is a 404.
     """
     roles.require(actor, Act.PUBLISH, challenge)
     with transaction.atomic():
@@ -25,6 +28,10 @@ def set_published(
         before = locked.is_published
         if before == published:
             return False
+        there = set(locked.pages.values_list("slug", flat=True))
+        missing = [slug for slug in NEEDED_PAGES if slug not in there]
+        if published and missing:
+            raise refuse("challenge-pages-missing", pages=", ".join(missing))
         locked.is_published = published
         locked.save(update_fields=["is_published", "updated_at"])
         audit.record(

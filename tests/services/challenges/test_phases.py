@@ -12,7 +12,7 @@ from django.test import Client
 from challenge.errors import Refusal
 from challenge.models import AuditEvent, Phase
 from challenge.rules.roles import Role
-from challenge.services.challenges import phases
+from challenge.services.challenges import phases, publishing
 from tests.factories import (
     NOON,
     change_phase,
@@ -166,3 +166,13 @@ def test_of_two_editors_who_confirmed_at_once_one_is_told() -> None:
     run_in_threads(save, count=4)
     assert saved == [Phase.objects.get().closes_at]
     assert AuditEvent.objects.filter(action="phase.change").count() == 1
+
+
+def test_a_challenge_without_its_needed_pages_is_not_published() -> None:
+    challenge = make_challenge(is_published=False)
+    owner = make_organiser(challenge)
+    with pytest.raises(Refusal, match="overview, rules, data"):
+        publishing.set_published(challenge=challenge, actor=owner, published=True)
+    for slug in ("overview", "rules", "data"):
+        challenge.pages.create(slug=slug, language="en", title=slug, markdown=slug)
+    assert publishing.set_published(challenge=challenge, actor=owner, published=True)
