@@ -61,6 +61,7 @@ def fill() -> tuple[Challenge, list[str]]:
     )
     named = [challenge.slug]
     return challenge, [
+        reverse("web:desk", args=named),
         reverse("web:desk-people", args=named),
         reverse("web:desk-registrations", args=named),
         reverse("web:desk-admission", args=named),
