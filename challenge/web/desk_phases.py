@@ -17,7 +17,7 @@ from challenge.models import Challenge, Phase
 from challenge.rules.roles import Act
 from challenge.selectors import pages, phase_disclosure, roles
 from challenge.services.challenges import phases as service
-from challenge.services.challenges import settlement
+from challenge.services.challenges import settlement, time_zones
 from challenge.web import consequences, zone_text
 from challenge.web.phase_forms import NewPhaseForm, PhaseForm, SettleForm, TimeZoneForm
 from challenge.web.requests import SignedInRequest, page_view
@@ -55,7 +55,7 @@ def phases(request: SignedInRequest, slug: str) -> HttpResponse:
         form = TimeZoneForm(request.POST)
         if form.is_valid():
             zone = form.cleaned_data["time_zone"]
-            service.set_time_zone(challenge=challenge, actor=request.user, time_zone=zone)
+            time_zones.set_time_zone(challenge=challenge, actor=request.user, time_zone=zone)
             messages.success(request, gettext("Saved. No moment was moved."))
             return redirect("web:desk-phases", slug)
     context = challenge_context(request, challenge, current="desk") | {

@@ -16,9 +16,10 @@ from django.utils import timezone
 
 from challenge.errors import refuse
 from challenge.models import Challenge, GroundTruth, Phase, TaskSpec, User
-from challenge.rules import disclosure, phase_consequences, settlement, zone_times
+from challenge.rules import disclosure, phase_consequences, settlement
 from challenge.rules.phase_consequences import Consequence
 from challenge.rules.roles import Act
+from challenge.rules.windows import Window, window_at
 from challenge.selectors import phase_facts, roles
 from challenge.services import audit
 from challenge.services.challenges import public_labels, splits
@@ -189,33 +190,13 @@ def create(
     return phase
 
 
-def set_time_zone(
-    *, challenge: Challenge, actor: User, time_zone: str, now: datetime | None = None
-) -> bool:
-    """Set the zone in which the desk takes and shows times (``Act.PHASES``); moves no moment.
-
-    Returns whether it changed. Raises what `roles.require` raises, Refusal ``zone-unknown``.
-    """
-    roles.require(actor, Act.PHASES, challenge)
-    if time_zone not in zone_times.NAMES:
-        raise refuse("zone-unknown", zone=time_zone[:60])
-    with transaction.atomic():
-        locked = Challenge.objects.select_for_update().get(pk=challenge.pk)
-        before, locked.time_zone = locked.time_zone, time_zone
-        if before == time_zone:
-            return False
-        locked.save(update_fields=["time_zone", "updated_at"])
-        audit.record(
-            "challenge.time-zone",
-            actor=actor,
-            challenge=challenge,
-            target=challenge,
-            now=now,
-            before=before,
-            after=time_zone,
-        )
-    challenge.time_zone = time_zone
-    return True
+def _check_undisclosed(phase: Phase, truth: GroundTruth, *, now: datetime) -> None:
+    """Refuse labels whose values left in full to a phase that takes, or will take, submissions."""
+    since = GroundTruth.objects.values_list("full_precision_at", flat=True).get(pk=truth.pk)
+    if since is None or truth.labels_public or truth.pk == phase.ground_truth_id:
+        return
+    if window_at(now, opens_at=phase.opens_at, closes_at=phase.closes_at) is not Window.CLOSED:
+        raise refuse("phase-disclosed", since=f"{since:%Y-%m-%d %H:%M}")
 
 
 def _require(actor: User, phase: Phase, changes: dict[str, Any]) -> None:
@@ -302,7 +283,8 @@ def publish_truth(
     Scores under the former ones stay recorded. ``actor`` None is a command of the operator.
     Raises Refusal ``wrong-challenge``; ``phase-labels-shared``: the truth's labels are public
     and have a patch in common with hidden ones, or the other way round; ``phase-split-differs``:
-    one has public and private zones, the other has not.
+    one has public and private zones, the other has not. Conflict ``phase-disclosed``: values of
+    the labels left in full, and the phase would take submissions on them.
     """
     if actor is not None:
         roles.require(actor, Act.LABELS, phase.challenge)
@@ -321,6 +303,7 @@ def publish_truth(
                 raise refuse("phase-labels-shared")
             if locked.ground_truth and locked.ground_truth.is_split != ground_truth.is_split:
                 raise refuse("phase-split-differs")
+            _check_undisclosed(locked, ground_truth, now=now or timezone.now())
             locked.ground_truth = ground_truth
             locked.labels_public = ground_truth.labels_public
         locked.task_spec = task_spec or locked.task_spec

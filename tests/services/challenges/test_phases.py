@@ -12,7 +12,7 @@ from django.test import Client
 from challenge.errors import Refusal
 from challenge.models import AuditEvent, Phase
 from challenge.rules.roles import Role
-from challenge.services.challenges import phases, publishing
+from challenge.services.challenges import phases, publishing, time_zones
 from tests.factories import (
     NOON,
     change_phase,
@@ -123,8 +123,10 @@ def test_a_phase_is_added_after_creation(phase: Phase) -> None:
 def test_the_time_zone_is_a_known_one(phase: Phase) -> None:
     editor = make_organiser(phase.challenge, role=Role.EDITOR)
     with pytest.raises(Refusal, match="no time zone"):
-        phases.set_time_zone(challenge=phase.challenge, actor=editor, time_zone="Paris")
-    assert phases.set_time_zone(challenge=phase.challenge, actor=editor, time_zone="Europe/Paris")
+        time_zones.set_time_zone(challenge=phase.challenge, actor=editor, time_zone="Paris")
+    assert time_zones.set_time_zone(
+        challenge=phase.challenge, actor=editor, time_zone="Europe/Paris"
+    )
     phase.refresh_from_db()
     assert phase.closes_at == NOON + timedelta(days=30)
 

@@ -96,3 +96,16 @@ def test_loading_a_challenge_does_not_open_it_again(tmp_path: Path) -> None:
     with pytest.raises(FileMistakes, match="in full precision"):
         challenges.load(folder)
     assert Phase.objects.get().closes_at == closed_at
+
+
+def test_a_new_phase_is_no_way_around(phase: Phase) -> None:
+    """Disclosed labels can be published in a phase that is over, in no other."""
+    maintenance.sweep(now=CLOSE)
+    asked = {"actor": None, "ground_truth": GroundTruth.objects.get()}
+    new = make_phase(phase.challenge, "new", truth=False, closes_at=None)
+    with pytest.raises(Conflict, match="in full precision"):
+        phases.publish_truth(phase=new, **asked, now=LATER)
+    new.refresh_from_db()
+    assert new.ground_truth is None
+    Phase.objects.filter(pk=new.pk).update(closes_at=CLOSE)
+    phases.publish_truth(phase=new, **asked, now=LATER)
