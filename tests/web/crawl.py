@@ -15,7 +15,7 @@ from django.test import Client
 from challenge.models import Challenge, Phase, User
 from tests import factories
 
-FILE_ENDINGS = (".json", ".csv", ".zip", ".txt", ".xml", ".svg")
+FILE_ENDINGS = (".json", ".csv", ".zip", ".txt", ".xml", ".svg", ".ics")
 # Django's own admin is crawled by tests/admin.
 NOT_FOLLOWED = ("/admin/", "/static/", "/media/")
 # Sorting, weighing and paging a board make many addresses of one page.
@@ -98,6 +98,9 @@ def crawl(client: Client) -> Iterator[Visited]:
                 linked_from[target] = address
                 waiting.append(target)
             continue
+        if answer.streaming:
+            for _part in answer:  # its file is closed once all is read
+                pass
         if answer.status_code != 200 or not is_page(answer):
             yield Visited(address, linked_from[address], answer, None)
             continue
