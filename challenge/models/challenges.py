@@ -344,6 +344,14 @@ class Phase(models.Model):
         return self.counted_zones == CountedZones.PUBLIC
 
     @property
+    def choosing_minutes(self) -> int:
+        """Minutes after the close and the last verdict in which teams still choose.
+
+        None where there is nothing to choose, since the best submission counts.
+        """
+        return 0 if self.finals_limit is None else self.grace_minutes
+
+    @property
     def settlement_recorded(self) -> bool:
         """Whether it was settled after its present close; one before a former close is void."""
         if self.settled_at is None or self.closes_at is None:

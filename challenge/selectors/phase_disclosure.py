@@ -44,7 +44,7 @@ def is_settled(phase: Phase, *, now: datetime | None = None) -> bool:
     waited for. At most one query, after the grace alone, and none once the settlement is recorded.
     """
     now = now or timezone.now()
-    grace = timedelta(minutes=phase.grace_minutes)
+    grace = timedelta(minutes=phase.choosing_minutes)
     if phase.closes_at is None or now < phase.closes_at:
         return False
     if phase.settlement_recorded:

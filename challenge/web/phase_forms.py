@@ -46,7 +46,7 @@ class PhaseForm(forms.Form):
         min_value=settlement.SHORTEST_GRACE_MINUTES,
         max_value=settlement.LONGEST_GRACE_MINUTES,
         initial=60,
-        help_text=_("after the close and the last verdict; until then teams choose"),
+        help_text=_("where teams choose: after the close and the last verdict; until then they do"),
     )
     daily_limit = _limit(_("Submissions a day"))
     total_limit = _limit(_("Submissions in all"))

@@ -155,7 +155,8 @@ def test_an_editor_sees_no_box_to_publish_and_an_observer_changes_nothing(
 
 
 def test_an_owner_settles_by_hand(phase: Phase, visit: Visit) -> None:
-    Phase.objects.update(closes_at=timezone.now() - timedelta(minutes=1), grace_minutes=600)
+    closed_at = timezone.now() - timedelta(minutes=1)
+    Phase.objects.update(closes_at=closed_at, grace_minutes=600, finals_limit=1)
     factories.make_team(phase.challenge)
     owner = visit(factories.make_organiser(phase.challenge))
     url = reverse("web:desk-phase-settle", args=[phase.challenge.slug, phase.slug])

@@ -142,8 +142,8 @@ def check(phase: Phase, *, now: datetime) -> None:
         )
     if not phase_disclosure.is_settled(phase, now=now):
         raise RevealError(
-            f"{phase} is not settled: until {phase.grace_minutes} minutes after the close and the "
-            "last verdict teams choose their submissions; wait, or settle it on the desk"
+            f"{phase} is not settled: until {phase.choosing_minutes} minutes after the close and "
+            "the last verdict teams choose their submissions; wait, or settle it on the desk"
         )
 
 

@@ -61,6 +61,16 @@ def test_what_is_queued_at_the_close_can_be_chosen_and_counts(phase: Phase, team
     assert RankLine.objects.get().submission_id == late.pk
 
 
+def test_without_a_choice_the_last_verdict_settles(phase: Phase, team: Team) -> None:
+    Phase.objects.update(finals_limit=None)
+    late = submit(team, phase, at=LAST)
+    maintenance.sweep(now=CLOSE)
+    assert not Phase.objects.get().settlement_recorded
+    give_score(late, miou=0.6, at=CLOSE + timedelta(minutes=5))
+    maintenance.sweep(now=CLOSE + timedelta(minutes=5))
+    assert Phase.objects.get().settled_at == CLOSE + timedelta(minutes=5)
+
+
 def test_a_close_with_a_full_queue_publishes_nothing(phase: Phase, team: Team) -> None:
     give_score(submit(team, phase))
     waiting = submit(team, phase, at=LAST)
