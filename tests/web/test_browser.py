@@ -34,6 +34,7 @@ from tests.live_site import LiveSite, collect_static_files
 from tests.scoring.attacks import tiffs
 from tests.web import archives, seed
 from tests.web.browser import WAIT_MS, open_page, sign_in
+from tests.web.looks import LOOKS
 from tests.web.slow_html import slow_html_proxy
 
 # Marked so that the test database is made; each test's own transaction stays empty, because what
@@ -765,13 +766,6 @@ PRIVATE = [
     "/accounts/password/change/",
     "/accounts/2fa/",
     "/accounts/sessions/",
-]
-# Each pair of width, language and mode meets; so does each page.
-LOOKS = [
-    (390, "en", "light"),
-    (390, "fr", "dark"),
-    (1440, "fr", "light"),
-    (1440, "en", "dark"),
 ]
 
 

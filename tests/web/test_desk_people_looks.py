@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from django.conf import settings
-from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 from playwright.sync_api import Browser
@@ -17,16 +14,9 @@ from challenge.services.notifications import messages
 from challenge.services.teams import admission, disqualifications
 from tests import factories
 from tests.web.browser import open_page
+from tests.web.looks import LOOKS, find_faults, sign_in_as
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-# Each pair of width, language and theme meets.
-LOOKS = [
-    (390, "en", "light"),
-    (390, "fr", "dark"),
-    (1440, "fr", "light"),
-    (1440, "en", "dark"),
-]
 
 
 def fill() -> tuple[Challenge, list[str]]:
@@ -80,24 +70,13 @@ def test_no_page_has_violations_overflows_or_console_errors(
     context, page, complaints = open_page(
         browser, live_server.url, width_px=width_px, language=language, theme=theme
     )
-    client = Client()
-    client.force_login(User.objects.get(username="olive"))
-    session = client.cookies[settings.SESSION_COOKIE_NAME].value
-    context.add_cookies(
-        [{"name": settings.SESSION_COOKIE_NAME, "value": session, "url": live_server.url}]
-    )
+    sign_in_as(User.objects.get(username="olive"), context, site=live_server.url)
     faults: list[str] = []
     for address in addresses:
         page.goto(address)
         assert page.url.endswith(address)
         assert page.locator("html").get_attribute("lang") == language
-        for summary in page.locator("main details > summary").all():
-            summary.click()
-        if page.evaluate("document.documentElement.scrollWidth") > width_px:
-            faults.append(f"{address}: wider than {width_px} px")
-        for violation in Axe().run(page).response["violations"]:
-            nodes = "; ".join(node["html"][:160] for node in violation["nodes"][:3])
-            faults.append(f"{address}: {violation['id']}: {nodes}")
+        faults += find_faults(page, address, width_px=width_px)
     assert faults == []
     assert complaints == []
     context.close()

@@ -5,27 +5,17 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from django.conf import settings
-from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser
 from pytest_django.live_server_helper import LiveServer
 
 from challenge.models import Challenge, Phase, User
 from tests import factories
 from tests.web.browser import open_page
+from tests.web.looks import LOOKS, find_faults, sign_in_as
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-# Each pair of width, language and theme meets.
-LOOKS = [
-    (390, "en", "light"),
-    (390, "fr", "dark"),
-    (1440, "fr", "light"),
-    (1440, "en", "dark"),
-]
 
 
 def fill() -> tuple[Challenge, list[str]]:
@@ -69,19 +59,6 @@ def fill() -> tuple[Challenge, list[str]]:
     ]
 
 
-def look(page: Page, address: str, *, width_px: int) -> list[str]:
-    """Return what is wrong with the page that is shown."""
-    faults: list[str] = []
-    for summary in page.locator("main details > summary").all():
-        summary.click()
-    if page.evaluate("document.documentElement.scrollWidth") > width_px:
-        faults.append(f"{address}: wider than {width_px} px")
-    for violation in Axe().run(page).response["violations"]:
-        nodes = "; ".join(node["html"][:160] for node in violation["nodes"][:3])
-        faults.append(f"{address}: {violation['id']}: {nodes}")
-    return faults
-
-
 @pytest.mark.parametrize(("width_px", "language", "theme"), LOOKS)
 def test_no_page_has_violations_overflows_or_console_errors(
     live_server: LiveServer, browser: Browser, width_px: int, language: str, theme: str
@@ -90,27 +67,22 @@ def test_no_page_has_violations_overflows_or_console_errors(
     context, page, complaints = open_page(
         browser, live_server.url, width_px=width_px, language=language, theme=theme
     )
-    client = Client()
-    client.force_login(User.objects.get(username="olive"))
-    session = client.cookies[settings.SESSION_COOKIE_NAME].value
-    context.add_cookies(
-        [{"name": settings.SESSION_COOKIE_NAME, "value": session, "url": live_server.url}]
-    )
+    sign_in_as(User.objects.get(username="olive"), context, site=live_server.url)
     faults: list[str] = []
     for address in addresses:
         page.goto(address)
         assert page.url.endswith(address)
         assert page.locator("html").get_attribute("lang") == language
-        faults += look(page, address, width_px=width_px)
+        faults += find_faults(page, address, width_px=width_px)
     edited = reverse("web:desk-phase", args=[challenge.slug, "test"])
     page.goto(edited)
     page.locator("input[name=closes_at]").fill("2195-03-29T02:30")
     page.locator("input[name=frozen_at]").fill("")
     page.locator("form.form button[type=submit]").last.click()
     page.locator("input[name=closes_at_choice]").last.check()
-    faults += look(page, f"{edited} (two choices)", width_px=width_px)
+    faults += find_faults(page, f"{edited} (two choices)", width_px=width_px)
     page.locator("form.form button[type=submit]").last.click()
-    faults += look(page, f"{edited} (consequences)", width_px=width_px)
+    faults += find_faults(page, f"{edited} (consequences)", width_px=width_px)
     page.locator("button[name=confirmed]").click()
     assert Phase.objects.get(slug="test").frozen_at is None
     assert faults == []
