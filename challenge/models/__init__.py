@@ -1,7 +1,7 @@
 """Tables and constraints; no behaviour that reaches out."""
 
+from challenge.models.announcements import Announcement
 from challenge.models.challenges import (
-    Announcement,
     Challenge,
     GroundTruth,
     Page,

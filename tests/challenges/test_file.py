@@ -207,7 +207,7 @@ def test_bytes_that_are_not_utf_8_are_reported(tmp_path: Path) -> None:
     assert "UTF-8" in mistake.message
 
 
-@pytest.mark.parametrize("slug", ["overview", "rules", "data"])
+@pytest.mark.parametrize("slug", ["overview", "rules"])
 def test_a_published_challenge_has_the_pages_that_joining_needs(tmp_path: Path, slug: str) -> None:
     """Without them it loaded, and its first page or joining it was a 404."""
     folder = folders.write(tmp_path, replacing=f'slug = "{slug}"\ntitle', by='slug = "more"\ntitle')

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.cache import cache
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -144,3 +145,22 @@ def test_a_page_names_its_address_and_a_picture(phase: Phase, visit: Visit, sett
     assert re.search(
         r'property="og:image" content="https://flair.example.org/static/\S+webp"', html
     )
+
+
+def test_joining_and_submitting_lead_to_pages_that_are_there(phase: Phase, visit: Visit) -> None:
+    slug = phase.challenge.slug
+    join = reverse("web:join", args=[slug])
+    assert visit(factories.make_user()).post(join, {"accept": "on"})["Location"] == (
+        f"/challenges/{slug}/"
+    )
+    team = factories.make_team(phase.challenge)
+    submit = visit(factories.captain_of(team)).get(address("submit", phase)).content.decode()
+    assert f'href="/challenges/{slug}/submission"' not in submit
+    for page in ("data", "submission"):
+        phase.challenge.pages.create(slug=page, language="en", title=page, markdown=page)
+    cache.clear()
+    assert visit(factories.make_user()).post(join, {"accept": "on"})["Location"] == (
+        f"/challenges/{slug}/data"
+    )
+    submit = visit(factories.captain_of(team)).get(address("submit", phase)).content.decode()
+    assert f'href="/challenges/{slug}/submission"' in submit

@@ -19,8 +19,8 @@ from challenge.services.challenges.toml_document import (
     read_text,
 )
 
-# The first page, the rules that who joins accepts, and where joining leads.
-NEEDED_PAGES = ("overview", "rules", "data")
+# The first page, and the rules that who joins accepts.
+NEEDED_PAGES = ("overview", "rules")
 
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 

@@ -8,7 +8,7 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext
 
 from challenge.errors import Refusal
-from challenge.models import Registration
+from challenge.models import Challenge, Registration
 from challenge.selectors import languages, pages, people
 from challenge.services.teams import teams
 from challenge.web import forms
@@ -93,7 +93,7 @@ def join(request: SignedInRequest, slug: str) -> HttpResponse:
                 messages.info(
                     request, gettext("Thank you. The organisers will look at your registration.")
                 )
-            return redirect(page_url(challenge, "data"))
+            return redirect(_next_page(challenge))
     rules = pages.page(challenge, slug="rules", language=languages.current())
     context = challenge_context(request, challenge, current="join")
     return render(
@@ -114,3 +114,9 @@ def join(request: SignedInRequest, slug: str) -> HttpResponse:
         },
         status=422 if form.errors else 200,
     )
+
+
+def _next_page(challenge: Challenge) -> str:
+    """Return where joining leads: to the data, where the challenge has a page about it."""
+    slugs = dict(pages.tab_pages(challenge, language=languages.current()))
+    return page_url(challenge, "data" if "data" in slugs else "overview")

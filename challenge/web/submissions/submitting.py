@@ -47,6 +47,7 @@ def submit(request: SignedInRequest, slug: str, phase_slug: str) -> HttpResponse
         answer = {"messages": _messages(form), "repeated": "again" in form.errors}
         return JsonResponse(answer, status=422)
     team = people.team_of(user, phase.challenge)
+    current = languages.current()
     context = challenge_context(request, phase.challenge, current="submit", phase=phase) | {
         "form": form,
         "quota": quota.view(team=team, phase=phase),
@@ -54,6 +55,7 @@ def submit(request: SignedInRequest, slug: str, phase_slug: str) -> HttpResponse
         "blocked": _blocked(user, phase),
         "arrived": submissions.unsubmitted_uploads(user, phase),
         "open_lines": pages.phase_menu(phase.challenge),
+        "explains_format": "submission" in dict(pages.tab_pages(phase.challenge, language=current)),
         "patches": len(phases.expected_patches(phase)),
     }
     return render(request, "web/submit.html", context, status=422 if form.errors else 200)
