@@ -130,6 +130,12 @@ def write_challenge(folder: Path, *, spec: TaskSpec) -> Path:
         # drawn by chance, nothing to hide: the figures are read in full precision
         "labels_public = true", 'ids_csv = "test-ids.csv"',
     ]  # fmt: skip
+    (folder / "pages").mkdir()
+    for slug in ("overview", "rules"):  # a published challenge must have them
+        title = dict.fromkeys(("en", "fr"), slug)
+        lines += ["", "[[pages]]", f"slug = {_toml(slug)}", f"title = {_toml(title)}"]
+        for language in title:
+            (folder / "pages" / f"{slug}.{language}.md").write_text(f"# {slug}\n")
     (folder / "challenge.toml").write_text("\n".join(lines) + "\n")
     rows = [f"{patch.domain},{patch.zone},{patch.id}" for patch in spec.expected]
     (folder / "test-ids.csv").write_text("\n".join(["domain,zone,patch", *rows]) + "\n")
