@@ -220,8 +220,10 @@ def test_a_participant_reaches_a_comparison_in_french(world: World, browser: Bro
         f"Il manque 1 patch sur 43\u00a0: {world.practice_ids[-1]}. Ajoutez son raster."
     )
     phase = Phase.objects.get(challenge__slug="flair-1", slug="practice")
-    archive = archives.make_zip(world.folder / "complet.zip", world.practice_ids)
-    for number, skill in ((1, 0.5), (2, 0.7)):
+    for number, skill, compression in ((1, 0.5, "tiff_lzw"), (2, 0.7, "tiff_adobe_deflate")):
+        archive = archives.make_zip(
+            world.folder / f"complet-{number}.zip", world.practice_ids, compression=compression
+        )
         page.goto("/challenges/flair-1/practice/submit/")
         page.set_input_files("input[name=archive]", archive)
         expect(page.locator("[data-report-body]")).to_contain_text("Rien à redire")
