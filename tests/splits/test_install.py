@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import numpy as np
@@ -196,22 +195,3 @@ def test_labels_without_the_split_cannot_be_published(world: SplitWorld) -> None
     world.install("--public-share", "0.5")
     with pytest.raises(Exception, match="install labels with the same split"):
         phases.publish_truth(phase=world.phase, actor=None, ground_truth=plain)
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_worker_without_the_split_leaves_what_needs_it_to_others(
-    world: SplitWorld, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    world.install("--public-share", "0.5")
-    evaluation = world.submit().evaluations.get()
-    [split_file] = world.labels_dir.glob("*.split")
-    kept = split_file.rename(tmp_path / "kept")
-    with caplog.at_level(logging.ERROR, logger="challenge.workers.scoring"):
-        assert world.score() == 0
-    evaluation.refresh_from_db()
-    assert (evaluation.state, evaluation.attempt) == ("queued", 0)
-    assert f"this worker lacks: {world.truth.store_name} or its .split file" in caplog.text
-    kept.rename(split_file)
-    assert world.score() == 1
-    evaluation.refresh_from_db()
-    assert evaluation.state == "scored"

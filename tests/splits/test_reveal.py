@@ -158,7 +158,9 @@ def everything_seen(scored: Scored) -> dict[str, str]:
         "organiser": organiser,
     }
     arguments = dict.fromkeys(("act", "token", "token_pk", "webhook_id", "run_id"), "1")
-    arguments |= dict.fromkeys(("invitation_id", "request_id", "registration_id"), "1")
+    arguments |= dict.fromkeys(
+        ("invitation_id", "request_id", "registration_id", "message_id"), "1"
+    )
     arguments |= {
         "slug": "tiny",
         "challenge": "tiny",
@@ -425,9 +427,10 @@ def test_a_worker_without_the_list_leaves_it_to_another(
     path.unlink()
     submission = world.submit()
     with caplog.at_level(logging.ERROR):
-        world.score()
-    assert submission.evaluations.get().state == "queued"
-    assert "worker-misconfigured" in caplog.text
+        assert world.score() == 0
+    evaluation = submission.evaluations.get()
+    assert (evaluation.state, evaluation.attempt) == ("queued", 0)
+    assert f"this worker lacks: {world.truth.store_name} or its .split file" in caplog.text
     path.write_bytes(kept)
     world.score()
     assert submission.evaluations.get().state == "scored"
