@@ -694,8 +694,45 @@ CATALOGUE: dict[str, Kind] = {
     "challenge-pages-missing": Kind(
         Refusal,
         _(
-            "Pages that joining needs are missing: %(pages)s. Add them to the challenge's folder "
-            "and load it, then publish."
+            "Pages that joining needs are missing: %(pages)s. Write them on the desk, or add them "
+            "to the challenge's folder and load it, then publish."
+        ),
+    ),
+    "page-slug-invalid": Kind(
+        Refusal,
+        _(
+            "“%(slug)s” is no address of a page: allowed are lower-case letters and digits, with "
+            "single dashes between them, 50 at most."
+        ),
+    ),
+    "page-language-unknown": Kind(
+        Refusal, _("“%(language)s” is no language of pages; allowed are %(allowed)s.")
+    ),
+    "page-title-invalid": Kind(Refusal, _("A page has a title of 1 to %(allowed)s characters.")),
+    "page-too-long": Kind(
+        Refusal, _("The page has %(found)s characters; allowed are %(allowed)s.")
+    ),
+    "page-empty": Kind(Refusal, _("The page is empty: write it.")),
+    "page-mark": Kind(
+        Refusal,
+        _("Line %(line)s: %(found)s stands for nothing; allowed are %(allowed)s."),
+    ),
+    "page-link": Kind(
+        Refusal,
+        _("Line %(line)s links to “%(found)s”, no page of this challenge; pages are %(allowed)s."),
+    ),
+    "page-changed-meanwhile": Kind(
+        Conflict,
+        _(
+            "Somebody else saved this page since you opened it: nothing was saved. Look at the "
+            "page as it is now, then save yours again or give it up."
+        ),
+    ),
+    "page-needed": Kind(
+        Refusal,
+        _(
+            "Joining leads through the page “%(slug)s”: it stays while the challenge is published. "
+            "Change its text, or hide the challenge first."
         ),
     ),
     "zone-unknown": Kind(

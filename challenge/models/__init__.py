@@ -4,7 +4,6 @@ from challenge.models.announcements import Announcement
 from challenge.models.challenges import (
     Challenge,
     GroundTruth,
-    Page,
     Phase,
     PublishedResult,
     TaskSpec,
@@ -15,6 +14,7 @@ from challenge.models.grants import Grant
 from challenge.models.mailboxes import FormerMembership, Mailbox
 from challenge.models.mails import OutgoingMail
 from challenge.models.messages import Message, MessageDelivery
+from challenge.models.pages import Page, PageVersion
 from challenge.models.people import ApiToken, User
 from challenge.models.roles import ChallengeRole
 from challenge.models.submissions import (
@@ -59,6 +59,7 @@ __all__ = [
     "MessageDelivery",
     "OutgoingMail",
     "Page",
+    "PageVersion",
     "Phase",
     "PublishedResult",
     "QuotaLine",

@@ -58,28 +58,6 @@ class Challenge(models.Model):
         return self.slug
 
 
-class Page(models.Model):
-    """One Markdown page of a challenge in one language."""
-
-    challenge = models.ForeignKey(Challenge, models.CASCADE, related_name="pages")
-    slug = models.SlugField()
-    language = models.CharField(max_length=8)
-    title = models.CharField(max_length=200)
-    markdown = models.TextField()
-    sort_order = models.IntegerField(default=0)
-
-    class Meta:
-        ordering = ["sort_order", "slug"]
-        constraints = [
-            models.UniqueConstraint(
-                fields=["challenge", "slug", "language"], name="page_once_per_language"
-            )
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.challenge.slug}/{self.slug}.{self.language}"
-
-
 class TaskSpec(models.Model):
     """An immutable version of what is to be predicted and how it is scored (data, never code)."""
 

@@ -11,6 +11,7 @@ from django.urls import path
 from challenge.web import (
     desk,
     desk_messages,
+    desk_pages,
     desk_phases,
     desk_registrations,
     desk_teams,
@@ -65,6 +66,22 @@ urlpatterns = [
         "challenges/<slug:slug>/desk/phases/<slug:phase_slug>/settle/",
         desk_phases.settle,
         name="desk-phase-settle",
+    ),
+    path("challenges/<slug:slug>/desk/pages/", desk_pages.index, name="desk-pages"),
+    path(
+        "challenges/<slug:slug>/desk/pages/<slug:page_slug>/<slug:language>/",
+        desk_pages.page,
+        name="desk-page",
+    ),
+    path(
+        "challenges/<slug:slug>/desk/versions/<int:pk>/",
+        desk_pages.version,
+        name="desk-page-version",
+    ),
+    path(
+        "challenges/<slug:slug>/desk/preview/<slug:page_slug>/",
+        desk_pages.preview,
+        name="desk-preview",
     ),
     path("challenges/<slug:slug>/desk/people/", desk.people, name="desk-people"),
     path("challenges/<slug:slug>/desk/people/teams/", desk_teams.teams, name="desk-teams"),

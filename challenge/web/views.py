@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
@@ -23,16 +24,22 @@ NOT_READY = (_("not ready yet"), "warn")
 
 
 def challenge_context(
-    request: HttpRequest, challenge: Challenge, *, current: str = "", phase: Phase | None = None
+    request: HttpRequest,
+    challenge: Challenge,
+    *,
+    current: str = "",
+    phase: Phase | None = None,
+    as_participant: bool = False,
 ) -> dict[str, Any]:
     """Return what every page of a challenge shows around its content.
 
     ``phase`` comes from ``pages.phase_by_slug``, which knows the viewer: then no query is needed
     that was not made in the last ten seconds. ``membership`` is true for who takes part.
     ``current`` names the tab: a page's slug, "leaderboard", "submit", "mine", "team", "news",
-    "desk", "desk-people" or "training".
+    "desk", "desk-people" or "training". ``as_participant``: what somebody without a role sees once
+    the challenge is published; its tabs lead to further previews.
     """
-    user = request.user
+    user = AnonymousUser() if as_participant else request.user
     membership: Any
     if phase is None:
         membership = people.membership_of(user, challenge)
@@ -77,7 +84,13 @@ def challenge_context(
             }
         )
     texts = [
-        {"url": page_url(challenge, slug), "title": title, "current": slug == current}
+        {
+            "url": reverse("web:desk-preview", args=[challenge.slug, slug])
+            if as_participant
+            else page_url(challenge, slug),
+            "title": title,
+            "current": slug == current,
+        }
         for slug, title in pages.tab_pages(challenge, language=languages.current())
     ]
     # what moves comes second, so that a phone shows it without scrolling

@@ -62,6 +62,13 @@ ACT_OF = {
     "POST challenges/<slug:slug>/desk/phases/<slug:phase_slug>/settle/": Act.PUBLISH,
     "GET challenges/<slug:slug>/desk/phases/new/": Act.PHASES,
     "POST challenges/<slug:slug>/desk/phases/new/": Act.PHASES,
+    "GET challenges/<slug:slug>/desk/pages/": Act.READ,
+    "POST challenges/<slug:slug>/desk/pages/": Act.PAGES,
+    "GET challenges/<slug:slug>/desk/pages/<slug:page_slug>/<slug:language>/": Act.PAGES,
+    "POST challenges/<slug:slug>/desk/pages/<slug:page_slug>/<slug:language>/": Act.PAGES,
+    "GET challenges/<slug:slug>/desk/versions/<int:pk>/": Act.PAGES,
+    "POST challenges/<slug:slug>/desk/versions/<int:pk>/": Act.PAGES,
+    "GET challenges/<slug:slug>/desk/preview/<slug:page_slug>/": Act.READ,
     "GET challenges/<slug:slug>/desk/people/": Act.READ,
     # An act that there is none of; the true ones: tests/web/test_desk.py.
     "POST challenges/<slug:slug>/desk/people/<str:act>/": Act.READ,

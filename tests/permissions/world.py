@@ -15,9 +15,10 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import timezone
 
 from challenge.api.root import api
-from challenge.models import Challenge, Page, Phase, Submission, Team, Upload, User
+from challenge.models import Challenge, Page, PageVersion, Phase, Submission, Team, Upload, User
 from challenge.selectors.messages import Audience
 from challenge.services.accounts import tokens
+from challenge.services.challenges import page_editing
 from challenge.services.notifications import messages, webhooks
 from challenge.services.submissions import evaluations
 from challenge.services.teams import merges
@@ -67,9 +68,10 @@ def make_world(**phase_fields: Any) -> World:
         | phase_fields,
     )
     for slug in ("overview", "data", "rules"):
-        Page.objects.create(
+        page = Page.objects.create(
             challenge=challenge, slug=slug, language="en", title=slug, markdown=slug
         )
+        page_editing.keep(page, actor=None)
     people = {name: make_user(name) for name in ("rival", "member", "captain")}
     people["organiser"] = make_user("organiser")
     people["staff"] = make_user("staff", is_staff=True)
@@ -108,6 +110,8 @@ def make_world(**phase_fields: Any) -> World:
         "phase": phase.slug,
         "phase_slug": phase.slug,
         "page_slug": "data",
+        "language": "en",
+        "version_id": str(PageVersion.objects.get(slug="data").pk),
         "pk": str(submission.pk),
         "submission_id": str(submission.pk),
         "upload_id": str(upload.pk),
@@ -170,6 +174,8 @@ def address(route: str, world: World, **changed: str) -> str:
     if "/teams/<int:pk>" in route:
         arguments = arguments | {"pk": arguments["team_id"]}
 
+    if "/versions/<int:pk>" in route:
+        arguments = arguments | {"pk": arguments["version_id"]}
     if "/messages/<int:pk>" in route:
         arguments = arguments | {"pk": arguments["message_id"]}
     if "/registrations/<int:pk>" in route:

@@ -167,6 +167,8 @@ def everything_seen(scored: Scored) -> dict[str, str]:
         "phase": "test",
         "phase_slug": "test",
         "page_slug": "overview",
+        "language": "en",
+        "version_id": "1",
         "pk": str(scored.first.pk),
         "submission_id": str(scored.first.pk),
         "upload_id": str(scored.first.pk),

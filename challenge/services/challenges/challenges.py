@@ -31,7 +31,7 @@ from challenge.models import (
 from challenge.rules import disclosure
 from challenge.rules.disclosure import Precision
 from challenge.services import audit
-from challenge.services.challenges import challenge_file, phases, public_labels
+from challenge.services.challenges import challenge_file, page_editing, phases, public_labels
 from challenge.services.challenges.challenge_file import ChallengeFile, PhaseFile
 from challenge.services.challenges.toml_document import FileMistakes, Mistake
 from challenge.services.leaderboard import full_precision
@@ -93,7 +93,7 @@ def save(file: ChallengeFile, *, dry_run: bool = False, actor: User | None = Non
     _extra_phases(challenge, file, report)
     _public_labels(challenge, report)
     _shared_labels(challenge, report)
-    _children(challenge, file, report)
+    _children(challenge, file, report, actor=actor)
     if report.changes and not dry_run:
         audit.record(
             "challenge.load",
@@ -244,18 +244,24 @@ def _shared_labels(challenge: Challenge, report: LoadReport) -> None:
             )
 
 
-def _children(challenge: Challenge, file: ChallengeFile, report: LoadReport) -> None:
+def _children(
+    challenge: Challenge, file: ChallengeFile, report: LoadReport, *, actor: User | None
+) -> None:
     """Pages, published results and shipped announcements: they follow the file exactly."""
-    pages: dict[tuple[str, str], Page | None]
     pages = {(p.slug, p.language): p for p in challenge.pages.all()}
+    for gone in pages.values():
+        page_editing.keep(gone, actor=None)  # what the desk may have written and this overwrites
     for page in file.pages:
         key = (page.slug, page.language)
-        _put(
-            pages.pop(key, None) or Page(challenge=challenge, slug=key[0], language=key[1]),
+        stored = _put(
+            pages.pop(key)
+            if key in pages
+            else Page(challenge=challenge, slug=key[0], language=key[1]),
             {"title": page.title, "markdown": page.markdown, "sort_order": page.order},
             f"page {page.slug}.{page.language}",
             report,
         )
+        page_editing.keep(stored, actor=actor)
     results: dict[tuple[str, str], PublishedResult | None]
     results = {(r.phase_slug, r.name): r for r in challenge.published_results.all()}
     for order, result in enumerate(file.results):

@@ -36,6 +36,20 @@ class PageFile:
     order: int
 
 
+@dataclass(frozen=True)
+class PageFault:
+    """What is wrong with a page's text at a line (from 1), and what is allowed there.
+
+    ``kind``: "empty", "mark" (one such as ``[[class]]`` that stands for nothing) or "link" (to a
+    page that is not there).
+    """
+
+    line: int
+    kind: str
+    found: str = ""
+    allowed: str = ""
+
+
 def read_pages(
     tables: Sequence[schema.Page], document: TomlDocument, folder: Path
 ) -> tuple[PageFile, ...]:
@@ -59,7 +73,7 @@ def read_pages(
                 document.mistakes.extend(error.mistakes)
                 continue
             document.mistakes.extend(
-                Mistake(name, line, message) for line, message in _mistakes_in(markdown, slugs)
+                Mistake(name, fault.line, _message(fault)) for fault in faults_in(markdown, slugs)
             )
             pages.append(PageFile(table.slug, language, table.title[language], markdown, order))
     listed = {f"{slug}.{language}.md" for slug in slugs for language in schema.LANGUAGES}
@@ -70,13 +84,23 @@ def read_pages(
     return tuple(pages)
 
 
-def _mistakes_in(markdown: str, slugs: Sequence[str]) -> Iterable[tuple[int, str]]:
+def faults_in(markdown: str, slugs: Sequence[str]) -> Iterable[PageFault]:
+    """Yield what is wrong with a page's text; ``slugs`` are the challenge's pages."""
     if not markdown.strip():
-        yield 1, "is empty; write the page"
+        yield PageFault(1, "empty")
+    marks = ", ".join(f"[[{block}]]" for block in page_blocks.BLOCKS)
     for line, mark in page_blocks.unknown(markdown):
-        allowed = ", ".join(f"[[{block}]]" for block in page_blocks.BLOCKS)
-        yield line, f"[[{mark}]] stands for nothing; allowed are {allowed}"
+        yield PageFault(line, "mark", f"[[{mark}]]", marks)
     for line, text in enumerate(markdown.splitlines(), start=1):
         for target in _LINK.findall(text):
             if not re.match(r"https?://|mailto:|#|/", target) and target not in slugs:
-                yield line, f"links to {target!r}, no page; allowed are {', '.join(slugs)}"
+                yield PageFault(line, "link", target, ", ".join(slugs))
+
+
+def _message(fault: PageFault) -> str:
+    """Say a fault in the words of the challenge file's mistakes."""
+    if fault.kind == "empty":
+        return "is empty; write the page"
+    if fault.kind == "mark":
+        return f"{fault.found} stands for nothing; allowed are {fault.allowed}"
+    return f"links to {fault.found!r}, no page; allowed are {fault.allowed}"
