@@ -15,6 +15,8 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 # T=tests/api runs one folder; SERVE=0 ends the demo after the leaderboard.
 T ?= tests
 SERVE ?= 1
+# How many of the slowest tests are listed; 0 lists all.
+DURATIONS ?= 40
 # The whole suite runs in as many processes as there are cores, at most four; one folder in one.
 JOBS ?= $(if $(filter tests,$(T)),logical,0)
 # Folders that need neither database nor broker nor torch, without what starts many processes.
@@ -82,7 +84,7 @@ chromium:
 test: install install-baselines chromium ## Run the whole suite, or one folder: make test T=tests/api
 	$(SAY) "Testing $(T)"
 	@CHROMIUM_PATH="$$(bash .ci/chromium --path)" $(BIN)/python -m pytest \
-		--numprocesses $(JOBS) --maxprocesses 4 --dist worksteal --durations 40 $(T)
+		--numprocesses $(JOBS) --maxprocesses 4 --dist worksteal --durations $(DURATIONS) $(T)
 
 .PHONY: fast
 fast: install ## Run the tests without database, broker, browser or torch

@@ -643,6 +643,35 @@ CATALOGUE: dict[str, Kind] = {
     ),
     "phase-not-closed": Kind(Conflict, _("The phase is not closed: nothing is to be settled.")),
     "phase-settled": Kind(Conflict, _("The phase was settled on %(since)s (UTC).")),
+    "result-waits": Kind(
+        Conflict,
+        _("Evaluations without a verdict: %(n)s. Wait for the workers, or withdraw them."),
+    ),
+    "result-not-settled": Kind(
+        Conflict,
+        _("The phase is not closed and settled yet: only then its result is signed."),
+    ),
+    "result-not-revealed": Kind(
+        Conflict,
+        _("The private zones are not revealed yet: the final result counts them."),
+    ),
+    "result-frozen": Kind(
+        Conflict,
+        _("The leaderboard is frozen: lift the freeze, so that every score counts, then sign."),
+    ),
+    "result-empty": Kind(Conflict, _("No team has a rank: there is nothing to sign.")),
+    "result-changed-meanwhile": Kind(
+        Conflict,
+        _("The lines changed after you looked at them: nothing was signed. Look at them again."),
+    ),
+    "result-unchanged": Kind(
+        Conflict,
+        _("Version %(version)s says the same: nothing is to be signed."),
+    ),
+    "result-reason-missing": Kind(
+        Refusal,
+        _("Say why there is another version: everybody reads this reason."),
+    ),
     "phase-window-invalid": Kind(Refusal, _("The phase would close before it opens.")),
     "phase-disclosed": Kind(
         Conflict,

@@ -16,6 +16,7 @@ from challenge.models.mails import OutgoingMail
 from challenge.models.messages import Message, MessageDelivery
 from challenge.models.pages import Page, PageVersion
 from challenge.models.people import ApiToken, User
+from challenge.models.results import FinalResult
 from challenge.models.roles import ChallengeRole
 from challenge.models.submissions import (
     Evaluation,
@@ -48,6 +49,7 @@ __all__ = [
     "Entry",
     "Evaluation",
     "EvaluationEvent",
+    "FinalResult",
     "FormerMembership",
     "Grant",
     "GroundTruth",

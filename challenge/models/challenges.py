@@ -288,6 +288,8 @@ class Phase(models.Model):
     public_patches = PatchesField(default=list, blank=True)
     ranked_at = models.DateTimeField(null=True, blank=True, editable=False)
     ranks_version = models.PositiveIntegerField(default=0, editable=False)
+    # the last version of the final result; 0: none was signed
+    result_version = models.PositiveSmallIntegerField(default=0, editable=False)
     ranks_step = models.FloatField(
         null=True,
         blank=True,

@@ -159,7 +159,7 @@ def of_phase(phase: Phase, *, user: Person = None, now: datetime | None = None) 
     visible = phase_disclosure.leaderboard_visible(phase, viewer=viewer, now=now)
     domains, rows = cached(
         f"{state(phase, user=user, now=now)}-rows",
-        lambda: _read(phase, policy, visible=visible),
+        lambda: read_rows(phase, policy, visible=visible),
         kind=DOMAINS_AND_ROWS,
     )
     return Leaderboard(
@@ -224,7 +224,7 @@ def state(phase: Phase, *, user: Person = None, now: datetime | None = None) -> 
     return (
         f"leaderboard-{SHAPE}-{phase.pk}-{phase.ranks_version}-{ranked}-{int(visible)}"
         f"-{policy.detail}-{policy.miou_step}-{phase.inference_ratio_limit}-{phase.task_spec_id}"
-        f"-{phase.counted_zones}-{frozen}"
+        f"-{phase.counted_zones}-{frozen}-{phase.result_version}"
         f"-{phase.challenge.updated_at.timestamp()}"
     )
 
@@ -254,7 +254,9 @@ def classes_of(phase: Phase) -> list[LeaderboardClass]:
     ]
 
 
-def _read(phase: Phase, policy: DisclosurePolicy, *, visible: bool) -> tuple[list[str], list[Row]]:
+def read_rows(
+    phase: Phase, policy: DisclosurePolicy, *, visible: bool
+) -> tuple[list[str], list[Row]]:
     """Return the domains and all rows as anybody under this policy sees them (two queries)."""
     keys = [shown_class.key for shown_class in classes_of(phase)]
     lines = _rank_lines(phase, Q()) if visible else []

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from django.db.models import Count, Max, Q
 from django.utils import timezone
 
-from challenge.models import Evaluation, Phase
+from challenge.models import Evaluation, GroundTruth, Phase
 from challenge.rules import disclosure, settlement
 from challenge.rules.disclosure import DisclosurePolicy, Viewer, Visibility
 from challenge.rules.lifecycle import OPEN_STATES
@@ -91,6 +91,14 @@ def labels_sealed(phase: Phase, *, now: datetime | None = None) -> bool:
         precision=disclosure.Precision.LABELS_CLOSED,
     )
     return now < until or not is_final(phase, now=now)
+
+
+def labels_document(truth: GroundTruth, *, phase: Phase, now: datetime) -> dict[str, str]:
+    """Return name and commitment of labels; once they are not hidden, digest and key too."""
+    document = {"name": str(truth), "commitment": truth.commitment}
+    if not labels_sealed(phase, now=now):
+        document |= {"digest": truth.digest, "commitment_key": truth.commitment_key}
+    return document
 
 
 def rounded_until(phase: Phase) -> datetime:

@@ -288,6 +288,22 @@ class ReasonForm(forms.Form):
         return {"length": len(self.data.get("reason", "")), "limit": self.CHARACTERS}
 
 
+class ResultForm(forms.Form):
+    """Sign the lines that were shown; from the second version on with a public reason."""
+
+    digest = forms.CharField(widget=forms.HiddenInput, max_length=64, required=False)
+    reason = forms.CharField(
+        label=_("Why there is another version"),
+        max_length=2000,
+        widget=forms.Textarea(attrs={"rows": 2}),
+        help_text=_("Everybody reads it."),
+    )
+
+    def __init__(self, data: Any = None, *, version: int) -> None:
+        super().__init__(data)
+        self.fields["reason"].required = version > 1
+
+
 class UtcDateTimeField(forms.DateTimeField):
     """A moment in UTC, whatever the viewer's time zone."""
 

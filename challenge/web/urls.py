@@ -14,12 +14,13 @@ from challenge.web import (
     desk_pages,
     desk_phases,
     desk_registrations,
+    desk_results,
     desk_teams,
     teams,
 )
 from challenge.web.accounts import accounts, webhooks
 from challenge.web.challenges import calendar, challenges, feeds, home, kit, robots
-from challenge.web.leaderboard import badge
+from challenge.web.leaderboard import badge, results
 from challenge.web.leaderboard import views as leaderboard
 from challenge.web.submissions import downloads, submissions, submitting
 from challenge.web.training import training
@@ -82,6 +83,11 @@ urlpatterns = [
         "challenges/<slug:slug>/desk/preview/<slug:page_slug>/",
         desk_pages.preview,
         name="desk-preview",
+    ),
+    path(
+        "challenges/<slug:slug>/desk/phases/<slug:phase_slug>/result/",
+        desk_results.result,
+        name="desk-result",
     ),
     path("challenges/<slug:slug>/desk/people/", desk.people, name="desk-people"),
     path("challenges/<slug:slug>/desk/people/teams/", desk_teams.teams, name="desk-teams"),
@@ -163,6 +169,17 @@ urlpatterns = [
         "challenges/<slug:slug>/<slug:phase_slug>/leaderboard.json",
         leaderboard.as_json,
         name="leaderboard-json",
+    ),
+    path("challenges/<slug:slug>/<slug:phase_slug>/result/", results.page, name="result"),
+    path(
+        "challenges/<slug:slug>/<slug:phase_slug>/result.json",
+        results.as_json,
+        name="result-json",
+    ),
+    path(
+        "challenges/<slug:slug>/<slug:phase_slug>/result.csv",
+        results.as_csv,
+        name="result-csv",
     ),
     path(
         "challenges/<slug:slug>/<slug:phase_slug>/progress/",

@@ -11,6 +11,9 @@ from playwright.sync_api import Browser
 from pytest_django.live_server_helper import LiveServer
 
 from challenge.models import Challenge, Phase, User
+from challenge.selectors import final_results as selector
+from challenge.services import maintenance
+from challenge.services.leaderboard import final_results
 from tests import factories
 from tests.web.browser import open_page
 from tests.web.looks import LOOKS, find_faults, sign_in_as
@@ -47,8 +50,32 @@ def fill() -> tuple[Challenge, list[str]]:
     team = factories.make_team(challenge, "Laboratoire de télédétection")
     for number in range(2):
         factories.submit(team, opened, at=now, method=f"U-Net {number}")
+    first = factories.make_phase(
+        challenge,
+        "first",
+        opens_at=now - timedelta(days=19),
+        closes_at=now - timedelta(days=10),
+        grace_minutes=0,
+    )
+    for name, miou in (("Laboratoire de télédétection", 0.61), ("Beta", 0.6), ("Gamma", 0.2)):
+        found = challenge.teams.filter(name=name).first() or factories.make_team(challenge, name)
+        sent = factories.submit(found, first, at=now - timedelta(days=12))
+        factories.give_score(sent, miou=miou, at=now - timedelta(days=12))
+    maintenance.sweep()
+    first.refresh_from_db()
+    final_results.sign(
+        phase=first,
+        actor=User.objects.get(username="olive"),
+        confirmed=final_results.digest(selector.draft(first, now=now)),
+    )
     named = [challenge.slug]
+    signed = reverse("web:result", args=[challenge.slug, first.slug])
     return challenge, [
+        signed,
+        f"{signed}?rank=last",
+        f"{signed}?rank=1",
+        reverse("web:desk-result", args=[challenge.slug, first.slug]),
+        reverse("web:desk-result", args=[challenge.slug, opened.slug]),
         reverse("web:desk", args=named),
         reverse("web:desk-phases", args=named),
         reverse("web:desk-phase", args=[challenge.slug, closed.slug]),

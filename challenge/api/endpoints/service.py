@@ -9,7 +9,7 @@ from ninja import Router, Schema
 
 from challenge.api.access import ANYONE
 from challenge.errors import CATALOGUE
-from challenge.services.submissions import receipts
+from challenge.services import signing
 from scoring.engine.problems import problems as engine_problems
 
 router = Router(tags=["service"])
@@ -52,4 +52,4 @@ def list_problems(request: HttpRequest) -> dict[str, object]:  # noqa: ARG001  n
 @router.get("/receipts/key", response=ReceiptKey, auth=ANYONE)
 def get_receipt_key(request: HttpRequest) -> dict[str, str]:  # noqa: ARG001  ninja's own name
     """The public key with which anyone can verify a receipt offline."""
-    return {"key": receipts.public_key()}
+    return {"key": signing.public_key()}

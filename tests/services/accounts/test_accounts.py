@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
 import json
@@ -14,6 +13,7 @@ from django.conf import settings
 from challenge.models import ApiToken, Submission, Team, User
 from challenge.rules.disclosure import Viewer
 from challenge.selectors import phase_disclosure
+from challenge.services import signing
 from challenge.services.accounts import accounts, tokens
 from challenge.services.challenges import phases
 from challenge.services.submissions import receipts, rescoring
@@ -161,10 +161,10 @@ def test_a_receipt_verifies_offline_until_a_digit_is_changed() -> None:
     assert signed["receipt"]["miou"] == 0.123
     assert signed["receipt"]["archive_sha256"] == submission.archive_sha256
     signed = json.loads(json.dumps(signed))
-    assert receipts.verify(signed, key=receipts.public_key())
+    assert receipts.verify(signed, key=signing.public_key())
     signed["receipt"]["miou"] = 0.9
-    assert not receipts.verify(signed, key=receipts.public_key())
-    assert not receipts.verify({}, key=receipts.public_key())
+    assert not receipts.verify(signed, key=signing.public_key())
+    assert not receipts.verify({}, key=signing.public_key())
 
 
 def test_a_receipt_names_hidden_labels_by_a_commitment_that_opens_after_the_close() -> None:
@@ -179,7 +179,7 @@ def test_a_receipt_names_hidden_labels_by_a_commitment_that_opens_after_the_clos
     new = receipts.sign(submission, viewer=Viewer.OWNER, now=phase.closes_at)
     opened = new["receipt"]["ground_truth"]
     assert opened["digest"] == truth.digest
-    assert receipts.verify(old, key=receipts.public_key())
+    assert receipts.verify(old, key=signing.public_key())
     assert receipts.labels_match(old, digest=truth.digest, commitment_key=opened["commitment_key"])
     assert not receipts.labels_match(old, digest="0" * 64, commitment_key=opened["commitment_key"])
     wanted = hmac.new(
@@ -190,10 +190,8 @@ def test_a_receipt_names_hidden_labels_by_a_commitment_that_opens_after_the_clos
 
 def test_a_receipt_of_the_first_version_keeps_verifying() -> None:
     receipt = {"version": 1, "ground_truth": {"name": "abc test v1", "digest": "ab" * 32}}
-    key = receipts._private_key()
-    signature = base64.b64encode(key.sign(receipts.canonical(receipt))).decode()
-    signed = {"receipt": receipt, "signature": signature, "key": receipts.public_key()}
-    assert receipts.verify(signed, key=receipts.public_key())
+    signed = {"receipt": receipt, "signature": signing.sign(receipt), "key": signing.public_key()}
+    assert receipts.verify(signed, key=signing.public_key())
     assert receipts.labels_match(signed, digest="ab" * 32, commitment_key="")
     assert not receipts.labels_match(signed, digest="cd" * 32, commitment_key="")
 
@@ -234,6 +232,6 @@ def test_a_receipt_shows_no_more_than_the_phase_does() -> None:
 
 
 def test_the_receipts_key_may_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    derived = receipts.public_key()
+    derived = signing.public_key()
     monkeypatch.setattr(settings, "RECEIPT_KEY", "11" * 32)
-    assert receipts.public_key() != derived
+    assert signing.public_key() != derived

@@ -1,0 +1,85 @@
+"""The desk's page of a phase's final result: what would be signed, what stands against it."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.translation import gettext
+
+from challenge.errors import NotAllowed, Refusal, refuse
+from challenge.models import Challenge, Phase
+from challenge.rules.disclosure import Visibility
+from challenge.rules.roles import Act
+from challenge.selectors import final_results as selector
+from challenge.selectors import roles
+from challenge.services.leaderboard import final_results as service
+from challenge.web import desk, zone_text
+from challenge.web.forms import ResultForm
+from challenge.web.leaderboard.results import shown_lines
+from challenge.web.requests import SignedInRequest, page_view
+from challenge.web.views import challenge_context
+
+SHOWN_LINES = 100
+
+
+@page_view("GET", "POST", sign_in=True, cache=False)
+def result(request: SignedInRequest, slug: str, phase_slug: str) -> HttpResponse:
+    """Show a phase's lines as they would be signed; sign those that were shown."""
+    challenge = desk.challenge_of(request, slug)
+    phase = _phase(challenge, phase_slug)
+    if request.method == "GET":
+        return _page(request, phase, ResultForm(version=phase.result_version + 1))
+    roles.require(request.user, Act.FINALS, challenge)
+    form = ResultForm(request.POST, version=phase.result_version + 1)
+    if not form.is_valid():
+        return _page(request, phase, form, status=422)
+    try:
+        signed = service.sign(
+            phase=phase,
+            actor=request.user,
+            confirmed=form.cleaned_data["digest"],
+            reason=form.cleaned_data["reason"],
+        )
+    except NotAllowed:
+        raise
+    except Refusal as refusal:
+        form.add_error(None, str(refusal))
+        return _page(request, _phase(challenge, phase_slug), form, status=409)
+    done = gettext("Version %(version)s of the final result is signed and public.")
+    messages.success(request, done % {"version": signed.version})
+    return redirect("web:result", slug, phase_slug)
+
+
+def _page(
+    request: SignedInRequest, phase: Phase, form: ResultForm, *, status: int = 200
+) -> HttpResponse:
+    challenge = phase.challenge
+    draft = selector.draft(phase, now=timezone.now())
+    zone = zone_text.zone_of(challenge)
+    classes = [{"key": key} for key in (draft.lines[0]["class_ious"] if draft.lines else {})]
+    context = challenge_context(request, challenge, current="desk") | {
+        "edited": phase,
+        "draft": draft,
+        "lines": shown_lines({"classes": classes, "lines": draft.lines[:SHOWN_LINES]}),
+        "more": max(0, len(draft.lines) - SHOWN_LINES),
+        "digest": service.digest(draft),
+        "versions": [
+            (version, zone_text.both(version.signed_at, zone))
+            for version in selector.versions(phase)
+        ],
+        "form": form,
+        "may_sign": roles.may(request.user, Act.FINALS, challenge),
+        "publishes_hidden": phase.visibility in {Visibility.OWN_TEAM, Visibility.ORGANISERS},
+    }
+    return render(request, "web/desk_result.html", context, status=status)
+
+
+def _phase(challenge: Challenge, slug: str) -> Phase:
+    found = challenge.phases.select_related("task_spec").defer("public_patches")
+    phase = found.filter(slug=slug).first()
+    if phase is None:
+        raise refuse("not-found")
+    phase.challenge = challenge
+    return phase
