@@ -672,6 +672,31 @@ CATALOGUE: dict[str, Kind] = {
         Refusal,
         _("Say why there is another version: everybody reads this reason."),
     ),
+    "copy-same-phase": Kind(
+        Conflict, _("Choose another phase of this challenge to copy the submissions into.")
+    ),
+    "copy-source-not-settled": Kind(
+        Conflict,
+        _("The phase is not closed and settled yet: its best submissions may change."),
+    ),
+    "copy-target-settled": Kind(
+        Conflict, _("The other phase is settled: nothing comes into it any more.")
+    ),
+    "copy-other-patches": Kind(
+        Conflict,
+        _(
+            "The other phase has other patches: every archive of this one would be rejected. Add a "
+            "phase with the same patches, or ask the teams to submit."
+        ),
+    ),
+    "copy-nothing": Kind(
+        Conflict,
+        _("There is nothing to copy: no ranked submission whose archive is kept is missing there."),
+    ),
+    "copy-changed-meanwhile": Kind(
+        Conflict,
+        _("Other submissions would be copied now: nothing was copied. Look at them again."),
+    ),
     "phase-window-invalid": Kind(Refusal, _("The phase would close before it opens.")),
     "phase-disclosed": Kind(
         Conflict,

@@ -1,4 +1,4 @@
-"""The desk's page of a phase's final result: what would be signed, what stands against it."""
+"""The desk's pages of a phase's final result, and of its best submissions for another phase."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from challenge.rules.roles import Act
 from challenge.selectors import final_results as selector
 from challenge.selectors import roles
 from challenge.services.leaderboard import final_results as service
+from challenge.services.submissions import copying
 from challenge.web import desk, zone_text
 from challenge.web.forms import ResultForm
 from challenge.web.leaderboard.results import shown_lines
@@ -83,3 +84,53 @@ def _phase(challenge: Challenge, slug: str) -> Phase:
         raise refuse("not-found")
     phase.challenge = challenge
     return phase
+
+
+@page_view("GET", "POST", sign_in=True, cache=False)
+def copy_best(request: SignedInRequest, slug: str, phase_slug: str) -> HttpResponse:
+    """Show what would be copied into the phase ``?to=``; copy those that were shown."""
+    challenge = desk.challenge_of(request, slug)
+    source = _phase(challenge, phase_slug)
+    others = [one for one in _phases(challenge) if one.pk != source.pk]
+    sent = request.method == "POST"
+    wanted = (request.POST if sent else request.GET).get("to", "")
+    target = next((one for one in others if one.slug == wanted), None)
+    if sent:
+        roles.require(request.user, Act.FINALS, challenge)
+    if target is None and (wanted or sent):
+        raise refuse("not-found")
+    refused = _copy(request, source, target) if sent and target is not None else ""
+    if sent and not refused:
+        return redirect("web:desk-result", slug, wanted)
+    context = challenge_context(request, challenge, current="desk") | {
+        "edited": source,
+        "others": others,
+        "target": target,
+        "plan": copying.plan(source=source, target=target) if target is not None else None,
+        "refused": refused,
+        "may_copy": roles.may(request.user, Act.FINALS, challenge),
+    }
+    return render(request, "web/desk_copy.html", context, status=409 if refused else 200)
+
+
+def _copy(request: SignedInRequest, source: Phase, target: Phase) -> str:
+    """Copy what the form confirms; returns why nothing was copied, empty where it was."""
+    try:
+        copies = copying.copy_best(
+            source=source,
+            target=target,
+            actor=request.user,
+            confirmed=request.POST.get("digest", ""),
+        )
+    except NotAllowed:
+        raise
+    except Refusal as refusal:
+        return str(refusal)
+    done = gettext("Copied and waiting to be scored: %(n)s.") % {"n": len(copies)}
+    messages.success(request, done)
+    return ""
+
+
+def _phases(challenge: Challenge) -> list[Phase]:
+    found = challenge.phases.select_related("task_spec", "ground_truth").defer("public_patches")
+    return list(found.order_by("sort_order", "opens_at"))

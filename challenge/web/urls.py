@@ -89,6 +89,11 @@ urlpatterns = [
         desk_results.result,
         name="desk-result",
     ),
+    path(
+        "challenges/<slug:slug>/desk/phases/<slug:phase_slug>/copy/",
+        desk_results.copy_best,
+        name="desk-copy",
+    ),
     path("challenges/<slug:slug>/desk/people/", desk.people, name="desk-people"),
     path("challenges/<slug:slug>/desk/people/teams/", desk_teams.teams, name="desk-teams"),
     path(

@@ -57,6 +57,8 @@ ACT_OF = {
     "GET challenges/<slug:slug>/desk/": Act.READ,
     "GET challenges/<slug:slug>/desk/phases/": Act.READ,
     "POST challenges/<slug:slug>/desk/phases/": Act.PHASES,
+    "GET challenges/<slug:slug>/desk/phases/<slug:phase_slug>/copy/": Act.READ,
+    "POST challenges/<slug:slug>/desk/phases/<slug:phase_slug>/copy/": Act.FINALS,
     "GET challenges/<slug:slug>/desk/phases/<slug:phase_slug>/result/": Act.READ,
     "POST challenges/<slug:slug>/desk/phases/<slug:phase_slug>/result/": Act.FINALS,
     "GET challenges/<slug:slug>/desk/phases/<slug:phase_slug>/": Act.READ,

@@ -76,6 +76,7 @@ def fill() -> tuple[Challenge, list[str]]:
         f"{signed}?rank=1",
         reverse("web:desk-result", args=[challenge.slug, first.slug]),
         reverse("web:desk-result", args=[challenge.slug, opened.slug]),
+        reverse("web:desk-copy", args=[challenge.slug, first.slug]) + "?to=test",
         reverse("web:desk", args=named),
         reverse("web:desk-phases", args=named),
         reverse("web:desk-phase", args=[challenge.slug, closed.slug]),

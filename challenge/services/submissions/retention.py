@@ -18,7 +18,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from django.conf import settings
-from django.core.files.storage import default_storage
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
@@ -163,8 +162,9 @@ def _remove_if_unneeded(submission: Submission, *, now: datetime) -> bool:
     with transaction.atomic():
         marked = _unneeded().filter(pk=submission.pk).update(archive_removed_at=now)
         if marked:
-            # Robust: where the store does not answer, the file is an orphan for the next day.
-            transaction.on_commit(lambda: default_storage.delete(submission.archive), robust=True)
+            # Not where a copy in another phase keeps it. Robust: where the store does not answer,
+            # the file is an orphan for the next day.
+            transaction.on_commit(lambda: archives.delete(submission.archive), robust=True)
     return bool(marked)
 
 
