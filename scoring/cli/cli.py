@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scoring import terminal
-from scoring.cli import commands
+from scoring.cli import commands, sealing
 from scoring.engine.version import ENGINE_VERSION
 
 SPEC_HELP = "shipped challenge (flair-1, flair-2, flair-hub) or a challenge.toml [default: flair-1]"
@@ -99,12 +99,43 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_json(verify)
 
+    _add_sealing(sub)
+
     bench = sub.add_parser("bench", help="measure the engine on made data")
     bench.set_defaults(command=commands.bench)
     bench.add_argument("--patches", type=int, default=600, help="how many [default: 600]")
     bench.add_argument("--uncompressed", action="store_true", help="uncompressed TIFFs instead")
     _add_json(bench)
     return parser
+
+
+def _add_sealing(sub: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    seal = sub.add_parser("seal", help="seal a zip of masks for a platform's labels worker")
+    seal.set_defaults(command=sealing.seal)
+    seal.add_argument("--masks", required=True, type=Path, help="zip of masks")
+    seal.add_argument("--key", required=True, help="the labels worker's public key, or its file")
+    seal.add_argument(
+        "--fingerprint", required=True, help="of that key, from who runs the labels worker"
+    )
+    seal.add_argument("--recovery-key", help="a public key of your own, to open the file again")
+    _add_context(seal)
+
+    unseal = sub.add_parser("unseal", help="open a sealed zip of masks with the recovery key")
+    unseal.set_defaults(command=sealing.unseal)
+    unseal.add_argument("--sealed", required=True, type=Path, help="the sealed file")
+    unseal.add_argument("--key-file", required=True, type=Path, help="the private key")
+    _add_context(unseal)
+
+    key = sub.add_parser("recovery-key", help="make a recovery key; print its public half")
+    key.set_defaults(command=sealing.recovery_key)
+    key.add_argument("--out", required=True, type=Path, help="the private key's file")
+
+
+def _add_context(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--challenge", required=True, help="the challenge's name in addresses")
+    parser.add_argument("--phase", required=True, help="the phase's name in addresses")
+    parser.add_argument("--uploader", required=True, help="user name of who uploads the file")
+    parser.add_argument("--out", required=True, type=Path, help="the file to write")
 
 
 def _add_predictions(parser: argparse.ArgumentParser) -> None:

@@ -24,6 +24,7 @@ from scoring.engine.task import specification as specs
 from scoring.engine.task.specification import SpecError, TaskSpec
 from scoring.engine.truth import split as splits
 from scoring.engine.truth import store
+from scoring.engine.truth.sealing_keys import SealError
 
 DONE, REFUSED = 0, 1
 TIMEOUT_S = 24 * 3600.0  # a person at a terminal has Ctrl-C
@@ -46,8 +47,8 @@ def score(
     """Score a zip or folder; the ids found in the labels are the expected set."""
     started_s = time.monotonic()
     task = _spec(spec)
-    _must_exist(labels, predictions)
-    with _failing_on_errors(), _packed_truth(labels, spec=task) as truth_path:
+    must_exist(labels, predictions)
+    with failing_on_errors(), _packed_truth(labels, spec=task) as truth_path:
         result = child.run(
             spec=task,
             truth_path=truth_path.resolve(),
@@ -78,11 +79,11 @@ def validate(
 ) -> int:
     """Everything that needs no label."""
     task = _spec(spec)
-    _must_exist(predictions)
+    must_exist(predictions)
     expected = None if ids is None else read_ids(ids, spec=task)
     if expected is None and not task.expected:
         raise CommandFailed(f"{task.id} has no list of patches of its own: give --ids")
-    with _failing_on_errors():
+    with failing_on_errors():
         result = child.validate(
             spec=task,
             archive_path=predictions.resolve(),
@@ -122,7 +123,7 @@ def verify_split(*, labels: Path, commitment: str | None, as_json: bool) -> int:
         )
     if not found:
         raise CommandFailed(f"{labels.name}: holds no list of public zones that is opened yet")
-    with _failing_on_errors():
+    with failing_on_errors():
         opens = [
             splits.opens(commitment or own, public_zones=zones, nonce=nonce)
             for own, zones, nonce in found
@@ -142,8 +143,8 @@ def verify_split(*, labels: Path, commitment: str | None, as_json: bool) -> int:
 def pack(*, labels: Path, out: Path, ids: Path | None, spec: str, as_json: bool) -> int:
     """Check masks and pack them; with ``ids``, exactly these must be there."""
     task = _spec(spec)
-    _must_exist(labels)
-    with _failing_on_errors():
+    must_exist(labels)
+    with failing_on_errors():
         wanted = (
             sorted(store.find_masks(labels, spec=task)) if ids is None else read_ids(ids, spec=task)
         )
@@ -165,8 +166,8 @@ def pack(*, labels: Path, out: Path, ids: Path | None, spec: str, as_json: bool)
 def compare(*, a: Path, b: Path, spec: str | None, as_json: bool) -> int:
     """The paired bootstrap over zones of two scores."""
     task = None if spec is None else _spec(spec)
-    _must_exist(a, b)
-    with _failing_on_errors():
+    must_exist(a, b)
+    with failing_on_errors():
         zones_a, zones_b = comparing.read(a, spec=task), comparing.read(b, spec=task)
         result = comparing.compare(zones_a, zones_b)
     document = comparing.to_json(result, spec=zones_a.spec)
@@ -178,8 +179,8 @@ def compare(*, a: Path, b: Path, spec: str | None, as_json: bool) -> int:
 
 def rescore(*, evidence: Path, ids: Path | None, spec: str | None, as_json: bool) -> int:
     """Score again from the counts of an earlier score."""
-    _must_exist(evidence)
-    with _failing_on_errors():
+    must_exist(evidence)
+    with failing_on_errors():
         task = None if spec is None else _spec(spec)
         counts = evidences.load(evidence)
         chosen = None if ids is None else read_ids(ids, spec=task or counts.spec)
@@ -196,7 +197,7 @@ def bench(*, patches: int, uncompressed: bool, as_json: bool) -> int:
         raise CommandFailed(
             f"--patches is {patches}; at least {benchmark.FEW_PATCHES + 1} are needed"
         )
-    with _failing_on_errors():
+    with failing_on_errors():
         results = benchmark.run(patches=patches, uncompressed=uncompressed)
     print(terminal.to_json(results) if as_json else benchmark.table(results))
     return DONE
@@ -245,7 +246,8 @@ def _spec(name_or_path: str) -> TaskSpec:
         raise CommandFailed(str(error)) from error
 
 
-def _must_exist(*paths: Path) -> None:
+def must_exist(*paths: Path) -> None:
+    """Raises `CommandFailed` for the first that is missing."""
     for path in paths:
         if not path.exists():
             raise CommandFailed(f"{path} does not exist")
@@ -267,7 +269,7 @@ def _packed_truth(labels: Path, *, spec: TaskSpec) -> Iterator[Path]:
 
 
 @contextmanager
-def _failing_on_errors() -> Iterator[None]:
+def failing_on_errors() -> Iterator[None]:
     """Turn expected errors into `CommandFailed`; anything else is a defect and shows its trace."""
     try:
         yield
@@ -277,6 +279,7 @@ def _failing_on_errors() -> Iterator[None]:
         SpecError,
         evidences.EvidenceError,
         comparing.CompareError,
+        SealError,
     ) as error:
         raise CommandFailed(str(error)) from error
     except OSError as error:

@@ -30,6 +30,7 @@ from scoring.engine.scorer import messages
 from scoring.engine.scorer.messages import Job, Message, SandboxReport, Verdict
 from scoring.engine.scorer.verdicts import (
     EXIT_OUT_OF_MEMORY,
+    Packed,
     Progress,
     Rejected,
     Scored,
@@ -39,7 +40,9 @@ from scoring.engine.scorer.verdicts import (
 from scoring.engine.task.specification import TaskSpec
 from scoring.engine.truth.split import SplitFile
 
-__all__ = ["Progress", "Rejected", "Scored", "ScorerFailure", "Valid", "run", "validate"]
+__all__ = [
+    "Packed", "Progress", "Rejected", "Scored", "ScorerFailure", "Valid", "pack", "run", "validate",
+]  # fmt: skip
 
 MEMORY_BYTES = 2 * 2**30
 POLL_S = 0.2
@@ -99,6 +102,7 @@ def run(
         "truth": str(truth_path),
         "upload": str(archive_path),
         "evidence": None if evidence_path is None else str(evidence_path),
+        "out": None,
         "split": messages.split_document(split_file),
         "ids": None,
         "workers": workers,
@@ -106,8 +110,8 @@ def run(
         "memory_bytes": memory_bytes or MEMORY_BYTES,
     }
     verdict = _run(job, timeout_s, on_progress, should_stop)
-    if isinstance(verdict, Valid):
-        return ScorerFailure("scorer-error", "a score was asked, not a check")
+    if isinstance(verdict, Valid | Packed):
+        return ScorerFailure("scorer-error", "a score was asked")
     return verdict
 
 
@@ -129,6 +133,7 @@ def validate(
         "truth": None,
         "upload": str(archive_path),
         "evidence": None,
+        "out": None,
         "split": None,
         "ids": None if expected_ids is None else list(expected_ids),
         "workers": workers,
@@ -136,8 +141,42 @@ def validate(
         "memory_bytes": memory_bytes or MEMORY_BYTES,
     }
     verdict = _run(job, timeout_s, on_progress, should_stop)
-    if isinstance(verdict, Scored):
-        return ScorerFailure("scorer-error", "a check was asked, not a score")
+    if isinstance(verdict, Scored | Packed):
+        return ScorerFailure("scorer-error", "a check was asked")
+    return verdict
+
+
+def pack(
+    *,
+    spec: TaskSpec,
+    archive_path: str | Path,
+    out_path: Path,
+    timeout_s: float,
+    on_progress: OnProgress | None = None,
+    should_stop: Callable[[], bool] | None = None,
+    workers: int | None = None,
+    memory_bytes: int | None = None,
+    isolate: bool = True,
+) -> Packed | Rejected | ScorerFailure:
+    """Pack a zip of masks of the specification's expected patches; parameters as of `run`.
+
+    ``out_path`` is there once the masks are packed, and only then. No problem tells a pixel.
+    """
+    job: Job = {
+        "spec": spec.to_json(),
+        "truth": None,
+        "upload": str(archive_path),
+        "evidence": None,
+        "out": str(out_path),
+        "split": None,
+        "ids": None,
+        "workers": workers,
+        "isolate": isolate,
+        "memory_bytes": memory_bytes or MEMORY_BYTES,
+    }
+    verdict = _run(job, timeout_s, on_progress, should_stop)
+    if isinstance(verdict, Scored | Valid):
+        return ScorerFailure("scorer-error", "a packed file was asked")
     return verdict
 
 

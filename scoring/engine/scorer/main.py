@@ -16,7 +16,7 @@ from typing import IO
 
 from scoring.engine import resource_limits
 from scoring.engine.decode import sandbox
-from scoring.engine.scorer import decoding, messages, pipeline
+from scoring.engine.scorer import decoding, messages, packing, pipeline
 from scoring.engine.scorer.messages import Job, Message, SandboxReport, Verdict
 from scoring.engine.scorer.verdicts import EXIT_OUT_OF_MEMORY, ScorerFailure
 from scoring.engine.task import specification as specs
@@ -63,6 +63,15 @@ def _run(job: Job, out: IO[bytes]) -> Verdict:
     def on_progress(message: Message) -> None:
         _write(out, message)
 
+    if job["out"] is not None:
+        return packing.pack(
+            spec=spec,
+            upload_path=job["upload"],
+            out_path=job["out"],
+            on_progress=on_progress,
+            workers=job["workers"],
+            isolate=job["isolate"],
+        )
     if job["truth"] is None:
         return pipeline.validate(
             spec=spec,

@@ -16,6 +16,7 @@ from scoring.engine import typed_json
 from scoring.engine.metrics import card
 from scoring.engine.problems.problems import Problem
 from scoring.engine.scorer.verdicts import (
+    Packed,
     Progress,
     Rejected,
     RejectionDocument,
@@ -37,12 +38,13 @@ class SplitDocument(TypedDict):
 
 
 class Job(TypedDict):
-    """What to score (with ``truth``) or to check (without); paths and limits of the run."""
+    """What to pack (with ``out``), to score (with ``truth``) or to check; paths and limits."""
 
     spec: TaskDocument
     truth: str | None
     upload: str
     evidence: str | None
+    out: str | None
     split: SplitDocument | None
     ids: list[str] | None
     workers: int | None
@@ -63,7 +65,7 @@ class _ProgressDocument(TypedDict):
     patches_total: int
 
 
-Verdict = Scored | Valid | Rejected | ScorerFailure
+Verdict = Scored | Valid | Packed | Rejected | ScorerFailure
 Message = SandboxReport | Progress | Verdict
 
 
@@ -121,6 +123,8 @@ def _to_json(message: Message) -> dict[str, object]:
             }
         case Valid():
             return {"valid": message.report}
+        case Packed():
+            return {"packed": {"patches": message.patches}}
         case Rejected():
             return {"rejected": message.to_json()}
         case ScorerFailure():
@@ -140,6 +144,8 @@ def _from_json(kind: str, value: object) -> Message:
             return Scored(card.from_json(scored["card"]), None if path is None else Path(str(path)))
         case "valid":
             return Valid(typed_json.check(value, ValidationReport))
+        case "packed":
+            return Packed(**typed_json.check(value, dict[str, int]))
         case "rejected":
             rejection = typed_json.check(value, RejectionDocument)
             return Rejected(

@@ -68,10 +68,10 @@ def score(
     try:
         _explain_size(listing, spec, isolate=isolate)
         if listing.problems:
-            return _rejected(listing.problems, listing.notes)
+            return rejected(listing.problems, listing.notes)
         outcome = Outcome(spec, notes=list(listing.notes))
         with (
-            _decoding(listing, spec, workers=workers, isolate=isolate) as decoding,
+            new_decoding(listing, spec, workers=workers, isolate=isolate) as decoding,
             store.PackedTruth.open(truth_path) as truth,
         ):
             builder = evidence.EvidenceBuilder(spec, truth)
@@ -84,8 +84,8 @@ def score(
             )
             outcome.summarise()
             if outcome.problems:
-                return _rejected(outcome.problems, outcome.notes)
-            _require_all(outcome, ids)
+                return rejected(outcome.problems, outcome.notes)
+            require_all(outcome, ids)
             progress.start_stage("bootstrapping")
             notes = [n.to_json() for n in outcome.notes]
             patch_evidence = builder.build(content_digest=outcome.content_digest, notes=notes)
@@ -117,12 +117,12 @@ def validate(
         _explain_size(listing, spec, isolate=isolate)
         outcome = Outcome(spec, problems=listing.problems, notes=list(listing.notes))
         progress = ProgressReporter(on_progress, "checking", len(listing.members))
-        with _decoding(listing, spec, workers=workers, isolate=isolate) as decoding:
+        with new_decoding(listing, spec, workers=workers, isolate=isolate) as decoding:
             decoding.run(PatchRecorder(outcome, progress, new_counter=lambda: _value_counter(spec)))
         outcome.summarise()
         if outcome.problems:
-            return _rejected(outcome.problems, outcome.notes)
-        _require_all(outcome, [member.id for member in listing.members])
+            return rejected(outcome.problems, outcome.notes)
+        require_all(outcome, [member.id for member in listing.members])
         pixels = int(outcome.class_pixels.sum())
         return Valid(
             {
@@ -146,7 +146,7 @@ def _explain_size(listing: Listing, spec: TaskSpec, *, isolate: bool) -> None:
         return
     outcome = Outcome(spec)
     alone = Listing([listing.oversized], fd=listing.fd)
-    with _decoding(alone, spec, workers=1, isolate=isolate) as decoding:
+    with new_decoding(alone, spec, workers=1, isolate=isolate) as decoding:
         progress = ProgressReporter(None, "checking", 1)
         decoding.run(PatchRecorder(outcome, progress, new_counter=lambda: _value_counter(spec)))
     outcome.summarise()
@@ -155,7 +155,7 @@ def _explain_size(listing: Listing, spec: TaskSpec, *, isolate: bool) -> None:
             listing.problems.insert_first(problem)
 
 
-def _require_all(outcome: Outcome, ids: Iterable[str]) -> None:
+def require_all(outcome: Outcome, ids: Iterable[str]) -> None:
     """Every patch or no score, whatever happened to the decoders."""
     lost = set(ids) ^ outcome.digests.keys()
     if lost:
@@ -237,13 +237,15 @@ def _card(
     )
 
 
-def _rejected(problems: ProblemList, notes: list[Problem]) -> Rejected:
+def rejected(problems: ProblemList, notes: list[Problem]) -> Rejected:
+    """The verdict on an upload with problems."""
     return Rejected(list(problems), problems.more, notes)
 
 
-def _decoding(
+def new_decoding(
     listing: Listing, spec: TaskSpec, *, workers: int | None, isolate: bool
 ) -> IsolatedDecoding | InProcessDecoding:
+    """Decoders for a listing's members. Raises `sandbox.IsolationUnavailable`."""
     if not isolate:
         return InProcessDecoding(listing, spec)
     sandbox.require()

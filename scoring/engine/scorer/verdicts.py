@@ -1,4 +1,4 @@
-"""What the scorer returns about an upload: scored, valid, rejected, or that it failed itself."""
+"""What the scorer returns about an upload: scored, valid, packed, rejected, or its own failure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ EXIT_OUT_OF_MEMORY = 75
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run is. Stages: starting, checking, scoring, bootstrapping."""
+    """How far a run is. Stages: starting, checking, scoring, bootstrapping, packing."""
 
     stage: str
     patches_done: int = 0
@@ -53,6 +53,13 @@ class Valid:
     """Nothing wrong that could be seen without labels."""
 
     report: ValidationReport
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """The masks of an archive are in the packed file that was asked for."""
+
+    patches: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import hashlib
 import json
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import IO, TypedDict
 
@@ -64,7 +64,7 @@ class PackWriter:
         """Write one mask, uint8[H, W] of legal labels."""
         flat = self._index_of[mask].ravel()
         lengths, values = _runs(flat)
-        canonical = hashlib.sha256(lengths.astype("<u4").tobytes() + values.tobytes())
+        canonical = _canonical(lengths, values)
         np.add.at(self._pixels_of_index, values, lengths)
         lengths, values = _split(lengths, values)
         n_runs = len(values)
@@ -74,7 +74,7 @@ class PackWriter:
             data = lengths.astype("<u2").tobytes() + values.tobytes()
         self._file.write(data)
         crc = zlib.crc32(data)
-        row = (patch_id, domain, zone, self._offset, n_runs, crc, canonical.hexdigest())
+        row = (patch_id, domain, zone, self._offset, n_runs, crc, canonical)
         self._rows.append(row)
         self._offset += len(data)
 
@@ -82,13 +82,10 @@ class PackWriter:
         """Write the index and the tail; the file is then complete."""
         rows = sorted(self._rows)
         spec = self._spec
-        whole = hashlib.sha256()
-        head = [spec.patch_height_px, spec.patch_width_px, list(spec.label_values)]
-        whole.update(json.dumps(head).encode())
-        for row in rows:
-            whole.update(json.dumps([row[0], row[1], row[2], row[6]]).encode())
+        shape = spec.patch_height_px, spec.patch_width_px
+        digest = rows_digest(rows, shape=shape, label_values=spec.label_values)
         index: Index = {
-            "digest": whole.hexdigest(),
+            "digest": digest,
             "height_px": spec.patch_height_px,
             "width_px": spec.patch_width_px,
             "label_values": list(spec.label_values),
@@ -99,7 +96,7 @@ class PackWriter:
         self._file.write(data)
         self._file.write(TAIL.pack(self._offset, len(data), MAGIC))
         return StoreInfo(
-            digest=whole.hexdigest(),
+            digest=digest,
             patch_ids=tuple(row[0] for row in rows),
             domains={row[0]: row[1] for row in rows},
             zones={row[0]: row[2] for row in rows},
@@ -107,6 +104,23 @@ class PackWriter:
             raw_bytes=len(rows) * spec.patch_pixels,
             label_pixels=dict(zip(spec.label_values, self._pixels_of_index.tolist(), strict=True)),
         )
+
+
+def rows_digest(rows: Iterable[Row], *, shape: tuple[int, int], label_values: Iterable[int]) -> str:
+    """Return the digest of a packed file's masks, of its rows in order of ids."""
+    whole = hashlib.sha256(json.dumps([*shape, list(label_values)]).encode())
+    for row in rows:
+        whole.update(json.dumps([row[0], row[1], row[2], row[6]]).encode())
+    return whole.hexdigest()
+
+
+def mask_digest(indices: NDArray[np.uint8]) -> str:
+    """Return the canonical digest of one mask, uint8[H, W] of label indices."""
+    return _canonical(*_runs(indices.ravel()))
+
+
+def _canonical(lengths: NDArray[np.int64], values: NDArray[np.uint8]) -> str:
+    return hashlib.sha256(lengths.astype("<u4").tobytes() + values.tobytes()).hexdigest()
 
 
 def _runs(flat: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:

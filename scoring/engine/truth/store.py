@@ -160,6 +160,52 @@ def pack(
         return writer.write_index()
 
 
+@contextlib.contextmanager
+def new_pack(out_path: Path, *, spec: TaskSpec) -> Iterator[PackWriter]:
+    """Give a writer of a packed file that is in place once all went well, and only then."""
+    with _temporary(out_path) as file:
+        writer = PackWriter(file, spec=spec)
+        yield writer
+        writer.write_index()
+
+
+def locate(patch: Patch, *, name: str) -> tuple[str, str]:
+    """Return (domain, domain/zone) of a mask: the patch's own, else those of its file's folders."""
+    domain, zone = (patch.domain, patch.zone) if patch.domain else _from_folders(Path(name))
+    return domain, _zone(domain, zone)
+
+
+def verify(path: Path) -> StoreInfo:
+    """Read every mask of a packed file and compute its digest anew from the pixels.
+
+    Raises StoreError where a record is damaged, or the masks are not those that it announces.
+    """
+    with PackedTruth.open(path) as truth:
+        rows = _read_index(truth._file, path)["patches"]
+        pixels = np.zeros(len(truth.label_values), dtype=np.int64)
+        computed: list[pack_writer.Row] = []
+        for row in rows:
+            indices = truth.read_indices(row[0])
+            if int(indices.max()) >= len(pixels):
+                raise StoreError(path.name, f"patch {row[0]} has a label that is none")
+            pixels += np.bincount(indices.ravel(), minlength=len(pixels))
+            computed.append((*row[:6], pack_writer.mask_digest(indices)))
+        digest = pack_writer.rows_digest(
+            computed, shape=truth.shape, label_values=truth.label_values
+        )
+        if digest != truth.digest:
+            raise StoreError(path.name, "its masks are not those that its digest is of")
+        return StoreInfo(
+            digest=digest,
+            patch_ids=truth.ids,
+            domains=truth.domain_of,
+            zones=truth.zone_of,
+            file_bytes=path.stat().st_size,
+            raw_bytes=len(truth.ids) * truth.shape[0] * truth.shape[1],
+            label_pixels=dict(zip(truth.label_values, pixels.tolist(), strict=True)),
+        )
+
+
 def find_masks(labels_dir: str | Path, *, spec: TaskSpec) -> dict[str, Path]:
     """Patch id → mask file, at any depth. Raises `StoreError` on none or on a duplicate."""
     root = Path(labels_dir)
