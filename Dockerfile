@@ -31,6 +31,7 @@ ENV PATH=/opt/flair/bin:$PATH \
 RUN groupadd --gid 10001 flair \
     && useradd --uid 10001 --gid flair --no-create-home --shell /usr/sbin/nologin flair \
     && install -d -o flair -g flair /srv/static /srv/storage /srv/uploads /srv/labels \
+       /srv/labels-key /srv/scoring-key \
        /srv/evidence /srv/runs
 WORKDIR /app
 COPY --chown=root:root manage.py pyproject.toml ./

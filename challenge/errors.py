@@ -238,6 +238,26 @@ CATALOGUE: dict[str, Kind] = {
             "score and cost a place of your quota. Tick the box to submit it again all the same."
         ),
     ),
+    "labels-not-sealed": Kind(
+        Refusal,
+        _(
+            "The file is not sealed, and was deleted: choose the zip of masks on the desk's page "
+            "of labels, which seals it, or seal it with python -m scoring seal."
+        ),
+    ),
+    "labels-upload-used": Kind(Conflict, _("These sealed labels were sent already.")),
+    "labels-upload-count": Kind(
+        QuotaExceeded,
+        _(
+            "You have %(limit)s files of sealed labels on the server: wait until they are "
+            "installed, or cancel one."
+        ),
+    ),
+    "labels-phase-missing": Kind(
+        Refusal,
+        _("Sealed labels are for a phase: name it in Upload-Metadata as CHALLENGE/PHASE."),
+        400,
+    ),
     "upload-used": Kind(Conflict, _("This upload was already submitted, as %(submission)s.")),
     "upload-not-found": Kind(NotFound, _("There is no such upload, or it is not yours.")),
     "upload-expired": Kind(Gone, _("This upload has expired: start a new one.")),

@@ -226,7 +226,8 @@ def _tus_paths() -> dict[str, Any]:
                         text=(
                             "pairs of a key, a space and a value in base64, separated by commas: "
                             "`filename`; `phase` (`flair-1/test`), so that what the phase would "
-                            "refuse is refused before the first byte"
+                            "refuse is refused before the first byte; `purpose` `labels` for "
+                            "sealed labels of that phase, by its owners"
                         ),
                     ),
                     checksum,

@@ -252,6 +252,7 @@ CELERY_TIMEZONE = "UTC"
 # Machine learning may be left out of an image, and its tasks with it.
 CELERY_IMPORTS = [
     "challenge.workers.scoring",
+    "challenge.workers.labels",
     "challenge.workers.maintenance",
     "challenge.workers.notifications",
     *(["challenge.workers.training"] if importlib.util.find_spec("baselines") else []),
@@ -266,6 +267,7 @@ CELERY_BEAT_SCHEDULE = {
         (TaskName.SWEEP, SWEEP_S),
         (TaskName.SWEEP_FILES, 600),
         (TaskName.SWEEP_EVIDENCE, 600),
+        (TaskName.DISTRIBUTE_LABELS, 600),
     )
 }
 
@@ -364,6 +366,12 @@ LABELS_DIR = env.folder("LABELS_DIR")
 EVIDENCE_DIR = env.folder(
     "EVIDENCE_DIR", default=LABELS_DIR.parent / "evidence" if LABELS_DIR else None
 )
+# Private keys: of the labels worker, for it alone; of the scoring workers, for them and for it.
+LABELS_KEY_DIR = env.folder("LABELS_KEY_DIR")
+SCORING_KEY_DIR = env.folder("SCORING_KEY_DIR")
+# The largest zip of masks: the labels worker opens it in memory.
+LABELS_LIMIT_BYTES = env.size_bytes("LABELS_LIMIT", default=2_000_000_000)
+LABELS_LEASE_S = env.integer("LABELS_LEASE_S", default=120, minimum=5)
 # Data sets and runs of the reference baselines: set for GPU workers.
 BASELINES_DATA_DIR = env.folder("BASELINES_DATA_DIR")
 BASELINES_RUNS_DIR = env.folder("BASELINES_RUNS_DIR", default=DATA_DIR / "runs")

@@ -75,6 +75,7 @@ def run(*, serve: bool) -> int:
     data = data_folder()
     # Only these processes may open a label; the web is started without.
     labels = {"LABELS_DIR": env.text("LABELS_DIR") or str(data / "labels")}
+    labels["LABELS_KEY_DIR"] = str(data / "labels-key")
     for folder in (Path(labels["LABELS_DIR"]), Path(labels["LABELS_DIR"]).parent / "evidence"):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     # Data sets of one's own are trained on as they are, and known to the worker; else the demo
@@ -101,7 +102,7 @@ def run(*, serve: bool) -> int:
         say(f"Starting a Celery worker and beat (logs in {processes.logs})")
         processes.start(
             "worker",
-            worker("scoring", queues="scoring,default", concurrency=2),
+            worker("scoring", queues="scoring,labels,default", concurrency=2),
             environment=labels,
         )
         processes.start("beat", BEAT)

@@ -11,6 +11,7 @@ from challenge.models.challenges import (
 from challenge.models.disqualifications import TeamDisqualification
 from challenge.models.events import AuditEvent, Webhook, WebhookDelivery
 from challenge.models.grants import Grant
+from challenge.models.labels import LabelJob, LabelJobEvent, LabelKey
 from challenge.models.mailboxes import FormerMembership, Mailbox
 from challenge.models.mails import OutgoingMail
 from challenge.models.messages import Message, MessageDelivery
@@ -54,6 +55,9 @@ __all__ = [
     "Grant",
     "GroundTruth",
     "Invitation",
+    "LabelJob",
+    "LabelJobEvent",
+    "LabelKey",
     "Mailbox",
     "Membership",
     "MergeRequest",

@@ -19,10 +19,20 @@ from scoring.engine.truth.split import CountedZones
 
 
 class Upload(models.Model):
-    """Bytes on their way (tus 1.0). The offset is the part file's size, not a column."""
+    """Bytes on their way (tus 1.0). The offset is the part file's size, not a column.
+
+    ``purpose``: an archive to be submitted, or sealed labels for the labels worker.
+    """
+
+    class Purpose(models.TextChoices):
+        ARCHIVE = "archive", _("archive")
+        LABELS = "labels", _("sealed labels")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="uploads")
+    purpose = models.CharField(
+        max_length=8, choices=Purpose, default=Purpose.ARCHIVE, db_default=Purpose.ARCHIVE.value
+    )
     length_bytes = models.BigIntegerField()
     original_name = models.CharField(max_length=255, blank=True)
     metadata = models.JSONField(default=dict, blank=True)

@@ -1,4 +1,4 @@
-"""States and legal transitions of an evaluation and of a training run. Pure: no Django, no clock.
+"""States and legal transitions of evaluations, training runs and label jobs. No Django, no clock.
 
 Every transition goes through these tables (``services.leased_jobs``); the models take their
 choices from the enums, and the database refuses unknown states.
@@ -29,6 +29,17 @@ class RunState(StrEnum):
     QUEUED = "queued"
     RUNNING = "running"
     SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class LabelState(StrEnum):
+    """Where sealed labels stand that an owner sent."""
+
+    QUEUED = "queued"
+    INSTALLING = "installing"
+    INSTALLED = "installed"
+    REFUSED = "refused"
     FAILED = "failed"
     CANCELLED = "cancelled"
 
@@ -67,6 +78,19 @@ RUN_TRANSITIONS: frozenset[tuple[RunState, RunState]] = frozenset(
         (RunState.RUNNING, RunState.CANCELLED),
         (RunState.RUNNING, RunState.QUEUED),
         (RunState.FAILED, RunState.QUEUED),
+    }
+)
+
+LABEL_TRANSITIONS: frozenset[tuple[LabelState, LabelState]] = frozenset(
+    {
+        (LabelState.QUEUED, LabelState.INSTALLING),
+        (LabelState.QUEUED, LabelState.CANCELLED),
+        (LabelState.INSTALLING, LabelState.INSTALLED),
+        (LabelState.INSTALLING, LabelState.REFUSED),
+        (LabelState.INSTALLING, LabelState.FAILED),
+        (LabelState.INSTALLING, LabelState.QUEUED),
+        (LabelState.FAILED, LabelState.QUEUED),
+        (LabelState.FAILED, LabelState.CANCELLED),
     }
 )
 

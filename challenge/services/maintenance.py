@@ -11,6 +11,7 @@ from challenge.models import Phase
 from challenge.selectors import operations
 from challenge.services import database_clock
 from challenge.services.challenges import settlement
+from challenge.services.labels import label_jobs
 from challenge.services.leaderboard import ranks
 from challenge.services.leased_jobs import SweepReport
 from challenge.services.notifications import mails, webhooks
@@ -20,10 +21,11 @@ from challenge.services.training import training_runs
 
 @dataclass(frozen=True)
 class MaintenanceReport:
-    """What a sweep did to evaluations and training runs, whom it settled, whose ranks it wrote."""
+    """What a sweep did to jobs of three kinds, whom it settled, whose ranks it wrote."""
 
     evaluations: SweepReport
     runs: SweepReport
+    labels: SweepReport
     phases_settled: list[Phase]
     phases_ranked: list[Phase]
 
@@ -31,7 +33,11 @@ class MaintenanceReport:
 def sweep(*, now: datetime | None = None) -> MaintenanceReport:
     """Queue again what lost workers held, settle phases, recompute ranks, notify workers."""
     now = now or database_clock.now()
-    swept = evaluations.sweep(now=now), training_runs.sweep(now=now)
+    swept = (
+        evaluations.sweep(now=now),
+        training_runs.sweep(now=now),
+        label_jobs.sweep(now=now),
+    )
     settled = settlement.settle_due(now=now)
     ranked = [phase for phase in ranks.recompute_stale(now=now) if phase not in settled]
     report = MaintenanceReport(*swept, phases_settled=settled, phases_ranked=[*settled, *ranked])

@@ -31,6 +31,7 @@ class Queue(StrEnum):
     DEFAULT = "default"
     SCORING = "scoring"
     GPU = "gpu"
+    LABELS = "labels"
 
 
 class TaskName(StrEnum):
@@ -43,6 +44,8 @@ class TaskName(StrEnum):
     SWEEP = "scoring.sweep"
     SWEEP_FILES = "challenge.sweep_files"
     SWEEP_EVIDENCE = "scoring.sweep_evidence"
+    INSTALL_LABELS = "labels.install"
+    DISTRIBUTE_LABELS = "labels.distribute"
 
     @property
     def queue(self) -> Queue:
@@ -55,6 +58,8 @@ _QUEUES = {
     TaskName.SCORE: Queue.SCORING,
     TaskName.SWEEP_EVIDENCE: Queue.SCORING,
     TaskName.TRAIN: Queue.GPU,
+    TaskName.INSTALL_LABELS: Queue.LABELS,
+    TaskName.DISTRIBUTE_LABELS: Queue.LABELS,
 }
 
 

@@ -23,6 +23,7 @@ from challenge.models import Upload, User
 from challenge.selectors import pages
 from challenge.services import stream_slots, throttles
 from challenge.services.accounts import identities
+from challenge.services.labels import uploads as label_uploads
 from challenge.services.storage import limits, parts, uploads
 from challenge.services.submissions import submissions
 from challenge.uploads import headers, streams
@@ -153,13 +154,7 @@ def _create(request: HttpRequest) -> HttpResponse:
     headers.checksum(request)  # before a row is written for bytes that cannot be verified
     if body:
         headers.check_content_type(request)
-    _check_phase(user, metadata.get("phase", ""), length_bytes=length)
-    upload = uploads.create(
-        user=user,
-        length_bytes=length,
-        original_name=metadata.get("filename", metadata.get("name", "")),
-        metadata=metadata,
-    )
+    upload = _declare(user, length_bytes=length, metadata=metadata)
     offset = 0
     if body or not length:
         try:
@@ -173,6 +168,27 @@ def _create(request: HttpRequest) -> HttpResponse:
     path = reverse("uploads:item", kwargs={"upload_id": upload.id})
     response["Location"] = f"{request.scheme}://{request.get_host()}{path}"
     return _with_state(response, upload, offset_bytes=offset)
+
+
+def _declare(user: User, *, length_bytes: int, metadata: dict[str, str]) -> Upload:
+    """Declare an upload: of an archive, or of sealed labels where ``purpose`` is ``labels``."""
+    name = metadata.get("filename", metadata.get("name", ""))
+    named_phase = metadata.get("phase", "")
+    if metadata.get("purpose") == Upload.Purpose.LABELS:
+        if not PHASE.fullmatch(named_phase):
+            raise refuse("labels-phase-missing")
+        challenge, _slash, slug = named_phase.partition("/")
+        return label_uploads.create(
+            user=user,
+            phase=pages.phase_by_slug(challenge, slug, user=user),
+            length_bytes=length_bytes,
+            original_name=name,
+            metadata=metadata,
+        )
+    _check_phase(user, named_phase, length_bytes=length_bytes)
+    return uploads.create(
+        user=user, length_bytes=length_bytes, original_name=name, metadata=metadata
+    )
 
 
 def _check_phase(user: User, name: str, *, length_bytes: int) -> None:

@@ -10,6 +10,7 @@ from django.urls import path
 
 from challenge.web import (
     desk,
+    desk_labels,
     desk_messages,
     desk_pages,
     desk_phases,
@@ -56,6 +57,12 @@ urlpatterns = [
     path("challenges/<slug:slug>/team/<str:act>/", teams.act, name="team-act"),
     path("challenges/<slug:slug>/teams/<int:pk>/", teams.team, name="team"),
     path("challenges/<slug:slug>/desk/", desk_phases.index, name="desk"),
+    path("challenges/<slug:slug>/desk/labels/", desk_labels.labels, name="desk-labels"),
+    path(
+        "challenges/<slug:slug>/desk/labels/<str:act>/",
+        desk_labels.act,
+        name="desk-labels-act",
+    ),
     path("challenges/<slug:slug>/desk/phases/", desk_phases.phases, name="desk-phases"),
     path("challenges/<slug:slug>/desk/phases/new/", desk_phases.new, name="desk-phase-new"),
     path(

@@ -8,7 +8,7 @@ from celery import shared_task
 
 from challenge.services import maintenance
 from challenge.services.challenges import phases
-from challenge.services.storage import archives, uploads
+from challenge.services.storage import archives, upload_sweep
 from challenge.services.submissions import retention
 from challenge.services.task_queue import TaskName
 from challenge.services.teams import mailboxes
@@ -41,7 +41,7 @@ def sweep() -> dict[str, int]:
 @shared_task(name=TaskName.SWEEP_FILES.value, acks_late=False)
 def sweep_files() -> dict[str, int]:
     """Remove expired uploads, orphaned archives, and archives that nobody needs."""
-    swept = uploads.sweep()
+    swept = upload_sweep.sweep()
     removed = retention.sweep()
     phases.update_labels_open_until()
     forgotten = mailboxes.sweep()

@@ -22,6 +22,7 @@ from django.db.utils import InterfaceError
 
 from challenge.errors import Refusal, refuse
 from challenge.services.challenges import splits
+from challenge.services.labels import distribution
 from challenge.services.storage import archives
 from challenge.services.submissions import evaluations, retries
 from challenge.services.submissions.evaluations import Claim
@@ -70,6 +71,7 @@ def score() -> int:
         log.critical("this worker scores nothing: %s", "; ".join(faults))
         return 0
     label_files = readiness.label_files()
+    label_files += distribution.fetch_missing(label_files)
     worker = f"{socket.gethostname()}:{os.getpid()}"
     started_s = time.monotonic()
     taken = 0

@@ -68,6 +68,8 @@ def test_labels_are_mounted_in_workers_alone_and_read_only(
 
     # The organiser's commands install labels; they run by hand and listen to nobody.
     assert found.pop("organiser") == [False]
+    # It installs what owners seal, and has no port and no way outside.
+    assert found.pop("labels") == [False]
     assert found.pop("worker") == [True]
     assert not any(found.values()), found
 
@@ -87,7 +89,17 @@ def test_processes_without_labels_get_no_labels_setting(
         if service.get("environment", {}).get("LABELS_DIR")
     }
 
-    assert told == {"worker", "organiser"}
+    assert told == {"worker", "labels", "organiser"}
+
+
+def test_the_key_of_sealed_labels_is_in_one_service_alone(
+    services: dict[str, dict[str, Any]],
+) -> None:
+    for volume in ("labels-key", "scoring-key"):
+        assert [name for name, one in services.items() if mounts(one, volume)] == ["labels"]
+    labels = services["labels"]
+    assert not labels.get("ports")
+    assert "outside" not in labels["networks"]
 
 
 def test_there_is_no_secret_in_the_file() -> None:

@@ -55,6 +55,9 @@ ACT_OF = {
     "GET api/v1/submissions/<submission_id>/score": Act.READ,
     "POST api/v1/submissions/<submission_id>/cancel": Act.VERDICTS,
     "GET challenges/<slug:slug>/desk/": Act.READ,
+    "GET challenges/<slug:slug>/desk/labels/": Act.READ,
+    # An act that there is none of; the true ones: tests/labels/test_page.py.
+    "POST challenges/<slug:slug>/desk/labels/<str:act>/": Act.READ,
     "GET challenges/<slug:slug>/desk/phases/": Act.READ,
     "POST challenges/<slug:slug>/desk/phases/": Act.PHASES,
     "GET challenges/<slug:slug>/desk/phases/<slug:phase_slug>/copy/": Act.READ,

@@ -125,6 +125,8 @@ def test_settings_route_every_task_to_its_queue() -> None:
         "scoring.sweep": "default",
         "challenge.sweep_files": "default",
         "scoring.sweep_evidence": "scoring",
+        "labels.install": "labels",
+        "labels.distribute": "labels",
     }
 
 
@@ -136,7 +138,12 @@ def test_the_workers_of_docker_compose_consume_every_queue() -> None:
 
 def test_celery_beat_sends_the_sweeps() -> None:
     scheduled = {entry["task"] for entry in settings.CELERY_BEAT_SCHEDULE.values()}
-    assert scheduled == {"scoring.sweep", "challenge.sweep_files", "scoring.sweep_evidence"}
+    assert scheduled == {
+        "scoring.sweep",
+        "challenge.sweep_files",
+        "scoring.sweep_evidence",
+        "labels.distribute",
+    }
 
 
 def test_the_sweep_of_evaluations_leaves_ranks_mails_and_webhooks_alone(

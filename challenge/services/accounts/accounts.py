@@ -11,6 +11,7 @@ from django.utils import timezone
 from challenge.errors import Refusal, refuse
 from challenge.models import (
     Evaluation,
+    LabelJob,
     Membership,
     Registration,
     Submission,
@@ -138,6 +139,7 @@ def delete(*, user: User, actor: User | None = None, now: datetime | None = None
                 "archive", flat=True
             )
         )
+        LabelJob.objects.filter(created_by=user).update(uploader="", original_name="")
         audit.record("account.delete", actor=None, target=user.pk, now=now)
         user.delete()
         transaction.on_commit(lambda: _delete_archives(unsubmitted_archives))

@@ -8,9 +8,11 @@ have the commitment to it.
 
 from __future__ import annotations
 
+import secrets
+import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -32,6 +34,7 @@ from scoring.engine.truth import store
 from scoring.engine.truth.split import SplitError
 from scoring.engine.truth.store import StoreError, StoreInfo
 
+PARTIAL = ".partial"
 Progress = Callable[[int, int], None]
 
 
@@ -79,19 +82,52 @@ def install(
     public and hidden labels would have a patch in common, or the split is none.
     """
     phase = _phase(challenge_slug, phase_slug)
-    folder = _labels_folder()
-    spec = _spec(phase)
     patches = _expected(phase, ids_csv)
+
+    def write_pack(spec: TaskSpec, out: Path) -> StoreInfo:
+        return _pack(labels_dir, out, spec, patches, subset, on_progress)
+
+    return install_with(
+        write_pack,
+        phase=phase,
+        patches=patches,
+        labels_public=labels_public,
+        pixels_per_step=pixels_per_step,
+        split=split,
+        actor=actor,
+    )
+
+
+def install_with(
+    write_pack: Callable[[TaskSpec, Path], StoreInfo],
+    *,
+    phase: Phase,
+    patches: tuple[Patch, ...] | None = None,
+    labels_public: bool = False,
+    pixels_per_step: int = rounding.PIXELS_PER_STEP,
+    split: SplitRequest | None = None,
+    actor: User | None = None,
+    confirm: Callable[[Installed], None] | None = None,
+) -> Installed:
+    """Register what ``write_pack`` packs for the phase; other arguments as of `install`.
+
+    ``write_pack`` gets the task, with the expected patches, and the file to write. ``confirm`` is
+    called in the transaction of the registration, before anything is in place: what it raises
+    undoes all. Raises as `install`, and what both raise.
+    """
+    folder = _labels_folder()
+    patches = _expected(phase, None) if patches is None else patches
+    spec = replace(_spec(phase), expected=patches)
     labels_public = labels_public or phase.labels_public
     shared = public_labels.describe_shared(
         phase, [patch.id for patch in patches], labels_public=labels_public
     )
     if shared:
         raise InstallError(shared)
-    partial = folder / f".{challenge_slug}-{phase_slug}.partial"
+    partial = folder / f".{phase.challenge.slug}-{phase.slug}.{secrets.token_hex(8)}{PARTIAL}"
     try:
         request = _split_request(split, labels_public=labels_public)
-        info = _pack(labels_dir, partial, spec, patches, subset, on_progress)
+        info = write_pack(spec, partial)
         chosen = splits.decide(phase, info, request, folder=folder)
         splits.check_sides(phase, info, chosen, folder=folder)
         pixels = splits.label_pixels(partial, info, chosen)
@@ -102,11 +138,22 @@ def install(
         }
         if chosen is not None:
             split_files.save(chosen, folder)
-        return _register(phase, info, partial, folder, columns, actor)
+        return _register(phase, info, partial, folder, columns, actor, confirm)
     except (StoreError, SpecError, SplitError) as error:
         raise InstallError(str(error)) from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def remove_partial(folder: Path, *, older_than_s: float = 3600.0) -> int:
+    """Remove what installations left that were killed; returns how many files."""
+    count = 0
+    for path in folder.glob(f".*{PARTIAL}*"):
+        with suppress(FileNotFoundError):  # another worker was first
+            if time.time() - path.stat().st_mtime > older_than_s:
+                path.unlink()
+                count += 1
+    return count
 
 
 def _phase(challenge_slug: str, phase_slug: str) -> Phase:
@@ -224,6 +271,7 @@ def _register(
     folder: Path,
     columns: dict[str, Any],
     actor: User | None,
+    confirm: Callable[[Installed], None] | None,
 ) -> Installed:
     """Insert the version (or find it by its digest), move the file into place, attach.
 
@@ -258,9 +306,6 @@ def _register(
         for name, value in columns.items():
             setattr(truth, name, value)
         truth.save(update_fields=list(columns))
-    # last before the commit: a crash in between leaves a file that nobody names, never a row
-    # without its file
-    packed.replace(folder / truth.store_name)
     rescore = 0
     attached = phase.ground_truth_id != truth.pk
     if attached and phase.ground_truth_id is not None:
@@ -286,4 +331,10 @@ def _register(
             attached=attached,
             **_described_split(truth),
         )
-    return Installed(truth, created, attached, rescore, info.file_bytes, info.raw_bytes)
+    installed = Installed(truth, created, attached, rescore, info.file_bytes, info.raw_bytes)
+    if confirm is not None:
+        confirm(installed)
+    # last before the commit: a crash in between leaves a file that nobody names, never a row
+    # without its file
+    packed.replace(folder / truth.store_name)
+    return installed

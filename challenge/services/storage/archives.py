@@ -208,6 +208,20 @@ def read_range(submission: Submission, *, first: int, end: int) -> Iterator[byte
     return chain([first_chunk], chunks)
 
 
+def read_start(name: str, *, size_bytes: int) -> bytes:
+    """Return the first bytes of a stored archive.
+
+    Raises Conflict ``archive-missing``, Refusal ``archive-unreachable``.
+    """
+    store = object_store.configured_store()
+    if store is not None:
+        with _refusals():
+            return b"".join(store.read_object(name, first=0, end=size_bytes))
+    if not default_storage.exists(name):
+        raise refuse("archive-missing")
+    return b"".join(_read_local_range(name, 0, size_bytes))
+
+
 def _read_local_range(name: str, first: int, end: int) -> Iterator[bytes]:
     with default_storage.open(name, "rb") as stored:  # not before the first chunk is asked for
         stored.seek(first)

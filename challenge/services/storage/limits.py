@@ -34,9 +34,11 @@ class StorageUse:
 
 
 def unsubmitted_uploads(*, now: datetime | None = None) -> QuerySet[Upload]:
-    """Uploads that were neither submitted nor expired, newest first."""
+    """Uploads of archives that were neither submitted nor expired, newest first."""
     return Upload.objects.filter(
-        expires_at__gt=now or timezone.now(), submission__isnull=True
+        expires_at__gt=now or timezone.now(),
+        submission__isnull=True,
+        purpose=Upload.Purpose.ARCHIVE,
     ).order_by("-created_at")
 
 

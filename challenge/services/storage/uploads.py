@@ -3,7 +3,7 @@
 Rows say what was declared and when it expires; :mod:`parts` has the bytes, :mod:`multipart` sends
 them on to an object store while they arrive. No transaction is open while bytes are received.
 ``finish`` hashes and stores a complete upload once, outside the request that brought the last of
-its bytes; it may be called again at any time by anyone (``archive_of``, ``sweep``), so a process
+its bytes; it may be called again at any time by anyone (``archive_of``, the sweep), so a process
 killed in the middle costs nothing.
 """
 
@@ -11,10 +11,8 @@ from __future__ import annotations
 
 import logging
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
-from pathlib import Path
 from uuid import UUID
 
 from django.conf import settings
@@ -38,19 +36,7 @@ log = logging.getLogger(__name__)
 
 LOCK_WAIT_S = 1.5
 FINISH_WAIT_S = 20.0
-FINISH_LATE = timedelta(minutes=5)
 STORE_RETRY_S = 10
-ORPHAN_AGE = timedelta(days=1)
-
-
-@dataclass(frozen=True)
-class SweepReport:
-    """Uploads expired and finished, part files removed and multipart uploads aborted by a sweep."""
-
-    expired: int
-    finished: int
-    orphans: int
-    aborted: int
 
 
 def create(
@@ -70,23 +56,52 @@ def create(
     """
     now = now or timezone.now()
     limits.check_participant(user)
-    limits.check_file(length_bytes)
-    if multipart.disk_bytes_needed(length_bytes) > parts.free_bytes():
-        raise refuse("upload-disk-full")
+    check_room(length_bytes)
     with transaction.atomic():
-        # Locks the person's row: of two simultaneous creations the second counts the first.
-        User.objects.select_for_update(of=("self",)).only("pk").get(pk=user.pk)
+        lock_person(user)
         limits.check_person(user, length_bytes=length_bytes, now=now)
         challenge = (metadata or {}).get("phase", "").partition("/")[0]
         limits.check_teams(user, length_bytes=length_bytes, challenge=challenge, now=now)
-        upload = Upload.objects.create(
+        return insert(
             user=user,
             length_bytes=length_bytes,
-            original_name=archives.clean_name(original_name),
+            original_name=original_name,
             metadata=metadata or {},
-            expires_at=now + timedelta(seconds=settings.UPLOAD_EXPIRY_S),
+            now=now,
         )
-        parts.create(upload.id)
+
+
+def check_room(length_bytes: int) -> None:
+    """Refuse a file above the limit of one (TooLarge) or of the disk (``Refusal`` 507)."""
+    limits.check_file(length_bytes)
+    if multipart.disk_bytes_needed(length_bytes) > parts.free_bytes():
+        raise refuse("upload-disk-full")
+
+
+def lock_person(user: User) -> None:
+    """Lock the person's row: of two simultaneous creations the second counts the first."""
+    User.objects.select_for_update(of=("self",)).only("pk").get(pk=user.pk)
+
+
+def insert(
+    *,
+    user: User,
+    length_bytes: int,
+    original_name: str,
+    metadata: dict[str, str],
+    now: datetime,
+    purpose: Upload.Purpose = Upload.Purpose.ARCHIVE,
+) -> Upload:
+    """Insert the row of a checked upload and make its part file, inside a transaction."""
+    upload = Upload.objects.create(
+        user=user,
+        purpose=purpose,
+        length_bytes=length_bytes,
+        original_name=archives.clean_name(original_name),
+        metadata=metadata,
+        expires_at=now + timedelta(seconds=settings.UPLOAD_EXPIRY_S),
+    )
+    parts.create(upload.id)
     return upload
 
 
@@ -220,13 +235,16 @@ def _finish_by_id(upload_id: UUID) -> None:
     try:
         upload = Upload.objects.filter(id=upload_id).first()
         if upload is not None:
-            _try_to_finish(upload, wait_s=FINISH_WAIT_S)
+            try_to_finish(upload, wait_s=FINISH_WAIT_S)
     finally:
         connections.close_all()
 
 
-def _try_to_finish(upload: Upload, *, wait_s: float) -> bool:
-    """Finish an upload; log what prevents it: the submission or the next sweep tries again."""
+def try_to_finish(upload: Upload, *, wait_s: float) -> bool:
+    """Finish an upload; log what prevents it: the submission or the next sweep tries again.
+
+    False where it is not finished.
+    """
     try:
         finish(upload, wait_s=wait_s)
     except Refusal as refusal:
@@ -289,7 +307,10 @@ def archive_of(*, user: User, upload_id: UUID, now: datetime | None = None) -> S
 
     Raises what ``get`` and ``finish`` raise, and ``Conflict`` when it was submitted before.
     """
-    upload = finish(get(user=user, upload_id=upload_id, now=now))
+    upload = get(user=user, upload_id=upload_id, now=now)
+    if upload.purpose != Upload.Purpose.ARCHIVE:
+        raise refuse("upload-not-found")
+    finish(upload)
     _check_unsubmitted(upload)
     return StoredArchive(
         name=upload.archive,
@@ -340,60 +361,3 @@ def _delete(upload: Upload) -> None:
     archives.delete(row.archive if row is not None else "")
     multipart.abort(upload.id)
     parts.remove(upload.id)
-
-
-def sweep(*, now: datetime | None = None) -> SweepReport:
-    """Delete what expired, finish what was left complete, remove what no row names."""
-    now = now or timezone.now()
-    late = Upload.objects.filter(
-        archive="", completed_at__lte=now - FINISH_LATE, expires_at__gt=now
-    )
-    return SweepReport(
-        expired=_terminate_expired(now),
-        finished=sum(_try_to_finish(upload, wait_s=0) for upload in late.iterator()),
-        orphans=_remove_orphans(now),
-        aborted=_abort_orphans(now),
-    )
-
-
-def _terminate_expired(now: datetime) -> int:
-    count = 0
-    for upload in Upload.objects.filter(expires_at__lte=now).order_by("expires_at").iterator():
-        try:
-            terminate(upload)
-        except Refusal:
-            log.info("upload %s expired while being written to; next time", upload.id)
-        else:
-            count += 1
-    return count
-
-
-def _abort_orphans(now: datetime) -> int:
-    """Abort multipart uploads in the store that a day later belong to no upload in progress."""
-    try:
-        return multipart.abort_orphans(
-            archives.FOLDER,
-            is_orphan=lambda name: not archives.unfinished_upload_names({name}),
-            before=now - ORPHAN_AGE,
-        )
-    except StoreUnavailable as error:
-        log.warning("orphaned multipart uploads were not looked for: %s", error)
-        return 0
-
-
-def _remove_orphans(now: datetime) -> int:
-    """Remove files of the part files' folder that no row names and nobody touched for a day."""
-    count = 0
-    folder = Path(settings.UPLOADS_DIR)
-    if not folder.is_dir():
-        return 0
-    for path in folder.iterdir():
-        try:
-            upload_id = UUID(hex=path.stem)
-        except ValueError:
-            continue
-        is_old = path.stat().st_mtime < (now - ORPHAN_AGE).timestamp()
-        if is_old and not Upload.objects.filter(id=upload_id).exists():
-            path.unlink(missing_ok=True)
-            count += 1
-    return count

@@ -14,7 +14,7 @@ import pytest
 from django.utils import timezone
 
 from challenge.models import Upload, User
-from challenge.services.storage import archives, multipart, parts, uploads
+from challenge.services.storage import archives, multipart, parts, upload_sweep, uploads
 from tests import s3_server
 from tests.helpers import refused
 from tests.live_site import free_port
@@ -47,7 +47,7 @@ def test_expiry_aborts_the_multipart_upload(ada: User, in_s3: S3Server) -> None:
     half_sent(ada)
     assert in_s3.parts() == [PART, PART]
     Upload.objects.update(expires_at=timezone.now())
-    assert uploads.sweep().expired == 1
+    assert upload_sweep.sweep().expired == 1
     assert in_s3.incomplete() == []
 
 
@@ -59,7 +59,7 @@ def test_orphaned_multipart_uploads_are_aborted_and_no_others(ada: User, in_s3: 
     other = in_s3.client.create_multipart_upload(Bucket=s3_server.BUCKET, Key="another/thing.zip")
     soon = timezone.now() + timedelta(days=2)
     Upload.objects.update(expires_at=soon + timedelta(days=9))
-    assert uploads.sweep(now=soon).aborted == 2
+    assert upload_sweep.sweep(now=soon).aborted == 2
     left = {upload["Key"] for upload in in_s3.incomplete()}
     assert left == {"another/thing.zip", f"site/{multipart.load_state(kept.id).name}"}
     append(kept, BODY[2 * PART :], offset=2 * PART)
@@ -78,7 +78,7 @@ def test_a_multipart_upload_started_twice_is_aborted_a_day_after_the_upload_was_
     uploads.finish(upload)
     soon = timezone.now() + timedelta(days=2)
     Upload.objects.update(expires_at=soon + timedelta(days=9))
-    assert uploads.sweep(now=soon).aborted == 1
+    assert upload_sweep.sweep(now=soon).aborted == 1
     assert (in_s3.incomplete(), in_s3.objects()) == ([], [f"site/{state.name}"])
 
 

@@ -13,7 +13,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from challenge.models import Phase, Submission, Upload, User
-from challenge.services.storage import archives, parts, uploads
+from challenge.services.storage import archives, parts, upload_sweep, uploads
 from challenge.services.submissions import submissions
 from challenge.services.submissions.submissions import MethodFacts
 from tests import factories
@@ -106,7 +106,7 @@ def test_an_archive_stays_with_its_submission_when_the_upload_goes(ada: User) ->
     upload = fill(declare(ada))
     archive = uploads.archive_of(user=ada, upload_id=upload.id)
     factories.submit(team, phase, at=timezone.now(), archive=archive, upload=upload)
-    uploads.sweep(now=timezone.now() + timedelta(days=30))
+    upload_sweep.sweep(now=timezone.now() + timedelta(days=30))
     assert not Upload.objects.exists()
     with archives.open_local(archive.name) as path:
         assert path.read_bytes() == BODY
@@ -196,7 +196,7 @@ def test_the_sweep_deletes_what_expired_and_finishes_what_was_left(ada: User) ->
     archive = default_storage.path(old.archive)
     Upload.objects.filter(pk__in=[old.pk, half.pk]).update(expires_at=now)
     Upload.objects.filter(pk=kept.pk).update(completed_at=now - timedelta(hours=1))
-    swept = uploads.sweep(now=now)
+    swept = upload_sweep.sweep(now=now)
     assert (swept.expired, swept.finished) == (2, 1)
     assert not Path(archive).exists()
     assert list(Path(parts.part_path(half.id).parent).iterdir()) == []
@@ -207,16 +207,16 @@ def test_the_sweep_skips_an_upload_that_is_being_written(ada: User) -> None:
     upload = declare(ada)
     Upload.objects.update(expires_at=timezone.now())
     with parts.locked(upload.id):
-        assert uploads.sweep().expired == 0
-    assert uploads.sweep().expired == 1
+        assert upload_sweep.sweep().expired == 0
+    assert upload_sweep.sweep().expired == 1
 
 
 def test_part_files_without_a_row_are_removed_after_a_day(ada: User) -> None:
     upload = declare(ada)
     part = parts.part_path(upload.id)
     Upload.objects.all().delete()
-    assert uploads.sweep().orphans == 0
-    assert uploads.sweep(now=timezone.now() + timedelta(days=2)).orphans == 1
+    assert upload_sweep.sweep().orphans == 0
+    assert upload_sweep.sweep(now=timezone.now() + timedelta(days=2)).orphans == 1
     assert not part.exists()
 
 

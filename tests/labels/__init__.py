@@ -1,0 +1,1 @@
+"""Sealed labels, from the owner's file to the scores of another machine."""
