@@ -550,6 +550,81 @@ CATALOGUE: dict[str, Kind] = {
         _("The phase is settled: the choice for the final ranking stands."),
     ),
     "nothing-to-rescore": Kind(Conflict, _("There is no submission to score again.")),
+    "rescore-unconfirmed": Kind(
+        Conflict,
+        _(
+            "%(count)s submissions would be queued again, behind live ones, and %(left)s left as "
+            "they are; each new score counts as soon as it is there. Nothing was queued: confirm "
+            "this (confirmation: %(confirmation)s)."
+        ),
+        page=_(
+            "Submissions queued again, behind live ones: %(count)s. Left as they are (they wait "
+            "already, are scored, or their archive was removed): %(left)s. Each new score counts "
+            "as soon as it is there, so that the leaderboard changes line by line. Earlier scores "
+            "stay recorded and no quota is charged."
+        ),
+    ),
+    "rescore-confirmation-stale": Kind(
+        Conflict,
+        _(
+            "What was confirmed is no longer what would be queued: now %(count)s submissions, and "
+            "%(left)s stay as they are. Nothing was queued: confirm this (confirmation: "
+            "%(confirmation)s)."
+        ),
+        page=_(
+            "It is no longer as you confirmed it: submissions queued again: %(count)s, left as "
+            "they are: %(left)s. Nothing was queued yet."
+        ),
+    ),
+    "switch-unconfirmed": Kind(
+        Conflict,
+        _(
+            "Submissions queued behind live ones under the wanted labels and task: %(count)s. Left"
+            " as they are: %(left)s. The leaderboard stays as it is until the re-score is "
+            "published, and new submissions are scored under both until then."
+        ),
+    ),
+    "switch-confirmation-stale": Kind(
+        Conflict,
+        _(
+            "It is no longer as you confirmed it: submissions queued: %(count)s, left as they are:"
+            " %(left)s. Nothing was queued yet."
+        ),
+    ),
+    "rescore-open": Kind(
+        Conflict,
+        _(
+            "A re-score of this phase has not ended: publish it or give it up before you ask for "
+            "another."
+        ),
+    ),
+    "rescore-needs-archives": Kind(
+        Refusal,
+        _("Evidence is of the labels that count now: other labels need the archives."),
+    ),
+    "rescore-nothing-new": Kind(
+        Refusal,
+        _(
+            "These labels and this task count already. Queue the submissions again in place of a "
+            "re-score with preview, or choose other labels or another task."
+        ),
+    ),
+    "rescore-stale": Kind(
+        Conflict,
+        _(
+            "Something changed since the preview (a submission was scored, a verdict, a choice, "
+            "other labels): nothing was published. Preview it again."
+        ),
+    ),
+    "rescore-evidence-missing": Kind(
+        Conflict,
+        _(
+            "Submissions that decide a line of the leaderboard and have neither evidence nor a "
+            "score under these labels and this task: %(count)s. Nothing was published. Score them "
+            "from "
+            "their archives, wait, and preview again."
+        ),
+    ),
     "too-many-signups": Kind(
         QuotaExceeded,
         _(

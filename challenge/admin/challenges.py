@@ -28,7 +28,6 @@ from challenge.services import audit
 from challenge.services.challenges import publishing
 from challenge.services.leaderboard import ranks
 from challenge.services.notifications import mails
-from challenge.services.submissions import rescoring
 
 
 class PhaseInline(ReadOnlyInline):
@@ -137,7 +136,7 @@ class PhaseAdmin(ReadOnly):
         (_("What is kept"), {"fields": ("archives_kept_days",)}),
         (_("Scored against"), {"fields": ("ground_truth", "task_spec", "ranked_at")}),
     )
-    actions = ("score_again", "rank_again")
+    actions = ("rank_again",)
 
     @admin.display(description=_("figures leave in full precision"))
     def rounded_until(self, row: Phase) -> str:
@@ -157,19 +156,6 @@ class PhaseAdmin(ReadOnly):
         """A link to the page that changes it."""
         url = reverse("web:desk-phase", args=[row.challenge.slug, row.slug])
         return format_html('<a href="{}">{}</a>', url, url)
-
-    @admin.action(description=_("Score all submissions again (new revision)"))
-    def score_again(self, request: HttpRequest, rows: QuerySet[Phase]) -> None:
-        each(
-            request,
-            rows,
-            lambda phase: rescoring.enqueue(
-                phase=phase,
-                force=True,
-                actor=request.user,  # type: ignore[arg-type]
-            ),
-            done=_("phases queued again"),
-        )
 
     @admin.action(description=_("Recompute the ranks"))
     def rank_again(self, request: HttpRequest, rows: QuerySet[Phase]) -> None:

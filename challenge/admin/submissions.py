@@ -26,7 +26,7 @@ from challenge.rules import disclosure
 from challenge.rules.disclosure import Viewer
 from challenge.rules.lifecycle import State
 from challenge.selectors import phase_disclosure, roles
-from challenge.services.submissions import disqualifications, evaluations, rescoring, submissions
+from challenge.services.submissions import disqualifications, submissions
 
 
 class EvaluationInline(ReadOnlyInline):
@@ -94,7 +94,7 @@ class SubmissionAdmin(ReadOnly):
     date_hierarchy = "created_at"
     list_select_related = ("entry__team", "entry__phase__challenge")
     inlines = (EvaluationInline, QuotaInline)
-    actions = ("cancel", "score_again", "queue_failed", "disqualify", "reinstate")
+    actions = ("cancel", "disqualify", "reinstate")
     exclude = ("archive", "upload")
     readonly_fields = ("archive_removed_at", "twins")
 
@@ -168,31 +168,6 @@ class SubmissionAdmin(ReadOnly):
             rows,
             lambda row: submissions.cancel(submission=row, actor=actor),
             done=_now("cancelled"),
-        )
-
-    @admin.action(description=_("Score again (new revision)"))
-    def score_again(self, request: StaffRequest, rows: QuerySet[Submission]) -> None:
-        actor = request.user
-        each(
-            request,
-            rows,
-            lambda row: rescoring.enqueue(
-                phase=row.entry.phase, submissions=[row], force=True, actor=actor
-            ),
-            done=_now("queued again"),
-        )
-
-    @admin.action(description=_("Queue failed ones again"))
-    def queue_failed(self, request: StaffRequest, rows: QuerySet[Submission]) -> None:
-        actor = request.user
-        failed = Evaluation.objects.filter(
-            submission__in=rows.values("pk"), state=State.FAILED.value
-        )
-        each(
-            request,
-            failed,
-            lambda row: evaluations.requeue_failed(evaluation_id=row.pk, actor=actor),
-            done=_now("queued again"),
         )
 
     @admin.action(description=_("Disqualify, with a reason"))

@@ -11,6 +11,7 @@ from challenge.api import problems
 from challenge.api.describe import complete
 from challenge.api.endpoints import (
     challenges,
+    exports,
     organisers,
     people,
     phases,
@@ -69,3 +70,4 @@ api.add_router("", teams.router)
 api.add_router("", submissions_room.router)
 api.add_router("", webhooks_room.router)
 api.add_router("", organisers.router)
+api.add_router("", exports.router)

@@ -253,6 +253,8 @@ CELERY_TIMEZONE = "UTC"
 CELERY_IMPORTS = [
     "challenge.workers.scoring",
     "challenge.workers.labels",
+    "challenge.workers.rescoring",
+    "challenge.workers.announcing",
     "challenge.workers.maintenance",
     "challenge.workers.notifications",
     *(["challenge.workers.training"] if importlib.util.find_spec("baselines") else []),

@@ -17,6 +17,7 @@ from challenge.models.mails import OutgoingMail
 from challenge.models.messages import Message, MessageDelivery
 from challenge.models.pages import Page, PageVersion
 from challenge.models.people import ApiToken, User
+from challenge.models.rescores import Rescore, RescoreEvent
 from challenge.models.results import FinalResult
 from challenge.models.roles import ChallengeRole
 from challenge.models.submissions import (
@@ -71,6 +72,8 @@ __all__ = [
     "QuotaLine",
     "RankLine",
     "Registration",
+    "Rescore",
+    "RescoreEvent",
     "Score",
     "Submission",
     "TaskSpec",

@@ -44,6 +44,20 @@ class LabelState(StrEnum):
     CANCELLED = "cancelled"
 
 
+class RescoreState(StrEnum):
+    """Where a re-score stands that an owner asked for on the desk.
+
+    ``QUEUED`` and ``RUNNING`` lead to the preview, and once that is confirmed to the publication.
+    """
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    PREVIEWED = "previewed"
+    PUBLISHED = "published"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
 class QuotaMove(StrEnum):
     """What one line of the quota's ledger says."""
 
@@ -94,7 +108,27 @@ LABEL_TRANSITIONS: frozenset[tuple[LabelState, LabelState]] = frozenset(
     }
 )
 
+RESCORE_TRANSITIONS: frozenset[tuple[RescoreState, RescoreState]] = frozenset(
+    {
+        (RescoreState.QUEUED, RescoreState.RUNNING),
+        (RescoreState.QUEUED, RescoreState.CANCELLED),
+        (RescoreState.RUNNING, RescoreState.PREVIEWED),
+        (RescoreState.RUNNING, RescoreState.PUBLISHED),
+        (RescoreState.RUNNING, RescoreState.FAILED),
+        (RescoreState.RUNNING, RescoreState.QUEUED),
+        (RescoreState.PREVIEWED, RescoreState.QUEUED),
+        (RescoreState.PREVIEWED, RescoreState.CANCELLED),
+        # The operator's command publishes without a worker.
+        (RescoreState.QUEUED, RescoreState.PUBLISHED),
+        (RescoreState.PREVIEWED, RescoreState.PUBLISHED),
+        (RescoreState.FAILED, RescoreState.PUBLISHED),
+        (RescoreState.FAILED, RescoreState.QUEUED),
+        (RescoreState.FAILED, RescoreState.CANCELLED),
+    }
+)
+
 OPEN_STATES = frozenset({State.QUEUED, State.SCORING})
+RESCORE_ENDED = frozenset({RescoreState.PUBLISHED, RescoreState.CANCELLED})
 FINISHED_STATES = frozenset({State.SCORED, State.REJECTED, State.FAILED})
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 STARTERS = ("=", "+", "-", "@", "\t", "\r")
 
@@ -25,9 +25,17 @@ def safe_cell(value: object) -> object:
 
 def write_csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """A CSV text (RFC 4180) of safe cells."""
+    return "".join(csv_lines(header, rows))
+
+
+def csv_lines(header: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
+    """The same line by line, for an answer that is never in memory as a whole."""
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(header)
+    yield text.getvalue()
     for row in rows:
+        text.seek(0)
+        text.truncate()
         writer.writerow([safe_cell(value) for value in row])
-    return text.getvalue()
+        yield text.getvalue()

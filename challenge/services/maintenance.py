@@ -15,7 +15,7 @@ from challenge.services.labels import label_jobs
 from challenge.services.leaderboard import ranks
 from challenge.services.leased_jobs import SweepReport
 from challenge.services.notifications import mails, webhooks
-from challenge.services.submissions import evaluations
+from challenge.services.submissions import evaluations, rescores
 from challenge.services.training import training_runs
 
 
@@ -38,6 +38,7 @@ def sweep(*, now: datetime | None = None) -> MaintenanceReport:
         training_runs.sweep(now=now),
         label_jobs.sweep(now=now),
     )
+    rescores.sweep(now=now)
     settled = settlement.settle_due(now=now)
     ranked = [phase for phase in ranks.recompute_stale(now=now) if phase not in settled]
     report = MaintenanceReport(*swept, phases_settled=settled, phases_ranked=[*settled, *ranked])

@@ -38,6 +38,7 @@ class TaskName(StrEnum):
     """The name of every Celery task there is; a test asserts that a worker registers each."""
 
     SCORE = "scoring.score"
+    RESCORE = "scoring.rescore"
     TRAIN = "baselines.train"
     SEND_MAIL = "challenge.send_mail"
     DELIVER_WEBHOOKS = "challenge.deliver_webhooks"
@@ -56,6 +57,7 @@ class TaskName(StrEnum):
 # Evidence tells about labels: only scoring workers have it.
 _QUEUES = {
     TaskName.SCORE: Queue.SCORING,
+    TaskName.RESCORE: Queue.SCORING,
     TaskName.SWEEP_EVIDENCE: Queue.SCORING,
     TaskName.TRAIN: Queue.GPU,
     TaskName.INSTALL_LABELS: Queue.LABELS,

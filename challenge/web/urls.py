@@ -10,13 +10,17 @@ from django.urls import path
 
 from challenge.web import (
     desk,
+    desk_exports,
+    desk_health,
     desk_labels,
     desk_messages,
     desk_pages,
     desk_phases,
     desk_registrations,
     desk_results,
+    desk_scores,
     desk_teams,
+    desk_trail,
     teams,
 )
 from challenge.web.accounts import accounts, webhooks
@@ -33,6 +37,7 @@ urlpatterns = [
     path("robots.txt", robots.robots, name="robots"),
     path("sitemap.xml", robots.sitemap, name="sitemap"),
     path(".well-known/security.txt", robots.security_text, name="security-text"),
+    path("status/", desk_health.status, name="status"),
     path("help/", home.help_page, name="help"),
     path("credits/", home.credits_page, name="credits"),
     path("preferences/", home.preferences, name="preferences"),
@@ -149,6 +154,42 @@ urlpatterns = [
         name="desk-messages-act",
     ),
     path("challenges/<slug:slug>/desk/people/<str:act>/", desk.act, name="desk-people-act"),
+    path("challenges/<slug:slug>/desk/health/", desk_health.health, name="desk-health"),
+    path("challenges/<slug:slug>/desk/trail/", desk_trail.trail, name="desk-trail"),
+    path("challenges/<slug:slug>/desk/trail.csv", desk_trail.trail_csv, name="desk-trail-csv"),
+    path("challenges/<slug:slug>/desk/scores/", desk_scores.index, name="desk-scores"),
+    path(
+        "challenges/<slug:slug>/desk/scores/<slug:phase_slug>/",
+        desk_scores.phase,
+        name="desk-rescore",
+    ),
+    path(
+        "challenges/<slug:slug>/desk/scores/<slug:phase_slug>/submissions.csv",
+        desk_exports.submissions,
+        {"kind": "csv"},
+        name="desk-submissions-csv",
+    ),
+    path(
+        "challenges/<slug:slug>/desk/scores/<slug:phase_slug>/submissions.json",
+        desk_exports.submissions,
+        {"kind": "json"},
+        name="desk-submissions-json",
+    ),
+    path(
+        "challenges/<slug:slug>/desk/scores/<slug:phase_slug>/leaderboard.tex",
+        desk_exports.latex_table,
+        name="desk-leaderboard-tex",
+    ),
+    path(
+        "challenges/<slug:slug>/desk/scores/<slug:phase_slug>/archives.zip",
+        desk_exports.archives,
+        name="desk-archives",
+    ),
+    path(
+        "challenges/<slug:slug>/desk/scores/<slug:phase_slug>/<str:act>/",
+        desk_scores.act,
+        name="desk-rescore-act",
+    ),
     path("challenges/<slug:slug>/training/", training.runs, name="training"),
     path("challenges/<slug:slug>/training/compare/", training.compare, name="training-compare"),
     path("challenges/<slug:slug>/training/<uuid:run_id>/", training.run, name="training-run"),

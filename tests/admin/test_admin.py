@@ -13,7 +13,6 @@ from django.urls import reverse
 from challenge.models import AuditEvent, Evaluation, Phase, Registration, Score, Submission, User
 from challenge.services.accounts import tokens
 from challenge.services.challenges import phases
-from challenge.services.submissions import evaluations
 from challenge.services.training import training_runs
 from tests.factories import (
     NOON,
@@ -155,18 +154,17 @@ def test_a_refused_cancellation_is_reported(
     assert scored.evaluations.get().state == "scored"
 
 
-def test_score_again_makes_a_revision(client: Client, organiser: User, scored: Submission) -> None:
-    act(client, "score_again", scored)
-    assert [e.revision for e in scored.evaluations.order_by("pk")] == [1, 2]
-
-
-def test_a_failed_one_is_queued_again(client: Client, organiser: User, phase: Phase) -> None:
-    failed = submit(make_team(phase.challenge), phase)
-    claim = evaluations.claim(worker="w", now=NOON)
-    assert claim is not None
-    evaluations.mark_failed(claim.evaluation_id, attempt=1, code="scorer-killed", now=NOON)
-    act(client, "queue_failed", failed)
-    assert failed.evaluations.get().state == "queued"
+@pytest.mark.parametrize("page", ["submission", "phase"])
+def test_queueing_again_is_for_the_desk_alone(
+    client: Client, organiser: User, scored: Submission, page: str
+) -> None:
+    listed = client.get(reverse(f"admin:challenge_{page}_changelist")).content.decode()
+    assert '<option value="' in listed
+    assert "score_again" not in listed
+    assert "queue_failed" not in listed
+    if page == "submission":
+        act(client, "score_again", scored)
+        assert scored.evaluations.count() == 1
 
 
 def test_disqualifying_asks_for_a_reason(

@@ -378,14 +378,19 @@ def test_organisers_do_their_work(world: World, olga: Caller) -> None:
     assert registration.state == "refused"
     url = f"/organise/submissions/{world.scored.id}"
     assert code(olga.post(f"{url}/rescore")) == (409, "nothing-to-rescore")
-    assert olga.post(f"{url}/rescore", {"force": True}).json() == {"queued": 1}
+    asked = olga.post(f"{url}/rescore", {"force": True})
+    assert (code(asked), asked.json()["params"]["count"]) == ((409, "rescore-unconfirmed"), 1)
+    confirmed = {"force": True, "confirm": asked.json()["params"]["confirmation"]}
+    assert olga.post(f"{url}/rescore", confirmed).json() == {"queued": 1}
+    assert code(olga.post(f"{url}/rescore", confirmed)) == (409, "nothing-to-rescore")
     assert olga.post(f"{url}/disqualify", {"reason": "trained on test"}).status_code == 200
     assert [row["team"] for row in olga.get(BOARD).json()["rows"]] == ["=Beta"]
     assert olga.post(f"{url}/reinstate", {"reason": "a mistake"}).status_code == 200
     answer = olga.get("/organise/challenges/abc/phases/test/export")
-    rows = list(csv.DictReader(io.StringIO(answer.content.decode())))
+    exported = b"".join(answer.streaming_content).decode()
+    rows = list(csv.DictReader(io.StringIO(exported)))
     assert {row["team"] for row in rows} == {"Alpha", "'=Beta"}
-    assert "0.123456789" not in answer.content.decode()
+    assert "0.123456789" not in exported
 
 
 def test_organising_is_for_organisers(ada: Caller, world: World) -> None:

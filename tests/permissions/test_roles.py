@@ -39,7 +39,9 @@ roles     yes no  no  no
 """
 # The act of each route that is for organisers; a route that is missing here fails the test.
 ACT_OF = {
+    "GET api/v1/organise/challenges/<slug>/phases/<phase>/archives": Act.ARCHIVES,
     "GET api/v1/organise/challenges/<slug>/phases/<phase>/export": Act.EXPORT,
+    "GET api/v1/organise/challenges/<slug>/phases/<phase>/leaderboard.tex": Act.EXPORT,
     "GET api/v1/organise/challenges/<slug>/registrations": Act.PEOPLE,
     "GET api/v1/organise/challenges/<slug>/submissions": Act.READ,
     "POST api/v1/organise/challenges/<slug>/phases/<phase>/rescore": Act.RESCORE,
@@ -92,6 +94,17 @@ ACT_OF = {
     "GET challenges/<slug:slug>/desk/people/teams/<int:pk>/": Act.READ,
     # An act that there is none of; the true ones: tests/web/test_desk_teams.py.
     "POST challenges/<slug:slug>/desk/people/teams/<int:pk>/<str:act>/": Act.READ,
+    "GET challenges/<slug:slug>/desk/health/": Act.READ,
+    "GET challenges/<slug:slug>/desk/scores/": Act.READ,
+    "GET challenges/<slug:slug>/desk/scores/<slug:phase_slug>/": Act.READ,
+    # An act that there is none of; the true ones: tests/web/test_desk_scores.py.
+    "POST challenges/<slug:slug>/desk/scores/<slug:phase_slug>/<str:act>/": Act.READ,
+    "GET challenges/<slug:slug>/desk/scores/<slug:phase_slug>/archives.zip": Act.ARCHIVES,
+    "GET challenges/<slug:slug>/desk/scores/<slug:phase_slug>/leaderboard.tex": Act.EXPORT,
+    "GET challenges/<slug:slug>/desk/scores/<slug:phase_slug>/submissions.csv": Act.EXPORT,
+    "GET challenges/<slug:slug>/desk/scores/<slug:phase_slug>/submissions.json": Act.EXPORT,
+    "GET challenges/<slug:slug>/desk/trail.csv": Act.PEOPLE,
+    "GET challenges/<slug:slug>/desk/trail/": Act.PEOPLE,
     "GET challenges/<slug:slug>/training/": Act.READ,
     "POST challenges/<slug:slug>/training/": Act.TRAINING,
     "GET challenges/<slug:slug>/training/<uuid:run_id>/": Act.READ,

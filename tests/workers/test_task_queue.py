@@ -119,6 +119,7 @@ def test_settings_route_every_task_to_its_queue() -> None:
     routes = {name: route["queue"] for name, route in settings.CELERY_TASK_ROUTES.items()}
     assert routes == {
         "scoring.score": "scoring",
+        "scoring.rescore": "scoring",
         "baselines.train": "gpu",
         "challenge.send_mail": "default",
         "challenge.deliver_webhooks": "default",

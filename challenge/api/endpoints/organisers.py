@@ -9,7 +9,7 @@ from uuid import UUID
 from ninja import Router, Schema
 from pydantic import Field
 
-from challenge.api import csv_answers, paging
+from challenge.api import paging
 from challenge.api.access import ORGANISE, SignedInRequest
 from challenge.api.endpoints.submissions import StateName, Submissions, line_out
 from challenge.api.types import (
@@ -25,12 +25,10 @@ from challenge.api.types import (
 )
 from challenge.errors import refuse
 from challenge.models import Challenge, Phase, Registration, Submission
-from challenge.rules import disclosure
-from challenge.rules.disclosure import DisclosurePolicy, Viewer
+from challenge.rules.disclosure import Viewer
 from challenge.rules.roles import Act
-from challenge.selectors import leaderboard, pages, phase_disclosure, roles
+from challenge.selectors import pages, roles
 from challenge.selectors import submissions as selectors
-from challenge.services import audit
 from challenge.services.submissions import disqualifications, rescoring
 from challenge.services.teams import teams
 
@@ -79,9 +77,14 @@ class ReasonIn(Given):
 
 
 class RescoreIn(Given):
-    """``force``: score again even what is scored under the present labels and task."""
+    """``force``: score again even what is scored under the present labels and task.
+
+    ``confirm`` is the ``confirmation`` of the problem that the same request gets without it
+    (``rescore-unconfirmed``, with the ``count`` that would be queued).
+    """
 
     force: Flag = False
+    confirm: Annotated[str, Field(max_length=64, pattern=TEXT_PATTERN)] = ""
 
 
 class Queued(Schema):
@@ -183,13 +186,14 @@ def list_all_submissions(
 def rescore_submission(
     request: SignedInRequest, submission_id: UUID, given: RescoreIn
 ) -> dict[str, int]:
-    """Score one submission again under its phase's present labels and task."""
+    """Score one submission again under its phase's present labels and task; asks first (409)."""
     submission = _submission(request, submission_id, Act.RESCORE)
     queued = rescoring.enqueue(
         phase=submission.entry.phase,
         submissions=[submission],
         force=given.force,
         actor=request.user,
+        confirmed=given.confirm,
     )
     return {"queued": len(queued)}
 
@@ -198,9 +202,12 @@ def rescore_submission(
 def rescore_phase(
     request: SignedInRequest, slug: Slug, phase: Slug, given: RescoreIn
 ) -> dict[str, int]:
-    """Score every submission of a phase again, behind live ones."""
+    """Score every submission of a phase again, behind live ones; asks first (409)."""
     queued = rescoring.enqueue(
-        phase=_phase(request, slug, phase, Act.RESCORE), force=given.force, actor=request.user
+        phase=_phase(request, slug, phase, Act.RESCORE),
+        force=given.force,
+        actor=request.user,
+        confirmed=given.confirm,
     )
     return {"queued": len(queued)}
 
@@ -225,61 +232,3 @@ def reinstate_submission(request: SignedInRequest, submission_id: UUID, given: R
         reason=given.reason,
     )
     return Done()
-
-
-@router.get(
-    f"{CHALLENGE}/phases/{{phase}}/export",
-    response={200: None},
-    auth=ORGANISE,
-    openapi_extra=csv_answers.OPENAPI,
-)
-def export_phase(request: SignedInRequest, slug: Slug, phase: Slug) -> Any:
-    """All submissions of a phase as CSV; values under the phase's rules of disclosure."""
-    phase_shown = _phase(request, slug, phase, Act.EXPORT)
-    rows = selectors.of_challenge(phase_shown.challenge, user=request.user).filter(
-        entry__phase=phase_shown
-    )
-    keys = [shown_class.key for shown_class in leaderboard.classes_of(phase_shown)]
-    audit.record(
-        "submissions.export",
-        actor=request.user,
-        challenge=phase_shown.challenge,
-        target=phase_shown,
-    )
-    header = ["submission", "number", "team", "submitted_by", "created_at", "state", "method"]
-    header += ["miou", *(f"iou_{key}" for key in keys)]
-    header += ["archive_bytes", "archive_sha256", "is_baseline", "is_final", "disqualified_at"]
-    policy = phase_disclosure.policy_for(phase_shown, viewer=Viewer.ORGANISER)
-    lines = (_export_line(row, keys=keys, policy=policy) for row in rows)
-    return csv_answers.respond(header, lines, name=f"{slug}-{phase}-submissions.csv")
-
-
-def _export_line(
-    submission: Submission, *, keys: list[str], policy: DisclosurePolicy
-) -> list[object]:
-    line = line_out(submission, viewer=Viewer.ORGANISER)
-    evaluation = selectors.current(submission)
-    is_scored = evaluation is not None and evaluation.state == "scored"
-    score = evaluation.score if evaluation is not None and is_scored else None
-    ious = (
-        disclosure.disclose_class_ious(score.class_ious, score.rounded, policy=policy)
-        if score is not None
-        else {}
-    )
-    disqualified = submission.disqualified_at
-    return [
-        str(submission.id),
-        submission.number,
-        line["team"],
-        line["submitted_by"],
-        f"{submission.created_at:%Y-%m-%dT%H:%M:%SZ}",
-        line["state"],
-        submission.method_name,
-        line["miou"],
-        *(ious.get(key) for key in keys),
-        submission.archive_bytes,
-        submission.archive_sha256,
-        submission.is_baseline,
-        submission.is_final,
-        f"{disqualified:%Y-%m-%dT%H:%M:%SZ}" if disqualified else None,
-    ]

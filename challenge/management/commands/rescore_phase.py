@@ -7,9 +7,10 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from challenge.errors import Refusal
-from challenge.models import GroundTruth, Phase, TaskSpec
+from challenge.models import GroundTruth, Phase, Rescore, TaskSpec
+from challenge.selectors import rescores as selector
 from challenge.services.challenges import phases
-from challenge.services.submissions import rescoring
+from challenge.services.submissions import rescore_previews, rescores, rescoring
 from scoring.engine.truth.split import SplitError
 
 
@@ -69,7 +70,9 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
 
     def _from_evidence(self, phase: Phase, options: dict[str, Any]) -> None:
-        preview = rescoring.preview(phase=phase, task_spec=self._task(phase, options["task"]))
+        preview = rescore_previews.preview(
+            phase=phase, task_spec=self._task(phase, options["task"])
+        )
         self.stdout.write(f"{phase} under {preview.task_spec}:")
         for change in preview.changes:
             mark = "→" if change.moves else "="
@@ -85,7 +88,7 @@ class Command(BaseCommand):
         if options["preview"]:
             self.stdout.write("A preview: nothing was written.")
             return
-        rescoring.publish(preview, actor=None)
+        rescore_previews.publish(preview, actor=None)
         self.stdout.write(self.style.SUCCESS("Published."))
 
     def _through_the_queue(self, phase: Phase, options: dict[str, Any]) -> None:
@@ -100,6 +103,11 @@ class Command(BaseCommand):
         )
         self.stdout.write(f"{phase}: {len(queued)} submissions queued under {task} and {truth}")
         if (task, truth) != (phase.task_spec, phase.ground_truth):
+            if task is not None and truth is not None and selector.open_of(phase) is None:
+                method = Rescore.Method.ARCHIVES
+                rescores.request(
+                    phase=phase, ground_truth=truth, task_spec=task, method=method, actor=None
+                )
             self.stdout.write(
                 "The board stays as it is until all are scored; then: "
                 f"manage.py rescore_phase {phase.challenge.slug} {phase.slug} --publish"
@@ -118,6 +126,7 @@ class Command(BaseCommand):
                 "or --force to publish a board without them"
             )
         phases.publish_truth(phase=phase, actor=None, ground_truth=truth, task_spec=task)
+        rescores.end_published(phase=phase)
         self.stdout.write(
             self.style.SUCCESS(f"{phase} is now ranked under {phase.task_spec} and {truth}")
         )

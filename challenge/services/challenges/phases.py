@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -16,7 +14,7 @@ from django.utils import timezone
 
 from challenge.errors import refuse
 from challenge.models import Challenge, GroundTruth, Phase, TaskSpec, User
-from challenge.rules import disclosure, phase_consequences, settlement
+from challenge.rules import digests, disclosure, phase_consequences, settlement
 from challenge.rules.phase_consequences import Consequence
 from challenge.rules.roles import Act
 from challenge.rules.windows import Window, window_at
@@ -76,7 +74,7 @@ class Preview:
 
 def fingerprint(phase: Phase) -> str:
     """Return what changes whenever somebody saves the phase, for forms that were shown before."""
-    return _digest({name: _plain(getattr(phase, name)) for name in FIELDS})
+    return digests.of_json({name: _plain(getattr(phase, name)) for name in FIELDS})
 
 
 def preview(
@@ -231,7 +229,7 @@ def _checked(phase: Phase, changes: dict[str, Any], *, now: datetime) -> Preview
         "changes": {name: _plain(value) for name, value in real.items()},
         "consequences": [[str(one.code), dict(one.params)] for one in found],
     }
-    return Preview(real, found, _digest(bound))
+    return Preview(real, found, digests.of_json(bound))
 
 
 def _check_values(phase: Phase, changed: dict[str, Any]) -> None:
@@ -263,11 +261,6 @@ def _is_texts(value: object, *, required: bool) -> bool:
     ):
         return False
     return not required or any(text.strip() for text in value.values())
-
-
-def _digest(document: object) -> str:
-    text = json.dumps(document, sort_keys=True, ensure_ascii=False, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def publish_truth(

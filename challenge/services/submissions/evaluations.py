@@ -18,20 +18,12 @@ from django.db.models import Case, Count, IntegerField, Value, When
 from django.utils import timezone
 
 from challenge.errors import refuse
-from challenge.models import (
-    Entry,
-    Evaluation,
-    GroundTruth,
-    Score,
-    Submission,
-    TaskSpec,
-    User,
-)
+from challenge.models import Entry, Evaluation, GroundTruth, Score, Submission, TaskSpec, User
 from challenge.rules.lifecycle import FINISHED_STATES, TRANSITIONS, QuotaMove, State
 from challenge.rules.quota import Reason
 from challenge.rules.roles import Act
-from challenge.selectors import roles
-from challenge.services import audit, database_clock
+from challenge.selectors import rescores, roles
+from challenge.services import audit, database_clock, phase_lock
 from challenge.services.challenges import splits
 from challenge.services.leaderboard import ranks
 from challenge.services.leased_jobs import LeasedJobs, SweepReport
@@ -232,9 +224,13 @@ def complete_scored(
 
     Raises Conflict ``late-worker`` when the attempt is over, or when the phase's scores no longer
     count the ``zones`` of this card: its lease runs out, and another attempt counts the others.
+    What was scored under labels or a task that no longer count, or while others are to replace
+    them, is queued under those, too.
     """
     now = now or database_clock.now()
     with transaction.atomic():
+        of_phase = Evaluation.objects.values_list("submission__entry__phase", flat=True)
+        phase_lock.share(of_phase.get(pk=evaluation_id))
         evaluation = jobs.lock_attempt(evaluation_id, attempt=attempt)
         phase = evaluation.submission.entry.phase
         if zones is not splits.counted_zones(evaluation.ground_truth, phase=phase):
@@ -243,6 +239,16 @@ def complete_scored(
             evaluation, card=card, zones=zones, evidence_name=evidence_name, now=now
         )
         jobs.transition(evaluation, State.SCORED, now=now)
+        if evaluation.priority == Evaluation.Priority.LIVE:
+            for truth_id, task_id in rescores.wanted_besides(evaluation, phase):
+                jobs.enqueue(
+                    submission=evaluation.submission,
+                    ground_truth_id=truth_id,
+                    task_spec_id=task_id,
+                    priority=Evaluation.Priority.RESCORE,
+                    reason="re-score",
+                    now=now,
+                )
     ranks.recompute(phase=evaluation.submission.entry.phase, compare=True, now=now)
     return score
 

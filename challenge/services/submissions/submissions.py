@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Exists, Max, OuterRef
 from django.utils import timezone
 
@@ -20,6 +20,7 @@ from challenge.rules.quota import Reason
 from challenge.rules.roles import Act
 from challenge.rules.windows import Window
 from challenge.selectors import grants, people, phase_disclosure, roles
+from challenge.services import phase_lock
 from challenge.services.storage import archives, uploads
 from challenge.services.storage import limits as storage_limits
 from challenge.services.storage.archives import StoredArchive
@@ -129,7 +130,7 @@ def submit(
     if archive.bytes == 0:
         raise refuse("archive-empty")
     with transaction.atomic():
-        _hold_settlement(phase)
+        phase_lock.share(phase.pk)
         entry = _lock_own_entry(user, phase)
         team = entry.team
         as_baseline = is_baseline and team.is_platform
@@ -285,7 +286,7 @@ def choose_final(
     if people.membership_of(actor, submission.entry.phase.challenge) is None:
         raise refuse("not-found")
     with transaction.atomic():
-        _hold_settlement(submission.entry.phase)
+        phase_lock.share(submission.entry.phase_id)
         entry = teams.lock_entry(team=submission.entry.team, phase=submission.entry.phase)
         if not entry.team.memberships.filter(user=actor).exists():
             raise refuse("not-found")
@@ -304,17 +305,6 @@ def choose_final(
                 raise refuse("finals-limit", limit=limit)
         Submission.objects.filter(pk=submission.pk).update(is_final=chosen)
     submission.is_final = chosen
-
-
-def _hold_settlement(phase: Phase) -> None:
-    """Keep a phase from being settled until this transaction ends, by a shared lock on its row.
-
-    Taken before the lock of an entry: the ranks are written under the phase's lock and refer to
-    entries. Submissions do not wait for one another.
-    """
-    with connection.cursor() as cursor:
-        table = connection.ops.quote_name(Phase._meta.db_table)
-        cursor.execute(f"SELECT 1 FROM {table} WHERE id = %s FOR SHARE", [phase.pk])
 
 
 def _lock_own_entry(user: User, phase: Phase) -> Entry:

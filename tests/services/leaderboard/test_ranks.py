@@ -103,7 +103,12 @@ def test_only_scores_under_the_present_truth_count(phase: Phase) -> None:
     score_of(phase, "a", 0.5)
     new = make_truth(phase.challenge)
     organiser = make_user(is_superuser=True)
-    rescoring.enqueue(phase=phase, ground_truth=new, actor=organiser)
+    rescoring.enqueue(
+        phase=phase,
+        ground_truth=new,
+        actor=organiser,
+        confirmed=rescoring.plan(phase=phase, ground_truth=new).confirmation,
+    )
     claim = evaluations.claim(worker="w", now=NOON)
     assert claim is not None
     evaluations.complete_scored(claim.evaluation_id, attempt=1, card=make_card(0.7), now=NOON)

@@ -13,9 +13,10 @@ from django.core.management import CommandError, call_command
 from django.db import transaction
 from django.test import override_settings
 
+from challenge.errors import Conflict
 from challenge.models import Evaluation, Phase, RankLine, Score, Submission, TaskSpec, Team
 from challenge.selectors import queue
-from challenge.services.submissions import evaluations, rescoring
+from challenge.services.submissions import evaluations, rescore_previews, rescoring
 from scoring.engine.metrics import card_builder, evidence
 from scoring.engine.metrics.card import ScoreCard
 from scoring.engine.metrics.counting import PatchCounter
@@ -102,7 +103,7 @@ def run(*arguments: str) -> str:
 def test_a_preview_lists_changed_ranks_and_writes_nothing(phase: Phase, task: TaskSpec) -> None:
     before = board(phase)
     assert before == [(1, "wide", 0.67), (2, "narrow", 0.5)]
-    found = rescoring.preview(phase=phase)
+    found = rescore_previews.preview(phase=phase)
     assert [(c.team, c.rank_before, c.rank_after, c.moves) for c in found.changes] == [
         ("narrow", 2, 1, True),
         ("wide", 1, 2, True),
@@ -127,16 +128,16 @@ def test_a_preview_ranks_by_the_chosen_submissions_only_once_the_phase_is_closed
     Submission.objects.filter(pk=chosen.pk).update(is_final=True)
 
     def miou_after(now: datetime) -> dict[str, float | None]:
-        found = rescoring.preview(phase=phase, now=now)
+        found = rescore_previews.preview(phase=phase, now=now)
         return {change.team: round(change.miou_after or 0, 4) for change in found.changes}
 
     open_at, closed_at = phase.closes_at - timedelta(hours=1), phase.closes_at
     assert miou_after(open_at) == {"wide": 1.0, "narrow": 1.0}
     assert miou_after(closed_at) == {"wide": 0.6667, "narrow": 1.0}
     for now in (open_at, closed_at):
-        found = rescoring.preview(phase=phase, now=now)
+        found = rescore_previews.preview(phase=phase, now=now)
         with transaction.atomic():
-            rescoring.publish(found, actor=None, now=now)
+            rescore_previews.publish(found, actor=None, now=now)
             assert {line.entry.team.name: line.miou for line in phase.rank_lines.all()} == {
                 change.team: change.miou_after for change in found.changes
             }
@@ -157,11 +158,22 @@ def test_without_evidence_the_archive_is_scored_again(
 ) -> None:
     (folder / "wide").unlink()
     (folder / "narrow").write_bytes(b"broken")
-    found = rescoring.preview(phase=phase)
-    assert len(found.missing) == 2
-    assert rescoring.publish(found, actor=None) == 0
-    waiting = Evaluation.objects.filter(state="queued", task_spec=task)
-    assert waiting.count() == 2
+    before = board(phase)
+    found = rescore_previews.preview(phase=phase)
+    assert len(found.missing) == len(found.blocking) == 2
+    with pytest.raises(Conflict, match=r"this task: 2\. Nothing was published"):
+        rescore_previews.publish(found, actor=None)
+    assert board(phase) == before
+    rescoring.enqueue(phase=phase, submissions=found.missing, task_spec=task, actor=None)
+    for miou in (0.2, 0.1):
+        claim = evaluations.claim(worker="w", now=NOON)
+        assert claim is not None
+        card = make_card(miou)
+        evaluations.complete_scored(claim.evaluation_id, attempt=1, card=card, now=NOON)
+    found = rescore_previews.preview(phase=phase)
+    assert (len(found.recorded), found.missing) == (2, [])
+    assert rescore_previews.publish(found, actor=None) == 0
+    assert board(phase) == [(1, "wide", 0.2), (2, "narrow", 0.1)]
 
 
 def test_through_the_queue_the_board_stands_until_all_are_scored(

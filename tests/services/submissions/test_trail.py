@@ -93,7 +93,13 @@ def test_a_bulk_act_names_each_submission(
     factories.give_score(sent, 0.5)
     second = factories.submit(team, phase)
     factories.give_score(second, 0.6)
-    rescoring.enqueue(phase=phase, force=True, actor=judge, now=NOON + timedelta(days=1))
+    rescoring.enqueue(
+        phase=phase,
+        force=True,
+        actor=judge,
+        confirmed=rescoring.plan(phase=phase, force=True).confirmation,
+        now=NOON + timedelta(days=1),
+    )
     event = AuditEvent.objects.get(action="phase.rescore")
     assert sorted(event.data["submissions"]) == sorted([str(sent.pk), str(second.pk)])
 

@@ -147,7 +147,12 @@ def test_another_person_cannot_cancel(submission: Submission) -> None:
 def test_a_team_cannot_call_off_a_rescore(submission: Submission, phase: Phase) -> None:
     bring_to(submission, State.SCORED)
     organiser = make_user(is_superuser=True)
-    [queued] = rescoring.enqueue(phase=phase, actor=organiser, force=True)
+    [queued] = rescoring.enqueue(
+        phase=phase,
+        actor=organiser,
+        force=True,
+        confirmed=rescoring.plan(phase=phase, force=True).confirmation,
+    )
     with pytest.raises(Refusal) as refused:
         submissions.cancel(submission=submission, actor=captain_of(submission.entry.team))
     assert refused.value.code == "illegal-move"
@@ -214,7 +219,12 @@ def test_a_rescore_under_new_labels_keeps_the_old_score_and_charges_nothing(
     bring_to(submission, State.SCORED)
     new = make_truth(phase.challenge)
     organiser = make_user(is_superuser=True)
-    [queued] = rescoring.enqueue(phase=phase, ground_truth=new, actor=organiser)
+    [queued] = rescoring.enqueue(
+        phase=phase,
+        ground_truth=new,
+        actor=organiser,
+        confirmed=rescoring.plan(phase=phase, ground_truth=new).confirmation,
+    )
     assert (queued.priority, queued.revision) == (1, 1)
     taken = claim()
     assert taken.truth_digest == new.digest
@@ -229,12 +239,24 @@ def test_a_rescore_under_the_same_labels_is_only_by_force(
     bring_to(submission, State.SCORED)
     organiser = make_user(is_superuser=True)
     with pytest.raises(Refusal) as refused:
-        rescoring.enqueue(phase=phase, actor=organiser)
+        rescoring.enqueue(
+            phase=phase, actor=organiser, confirmed=rescoring.plan(phase=phase).confirmation
+        )
     assert refused.value.code == "nothing-to-rescore"
-    [queued] = rescoring.enqueue(phase=phase, actor=organiser, force=True)
+    [queued] = rescoring.enqueue(
+        phase=phase,
+        actor=organiser,
+        force=True,
+        confirmed=rescoring.plan(phase=phase, force=True).confirmation,
+    )
     assert queued.revision == 2
     with pytest.raises(Refusal):
-        rescoring.enqueue(phase=phase, actor=organiser, force=True)
+        rescoring.enqueue(
+            phase=phase,
+            actor=organiser,
+            force=True,
+            confirmed=rescoring.plan(phase=phase, force=True).confirmation,
+        )
 
 
 def test_the_database_refuses_what_no_service_does(submission: Submission) -> None:

@@ -1,0 +1,99 @@
+"""For organisers: a phase's submissions, its leaderboard's table and its archives as files."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from django.http import HttpResponse, StreamingHttpResponse
+from ninja import Router
+
+from challenge.api import csv_answers
+from challenge.api.access import ORGANISE, SignedInRequest
+from challenge.api.types import Slug
+from challenge.models import Phase
+from challenge.rules.json_arrays import json_array
+from challenge.rules.roles import Act
+from challenge.rules.spreadsheet import csv_lines
+from challenge.selectors import exports, pages, roles
+from challenge.services import audit, stream_slots
+from challenge.services.submissions import archive_exports
+
+router = Router(tags=["organisers"])
+
+PHASE = "/organise/challenges/{slug}/phases/{phase}"
+
+
+def _file(content_type: str, schema: dict[str, str]) -> dict[str, Any]:
+    return {"responses": {200: {"content": {content_type: {"schema": schema}}}}}
+
+
+@router.get(
+    f"{PHASE}/export", response={200: None}, auth=ORGANISE, openapi_extra=csv_answers.OPENAPI
+)
+def export_phase(
+    request: SignedInRequest,
+    slug: Slug,
+    phase: Slug,
+    format: Literal["csv", "json"] = "csv",  # noqa: A002  the query parameter's name
+) -> Any:
+    """All submissions of a phase as CSV or JSON; values under the phase's rules of disclosure."""
+    shown = _phase(request, slug, phase, Act.EXPORT)
+    lines = exports.lines(shown, user=request.user)
+    audit.record(
+        "submissions.export",
+        actor=request.user,
+        challenge=shown.challenge,
+        target=shown,
+        format=format,
+    )
+    name = f"{slug}-{phase}-submissions.{format}"
+    if format == "json":
+        return _attachment(
+            StreamingHttpResponse(json_array(lines), content_type="application/json"), name=name
+        )
+    names = exports.columns(shown)
+    parts = csv_lines(names, ([line[column] for column in names] for line in lines))
+    response = StreamingHttpResponse(parts, content_type=csv_answers.CONTENT_TYPE)
+    return _attachment(response, name=name)
+
+
+@router.get(
+    f"{PHASE}/leaderboard.tex",
+    response={200: None},
+    auth=ORGANISE,
+    openapi_extra=_file("application/x-latex", {"type": "string"}),
+)
+def leaderboard_table(request: SignedInRequest, slug: Slug, phase: Slug) -> Any:
+    """The leaderboard as a LaTeX table: IoU by class, mIoU, intervals, ties."""
+    shown = _phase(request, slug, phase, Act.EXPORT)
+    text = exports.latex_table(shown, user=request.user)
+    response = HttpResponse(text, content_type="application/x-latex; charset=utf-8")
+    return _attachment(response, name=f"{slug}-{phase}-leaderboard.tex")
+
+
+@router.get(
+    f"{PHASE}/archives",
+    response={200: None},
+    auth=ORGANISE,
+    openapi_extra=_file("application/zip", {"type": "string", "format": "binary"}),
+)
+def export_archives(request: SignedInRequest, slug: Slug, phase: Slug) -> Any:
+    """All archives of a phase in one zip, streamed, with ``manifest.json`` (SHA-256) at its end."""
+    shown = _phase(request, slug, phase, Act.ARCHIVES)
+    archive_exports.record(shown, actor=request.user)
+    length_bytes = archive_exports.total_bytes(shown)
+    stream_slots.occupy_download(request, user_id=request.user.pk, length_bytes=length_bytes)
+    response = StreamingHttpResponse(archive_exports.stream(shown), content_type="application/zip")
+    return _attachment(response, name=f"{slug}-{phase}-archives.zip")
+
+
+def _phase(request: SignedInRequest, slug: str, phase: str, act: Act) -> Phase:
+    challenge = pages.challenge_by_slug(slug, user=request.user)
+    roles.require(request.user, act, challenge)
+    return pages.phase_by_slug(slug, phase, user=request.user)
+
+
+def _attachment(response: Any, *, name: str) -> Any:
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
+    response["X-Content-Type-Options"] = "nosniff"
+    return response
