@@ -847,6 +847,84 @@ CATALOGUE: dict[str, Kind] = {
             "to the challenge's folder and load it, then publish."
         ),
     ),
+    "challenge-creation-refused": Kind(
+        NotAllowed,
+        _(
+            "This site lets you take part in challenges, not create one: ask its operator for the "
+            "right to create challenges."
+        ),
+    ),
+    "challenge-slug-invalid": Kind(
+        Refusal,
+        _(
+            "“%(slug)s” is no address of a challenge: allowed are lower-case letters and digits, "
+            "with single dashes between them, 50 at most, and not “new” or “import”."
+        ),
+    ),
+    "challenge-slug-taken": Kind(
+        Conflict, _("The address “%(slug)s” is taken on this site: choose another one.")
+    ),
+    "challenge-not-a-draft": Kind(
+        Conflict,
+        _(
+            "“%(slug)s” was published or has submissions: its address stays, and it is not "
+            "deleted. Hide it instead."
+        ),
+    ),
+    "challenge-task-missing": Kind(
+        Refusal, _("The task is not written yet: write it on the desk, then publish.")
+    ),
+    "challenge-deletion-unconfirmed": Kind(
+        Refusal, _("Nothing was deleted: type the address “%(slug)s” to confirm.")
+    ),
+    "bundle-archive-refused": Kind(
+        Refusal, _("The bundle cannot be read: %(found)s Nothing was imported.")
+    ),
+    "bundle-yaml-missing": Kind(
+        Refusal,
+        _(
+            "The archive holds no competition.yaml at its top or in its one folder (found: "
+            "%(found)s): give the bundle of a CodaLab or Codabench competition."
+        ),
+    ),
+    "bundle-yaml-invalid": Kind(
+        Refusal, _("competition.yaml cannot be read: %(found)s. Mend it and zip the bundle again.")
+    ),
+    "bundle-yaml-alias": Kind(
+        Refusal,
+        _("competition.yaml uses aliases (*name), which are not read: write their values out."),
+    ),
+    "bundle-text-too-large": Kind(
+        Refusal, _("%(found)s is too large for a text: allowed is one megabyte.")
+    ),
+    "bundle-no-title": Kind(Refusal, _("competition.yaml has no title: add one.")),
+    "bundle-no-phases": Kind(
+        Refusal, _("competition.yaml describes no phase: add phases with their dates.")
+    ),
+    "bundle-dates-ambiguous": Kind(
+        Refusal,
+        _(
+            "These dates may be read in two ways: %(found)s. Say whether the month or the day "
+            "comes first; nothing was imported."
+        ),
+    ),
+    "clone-days-invalid": Kind(
+        Refusal, _("The new edition is 1 to %(allowed)s days later: give a number of days.")
+    ),
+    "task-in-use": Kind(
+        Conflict,
+        _(
+            "Something was submitted under this task: change it in the challenge's folder, load "
+            "that, and re-score."
+        ),
+    ),
+    "class-table-invalid": Kind(
+        Refusal,
+        _(
+            "Line %(line)s of the classes: the column %(column)s holds “%(found)s”; write it like "
+            "%(allowed)s."
+        ),
+    ),
     "page-slug-invalid": Kind(
         Refusal,
         _(

@@ -48,6 +48,12 @@ class Challenge(models.Model):
         help_text=_("its kept archives and its members' uploads that were not submitted"),
     )
     source_digest = models.CharField(max_length=64, blank=True)
+    was_published = models.BooleanField(
+        default=False,
+        db_default=False,
+        editable=False,
+        help_text=_("ever: its address stays, and it is not deleted on the desk"),
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 

@@ -81,6 +81,17 @@ def is_operator(user: Person) -> bool:
     return isinstance(user, User) and user.is_active and user.is_superuser
 
 
+def may_create(user: Person) -> bool:
+    """Say whether a person may create challenges on this site (decision 396).
+
+    The operator may, and whoever the operator gave Django's permission ``challenge.add_challenge``.
+    Never through a token. Two queries in a request at most.
+    """
+    if not isinstance(user, User) or not user.is_active or user.request_facts.scopes is not None:
+        return False
+    return user.has_perm("challenge.add_challenge")
+
+
 def organises_any(user: Person) -> bool:
     """Say whether a person has a role in any challenge (at most one query in a request)."""
     return may_somewhere(user, Act.READ)

@@ -29,7 +29,9 @@ CHECK_SPACE_EVERY_BYTES = 16 * MIB
 class FormFileHandler(TemporaryFileUploadHandler):
     """Streams a form's file to a temporary one, within limits."""
 
-    views_with_files: ClassVar[frozenset[str]] = frozenset({"web:submit"})
+    views_with_files: ClassVar[frozenset[str]] = frozenset(
+        {"web:submit", "web:desk-task", "web:challenge-import"}
+    )
 
     def handle_raw_input(
         self,

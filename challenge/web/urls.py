@@ -9,7 +9,10 @@ from __future__ import annotations
 from django.urls import path
 
 from challenge.web import (
+    bundle_import,
     desk,
+    desk_clone,
+    desk_create,
     desk_exports,
     desk_health,
     desk_labels,
@@ -52,6 +55,8 @@ urlpatterns = [
     path("account/data/export/", accounts.export, name="export"),
     path("account/data/delete/", accounts.delete, name="delete-account"),
     path("invitations/<str:token>/", teams.invitation, name="invitation"),
+    path("challenges/import/", bundle_import.import_bundle, name="challenge-import"),
+    path("challenges/new/", desk_create.new, name="challenge-new"),
     path("challenges/<slug:slug>/", challenges.overview, name="challenge"),
     path("challenges/<slug:slug>/join/", challenges.join, name="join"),
     path("challenges/<slug:slug>/news/", challenges.news, name="news"),
@@ -80,6 +85,9 @@ urlpatterns = [
         desk_phases.settle,
         name="desk-phase-settle",
     ),
+    path("challenges/<slug:slug>/desk/task/", desk_create.task, name="desk-task"),
+    path("challenges/<slug:slug>/desk/clone/", desk_clone.clone, name="desk-clone"),
+    path("challenges/<slug:slug>/desk/launch/", desk_create.check, name="desk-launch"),
     path("challenges/<slug:slug>/desk/pages/", desk_pages.index, name="desk-pages"),
     path(
         "challenges/<slug:slug>/desk/pages/<slug:page_slug>/<slug:language>/",

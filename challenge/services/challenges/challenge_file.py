@@ -45,13 +45,14 @@ class PhaseFile:
 class ChallengeFile:
     """A challenge as its folder describes it.
 
-    ``spec`` carries no expected ids: each phase has its own ``patches``. ``facts`` is what pages
+    ``spec`` carries no expected ids: each phase has its own ``patches``; None where an unpublished
+    challenge says nothing of its task yet. ``facts`` is what pages
     show beside the task, as JSON: organiser, licence, held_from, held_until, links, figures,
     nomenclature, domains, downloads. ``digest`` is the SHA-256 of the folder's files.
     """
 
     head: schema.Challenge
-    spec: TaskSpec
+    spec: TaskSpec | None
     facts: dict[str, Any]
     phases: tuple[PhaseFile, ...]
     pages: tuple[PageFile, ...]
@@ -84,10 +85,9 @@ def read(path: Path) -> ChallengeFile:
     _check_nomenclature(tables, document, spec)
     _check_unique(tables, document)
     document.raise_if_any()
-    assert spec is not None, "a mistake in the task was recorded"
     return ChallengeFile(
         head=tables.challenge,
-        spec=replace(spec, expected=()),
+        spec=replace(spec, expected=()) if spec is not None else None,
         facts=_facts(tables),
         phases=phases,
         pages=pages,
@@ -98,8 +98,10 @@ def read(path: Path) -> ChallengeFile:
 
 
 def _task(tables: schema.Document, document: TomlDocument, folder: Path) -> TaskSpec | None:
-    """Let the scoring engine read ``[task]``; None where it has a mistake."""
+    """Let the scoring engine read ``[task]``; None where it has a mistake, or a draft has none."""
     task = tables.task
+    if task is None and not tables.challenge.published:
+        return None
     if isinstance(task, dict) and isinstance(task.get("ids_csv"), str):
         _patches(task["ids_csv"], ("task", "ids_csv"), document, folder, expected=())
         if document.mistakes:

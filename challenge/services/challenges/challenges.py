@@ -35,6 +35,7 @@ from challenge.services.challenges import challenge_file, page_editing, phases, 
 from challenge.services.challenges.challenge_file import ChallengeFile, PhaseFile
 from challenge.services.challenges.toml_document import FileMistakes, Mistake
 from challenge.services.leaderboard import full_precision
+from scoring.engine.task import specification as task_spec
 
 _SHOWN_CHARACTERS = 60
 
@@ -66,6 +67,7 @@ def save(file: ChallengeFile, *, dry_run: bool = False, actor: User | None = Non
     report = LoadReport(file.slug)
     challenge = Challenge.objects.select_for_update().filter(slug=file.slug).first()
     report.created = challenge is None
+    was_published = challenge is not None and challenge.was_published
     challenge = _put(
         challenge or Challenge(slug=file.slug),
         {
@@ -75,6 +77,7 @@ def save(file: ChallengeFile, *, dry_run: bool = False, actor: User | None = Non
             "facts": file.facts,
             "sort_order": file.head.order,
             "is_published": file.head.published,
+            "was_published": file.head.published or was_published,
             "time_zone": file.head.time_zone,
             "terms_version": file.head.terms_version,
             "approval_required": file.head.approval_required,
@@ -85,7 +88,7 @@ def save(file: ChallengeFile, *, dry_run: bool = False, actor: User | None = Non
         },
         "challenge",
         report,
-        quiet={"source_digest"},
+        quiet={"source_digest", "was_published"},
     )
     spec = _task_spec(challenge, file, report)
     for order, phase in enumerate(file.phases):
@@ -107,10 +110,21 @@ def save(file: ChallengeFile, *, dry_run: bool = False, actor: User | None = Non
     return report
 
 
-def _task_spec(challenge: Challenge, file: ChallengeFile, report: LoadReport) -> TaskSpec:
-    """The stored version of the file's task; a new one if what is scored differs from all."""
-    data = file.spec.to_json()
-    same = TaskSpec.objects.filter(challenge=challenge, digest=file.spec.digest).first()
+def _task_spec(challenge: Challenge, file: ChallengeFile, report: LoadReport) -> TaskSpec | None:
+    """The stored version of the file's task; None for a draft that has none in file or database."""
+    if file.spec is None:
+        if TaskSpec.objects.filter(challenge=challenge).exists():
+            text = "task: is missing, and the challenge has one; add the table [task] to the file"
+            raise FileMistakes([Mistake(challenge_file.FILE_NAME, 0, text)])
+        report.remarks.append("the task is not written yet: add the table [task], or use the desk")
+        return None
+    return put_task(challenge, file.spec, report)
+
+
+def put_task(challenge: Challenge, wanted: task_spec.TaskSpec, report: LoadReport) -> TaskSpec:
+    """Return the stored version of a task; a new one if what is scored differs from all."""
+    data = wanted.to_json()
+    same = TaskSpec.objects.filter(challenge=challenge, digest=wanted.digest).first()
     if same is not None:
         # names, colours and the ids of other challenges do not change a score: no new version
         return _put(same, {"data": data}, f"task v{same.version}", report)
@@ -118,7 +132,7 @@ def _task_spec(challenge: Challenge, file: ChallengeFile, report: LoadReport) ->
     spec = TaskSpec.objects.create(
         challenge=challenge,
         version=last.version + 1 if last else 1,
-        digest=file.spec.digest,
+        digest=wanted.digest,
         data=data,
     )
     report.changes.append(f"task v{spec.version}: created ({spec.digest[:12]})")
@@ -126,12 +140,13 @@ def _task_spec(challenge: Challenge, file: ChallengeFile, report: LoadReport) ->
 
 
 def _phase(
-    challenge: Challenge, file: PhaseFile, spec: TaskSpec, order: int, report: LoadReport
+    challenge: Challenge, file: PhaseFile, spec: TaskSpec | None, order: int, report: LoadReport
 ) -> None:
     what = f"phase {file.slug}"
     phase = Phase.objects.filter(challenge=challenge, slug=file.slug).first()
     if (
         phase is not None
+        and spec is not None
         and phase.task_spec_id not in (None, spec.pk)
         and Evaluation.objects.filter(submission__entry__phase=phase).exists()
     ):

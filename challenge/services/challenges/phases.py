@@ -158,17 +158,22 @@ def create(
     """Add a phase to a challenge (``Act.PHASES``): not published, without labels yet.
 
     ``values`` are :data:`FIELDS` but ``is_published``; ``name`` and ``opens_at`` are needed. It
-    gets the challenge's last task. Raises what :func:`change` raises for its values, Refusal
-    ``phase-slug-invalid``, Conflict ``phase-slug-taken``.
+    gets the challenge's last task, and the patches that the first phase under it lists.
+    Raises what :func:`change` raises for its values, Refusal ``phase-slug-invalid``, Conflict
+    ``phase-slug-taken``.
     """
     now = now or timezone.now()
     roles.require(actor, Act.PHASES, challenge)
     if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", slug) or len(slug) > 50 or slug in TAKEN_SLUGS:
         raise refuse("phase-slug-invalid", slug=slug[:60])
+    task = TaskSpec.objects.filter(challenge=challenge).order_by("-version").first()
+    hidden = challenge.phases.filter(task_spec=task, labels_public=False).order_by("sort_order")
+    like = hidden.first() if task is not None else None
     phase = Phase(
         challenge=challenge,
         slug=slug,
-        task_spec=TaskSpec.objects.filter(challenge=challenge).order_by("-version").first(),
+        task_spec=task,
+        public_patches=list(like.public_patches) if like is not None else [],
         **values,
     )
     _check_values(phase, {**values, "name": phase.name})

@@ -20,7 +20,7 @@ def set_published(
     """Publish or hide a challenge (``Act.PUBLISH``); returns whether that changed anything.
 
     Raises what `roles.require` raises, Refusal ``challenge-pages-missing``: without them its first
-    page, or joining it, is a 404.
+    page, or joining it, is a 404; ``challenge-task-missing``.
     """
     roles.require(actor, Act.PUBLISH, challenge)
     with transaction.atomic():
@@ -33,7 +33,10 @@ def set_published(
         if published and missing:
             raise refuse("challenge-pages-missing", pages=", ".join(missing))
         locked.is_published = published
-        locked.save(update_fields=["is_published", "updated_at"])
+        if published and not locked.task_specs.exists():
+            raise refuse("challenge-task-missing")
+        locked.was_published = locked.was_published or published
+        locked.save(update_fields=["is_published", "was_published", "updated_at"])
         audit.record(
             "challenge.publish" if published else "challenge.hide",
             actor=actor,

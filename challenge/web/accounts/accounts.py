@@ -39,7 +39,12 @@ def profile(request: SignedInRequest) -> HttpResponse:
     return render(
         request,
         "web/profile.html",
-        {"form": form, "memberships": team_selector.of_user(user)},
+        {
+            "form": form,
+            "memberships": team_selector.of_user(user),
+            "organised": roles.challenges_of(user),
+            "may_create": roles.may_create(user),
+        },
         status=422 if form.errors else 200,
     )
 
