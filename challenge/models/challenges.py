@@ -48,6 +48,12 @@ class Challenge(models.Model):
         help_text=_("its kept archives and its members' uploads that were not submitted"),
     )
     source_digest = models.CharField(max_length=64, blank=True)
+    loaded = models.JSONField(
+        default=dict,
+        blank=True,
+        editable=False,
+        help_text=_("digests of what the last loaded folder said, to tell who changed a field"),
+    )
     was_published = models.BooleanField(
         default=False,
         db_default=False,

@@ -16,7 +16,7 @@ from tests.challenges import folders
 pytestmark = pytest.mark.django_db
 
 
-def load(path: Path, **options: bool) -> str:
+def load(path: Path, **options: bool | str) -> str:
     out = StringIO()
     call_command("load_challenge", str(path), stdout=out, no_color=True, **options)
     return out.getvalue()
@@ -75,10 +75,48 @@ def test_a_dry_run_says_the_change_and_writes_nothing(tmp_path: Path) -> None:
     assert AuditEvent.objects.count() == 1
 
 
-def test_an_edit_in_the_browser_is_overwritten_and_named(tmp_path: Path) -> None:
+def test_an_edit_on_the_desk_stays_and_is_named(tmp_path: Path) -> None:
     load(folders.write(tmp_path))
     Phase.objects.update(total_limit=3)
-    assert "phase test: total_limit 3 → 50" in load(tmp_path)
+    said = load(tmp_path)
+    assert "phase test: total_limit was changed on the desk, which stays 3 → 50" in said
+    assert Phase.objects.get().total_limit == 3
+    assert "phase test: total_limit 3 → 50" in load(tmp_path, take="file")
+    assert Phase.objects.get().total_limit == 50
+
+
+def test_what_file_and_desk_both_changed_stops_the_load_until_somebody_says(
+    tmp_path: Path,
+) -> None:
+    load(folders.write(tmp_path))
+    both = "total_limit = 50\ninvalid_daily_limit = 20"
+    folders.write(tmp_path, replacing=both, by="total_limit = 70\ninvalid_daily_limit = 9")
+    Phase.objects.update(total_limit=3)
+    before = AuditEvent.objects.count()
+    with pytest.raises(CommandError, match="total_limit 3 → 70") as caught:
+        load(tmp_path)
+    assert "--take file or --take desk" in str(caught.value)
+    assert Phase.objects.get().invalid_daily_limit == 20
+    assert AuditEvent.objects.count() == before
+    assert "conflict: phase test: total_limit 3 → 70" in load(tmp_path, dry_run=True)
+    assert "which stays 3 → 70" in load(tmp_path, take="desk")
+    phase = Phase.objects.get()
+    assert (phase.total_limit, phase.invalid_daily_limit) == (3, 9)
+    # Settled: the file's value is known now, and the desk's stays.
+    assert "which stays 3 → 70" in load(tmp_path)
+    load(tmp_path, take="file")
+    assert Phase.objects.get().total_limit == 70
+    assert load(tmp_path).startswith("tiny: is up to date\n")
+
+
+def test_a_page_of_the_desk_stays(tmp_path: Path) -> None:
+    load(folders.write(tmp_path))
+    challenge = Challenge.objects.get()
+    challenge.pages.create(slug="faq", language="en", title="FAQ", markdown="Ask.")
+    said = load(tmp_path)
+    assert "page faq.en: is not in the file; it was made on the desk and stays" in said
+    assert challenge.pages.filter(slug="faq").exists()
+    assert "page faq.en: removed" in load(tmp_path, take="file")
 
 
 def test_a_mistake_names_its_line_and_nothing_is_written(tmp_path: Path) -> None:
@@ -120,8 +158,8 @@ def test_pages_follow_the_file_and_other_announcements_stay(tmp_path: Path) -> N
 
     said = load(folders.write(tmp_path, replacing='key = "hello"', by='key = "again"'))
 
-    assert "page tiny/old.en: removed" in said
-    assert "announcement Hello: removed" in said
+    assert "page old.en: is not in the file; it was made on the desk and stays" in said
+    assert "announcement hello: removed" in said
     assert sorted(challenge.announcements.values_list("key", flat=True)) == ["", "again"]
 
 

@@ -12,6 +12,7 @@ from django.urls import reverse
 from challenge.models import AuditEvent, Challenge, Page, PageVersion
 from challenge.rules.roles import Role
 from challenge.services.challenges import challenges
+from challenge.services.challenges.load_report import Take
 from tests import factories
 from tests.web.conftest import Visit
 
@@ -149,6 +150,8 @@ def test_a_folder_that_is_loaded_leaves_the_desks_text_as_a_version(visit: Visit
     stored = challenge.pages.get(slug="rules", language="en")
     assert send(client, editor(challenge), markdown="The desk's.", seen=1).status_code == 302
     challenges.load(Path("challenges/flair-1"))
+    assert challenge.pages.get(slug="rules", language="en").markdown == "The desk's.\n"
+    challenges.load(Path("challenges/flair-1"), take=Take.FILE)
     assert challenge.pages.get(slug="rules", language="en").markdown == stored.markdown
     kept = challenge.page_versions.filter(slug="rules", language="en").order_by("number")
     assert [version.markdown for version in kept][1] == "The desk's.\n"

@@ -9,6 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from challenge.services.challenges import challenges
+from challenge.services.challenges.load_report import LoadConflicts, LoadReport, Take
 from challenge.services.challenges.toml_document import FileMistakes
 from scoring.engine.task.specification import SHIPPED, shipped_names
 
@@ -36,11 +37,19 @@ class Command(BaseCommand):
         parser.add_argument(
             "--dry-run", action="store_true", help="say what would change and change nothing"
         )
+        parser.add_argument(
+            "--take",
+            choices=[take.value for take in Take],
+            help="file: what the file says counts wherever it differs from the desk; desk: what "
+            "the desk says counts where both changed a field (default: stop there)",
+        )
 
-    def handle(self, *args: Any, path: list[Path], dry_run: bool, **options: Any) -> None:
+    def handle(
+        self, *args: Any, path: list[Path], dry_run: bool, take: str | None, **options: Any
+    ) -> None:
         for folder in path:
             try:
-                report = challenges.load(folder, dry_run=dry_run)
+                report = challenges.load(folder, dry_run=dry_run, take=Take(take) if take else None)
             except FileMistakes as error:
                 lines = "\n".join(f"  {mistake}" for mistake in error.mistakes)
                 count = len(error.mistakes)
@@ -48,9 +57,15 @@ class Command(BaseCommand):
                 raise CommandError(
                     f"{folder}: {count} {noun}, nothing was loaded\n{lines}"
                 ) from error
+            except LoadConflicts as error:
+                lines = "\n".join(f"  {line}" for line in error.conflicts)
+                raise CommandError(
+                    f"{folder}: file and desk both changed since the last load, nothing was "
+                    f"loaded\n{lines}\nSay what counts: --take file or --take desk"
+                ) from error
             self._print(report, dry_run=dry_run)
 
-    def _print(self, report: challenges.LoadReport, *, dry_run: bool) -> None:
+    def _print(self, report: LoadReport, *, dry_run: bool) -> None:
         if report.created:
             counted = f"{len(report.changes)} rows"
             done = f"would be created ({counted})" if dry_run else f"created ({counted})"
@@ -61,5 +76,7 @@ class Command(BaseCommand):
         self.stdout.write(f"{report.slug}: {done}")
         for change in [] if report.created else report.changes:
             self.stdout.write(f"  {change}")
+        for conflict in report.conflicts:
+            self.stdout.write(self.style.ERROR(f"  conflict: {conflict}"))
         for remark in report.remarks:
             self.stdout.write(self.style.WARNING(f"  note: {remark}"))

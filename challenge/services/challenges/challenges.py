@@ -1,20 +1,16 @@
 """Loading a challenge's folder into the database: created or updated, never half.
 
-The folder is the source: what it says overwrites what the database holds, and every difference is
-reported, so that an edit made in the browser does not vanish unseen. What the folder does not
+What the folder changed since it was last loaded is written; what the desk changed since then is
+kept, and where both changed a field somebody must say what counts. What the folder does not
 mention (registrations, submissions, announcements written in the browser, phases added there)
 stays untouched.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
 
-from django.db import models, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from challenge.errors import Refusal
@@ -33,42 +29,49 @@ from challenge.rules.disclosure import Precision
 from challenge.services import audit
 from challenge.services.challenges import challenge_file, page_editing, phases, public_labels
 from challenge.services.challenges.challenge_file import ChallengeFile, PhaseFile
+from challenge.services.challenges.load_report import (
+    LoadConflicts,
+    LoadReport,
+    Take,
+    digest,
+    put,
+    remove,
+)
 from challenge.services.challenges.toml_document import FileMistakes, Mistake
 from challenge.services.leaderboard import full_precision
 from scoring.engine.task import specification as task_spec
 
-_SHOWN_CHARACTERS = 60
 
-M = TypeVar("M", bound=models.Model)
-
-
-@dataclass
-class LoadReport:
-    """What `load` did: one line per change, and what an organiser should know besides."""
-
-    slug: str
-    created: bool = False
-    changes: list[str] = field(default_factory=list)
-    remarks: list[str] = field(default_factory=list)
-
-
-def load(path: Path, *, dry_run: bool = False, actor: User | None = None) -> LoadReport:
+def load(
+    path: Path, *, dry_run: bool = False, take: Take | None = None, actor: User | None = None
+) -> LoadReport:
     """Create or update the challenge described in folder ``path``; a second time changes nothing.
 
-    With ``dry_run`` the same report is made and nothing is kept. Raises
-    `toml_document.FileMistakes` with every mistake's file and line, before anything is written.
+    With ``dry_run`` the same report is made and nothing is kept. ``take`` says what counts where
+    the folder and the desk both changed a field. Raises `toml_document.FileMistakes` with every
+    mistake's file and line, before anything is written, and `LoadConflicts`.
     """
-    return save(challenge_file.read(path), dry_run=dry_run, actor=actor)
+    return save(challenge_file.read(path), dry_run=dry_run, take=take, actor=actor)
 
 
 @transaction.atomic
-def save(file: ChallengeFile, *, dry_run: bool = False, actor: User | None = None) -> LoadReport:
-    """Write what `challenge_file.read` found, in one transaction."""
-    report = LoadReport(file.slug)
+def save(
+    file: ChallengeFile,
+    *,
+    dry_run: bool = False,
+    take: Take | None = None,
+    actor: User | None = None,
+) -> LoadReport:
+    """Write what `challenge_file.read` found, in one transaction.
+
+    Raises `LoadConflicts` unless ``take`` settles them; nothing is written then.
+    """
+    report = LoadReport(file.slug, take=take)
     challenge = Challenge.objects.select_for_update().filter(slug=file.slug).first()
     report.created = challenge is None
     was_published = challenge is not None and challenge.was_published
-    challenge = _put(
+    report.loaded = challenge.loaded if challenge is not None else {}
+    challenge = put(
         challenge or Challenge(slug=file.slug),
         {
             "title": file.head.title,
@@ -97,6 +100,11 @@ def save(file: ChallengeFile, *, dry_run: bool = False, actor: User | None = Non
     _public_labels(challenge, report)
     _shared_labels(challenge, report)
     _children(challenge, file, report, actor=actor)
+    if report.conflicts and not dry_run:
+        raise LoadConflicts(report.conflicts)
+    if challenge.loaded != report.snapshot:
+        challenge.loaded = report.snapshot
+        challenge.save(update_fields=["loaded"])
     if report.changes and not dry_run:
         audit.record(
             "challenge.load",
@@ -127,7 +135,7 @@ def put_task(challenge: Challenge, wanted: task_spec.TaskSpec, report: LoadRepor
     same = TaskSpec.objects.filter(challenge=challenge, digest=wanted.digest).first()
     if same is not None:
         # names, colours and the ids of other challenges do not change a score: no new version
-        return _put(same, {"data": data}, f"task v{same.version}", report)
+        return put(same, {"data": data}, f"task v{same.version}", report)
     last = TaskSpec.objects.filter(challenge=challenge).order_by("-version").first()
     spec = TaskSpec.objects.create(
         challenge=challenge,
@@ -135,6 +143,7 @@ def put_task(challenge: Challenge, wanted: task_spec.TaskSpec, report: LoadRepor
         digest=wanted.digest,
         data=data,
     )
+    report.snapshot[f"task v{spec.version}"] = {"data": digest(data)}
     report.changes.append(f"task v{spec.version}: created ({spec.digest[:12]})")
     return spec
 
@@ -157,7 +166,7 @@ def _phase(
         )
         spec = phase.task_spec or spec
     _check_window(phase, file, what)
-    phase = _put(
+    phase = put(
         phase or Phase(challenge=challenge, slug=file.slug),
         {
             "name": file.table.name,
@@ -232,7 +241,7 @@ def _public_labels(challenge: Challenge, report: LoadReport) -> None:
         if shared:
             mistakes.append(Mistake(challenge_file.FILE_NAME, 0, shared))
         if truth is not None:
-            _put(truth, {"labels_public": phase.labels_public}, f"ground truth {truth}", report)
+            put(truth, {"labels_public": phase.labels_public}, f"ground truth {truth}", report)
     if mistakes:
         raise FileMistakes(mistakes)
 
@@ -262,13 +271,15 @@ def _shared_labels(challenge: Challenge, report: LoadReport) -> None:
 def _children(
     challenge: Challenge, file: ChallengeFile, report: LoadReport, *, actor: User | None
 ) -> None:
-    """Pages, published results and shipped announcements: they follow the file exactly."""
+    """Pages, published results and shipped announcements: they follow the file, but for what the
+    desk wrote since.
+    """
     pages = {(p.slug, p.language): p for p in challenge.pages.all()}
     for gone in pages.values():
         page_editing.keep(gone, actor=None)  # what the desk may have written and this overwrites
     for page in file.pages:
         key = (page.slug, page.language)
-        stored = _put(
+        stored = put(
             pages.pop(key)
             if key in pages
             else Page(challenge=challenge, slug=key[0], language=key[1]),
@@ -277,13 +288,13 @@ def _children(
             report,
         )
         page_editing.keep(stored, actor=actor)
-    results: dict[tuple[str, str], PublishedResult | None]
     results = {(r.phase_slug, r.name): r for r in challenge.published_results.all()}
     for order, result in enumerate(file.results):
         name = (result.phase, result.name)
-        _put(
-            results.pop(name, None)
-            or PublishedResult(challenge=challenge, phase_slug=name[0], name=name[1]),
+        put(
+            results.pop(name)
+            if name in results
+            else PublishedResult(challenge=challenge, phase_slug=name[0], name=name[1]),
             {
                 "kind": result.kind,
                 "miou": result.miou,
@@ -295,11 +306,12 @@ def _children(
             f"result {result.name}",
             report,
         )
-    shipped: dict[str, Announcement | None]
     shipped = {a.key: a for a in challenge.announcements.exclude(key="")}
     for item in file.announcements:
-        _put(
-            shipped.pop(item.key, None) or Announcement(challenge=challenge, key=item.key),
+        put(
+            shipped.pop(item.key)
+            if item.key in shipped
+            else Announcement(challenge=challenge, key=item.key),
             {
                 "title": item.title,
                 "body": item.body,
@@ -309,53 +321,6 @@ def _children(
             f"announcement {item.key}",
             report,
         )
-    _remove(pages.values(), "page", report)
-    _remove(results.values(), "result", report)
-    _remove(shipped.values(), "announcement", report)
-
-
-def _remove(rows: Iterable[models.Model | None], what: str, report: LoadReport) -> None:
-    for row in filter(None, rows):
-        report.changes.append(f"{what} {row}: removed")
-        row.delete()
-
-
-def _put(
-    row: M,
-    values: Mapping[str, Any],
-    what: str,
-    report: LoadReport,
-    *,
-    quiet: Collection[str] = (),
-) -> M:
-    """Save ``values`` on ``row`` if it is new or differs, and report each difference."""
-    if row.pk is None:
-        for name, value in values.items():
-            setattr(row, name, value)
-        row.save(force_insert=True)
-        report.changes.append(f"{what}: created")
-        return row
-    changed = [name for name, value in values.items() if getattr(row, name) != value]
-    for name in changed:
-        if name not in quiet:
-            report.changes.append(f"{what}: {name}{_difference(getattr(row, name), values[name])}")
-        setattr(row, name, values[name])
-    if changed:
-        row.save(update_fields=changed)
-    return row
-
-
-def _difference(old: object, new: object) -> str:
-    """`` 5 → 10`` where that fits a line, else ``: changed``."""
-    shown = [_show(old), _show(new)]
-    if all(len(text) <= _SHOWN_CHARACTERS for text in shown):
-        return f" {shown[0]} → {shown[1]}"
-    return ": changed"
-
-
-def _show(value: object) -> str:
-    if value is None:
-        return "none"
-    if isinstance(value, datetime):
-        return value.isoformat()
-    return str(value)
+    remove({f"page {one.slug}.{one.language}": one for one in pages.values()}, report)
+    remove({f"result {one.name}": one for one in results.values()}, report)
+    remove({f"announcement {one.key}": one for one in shipped.values()}, report)

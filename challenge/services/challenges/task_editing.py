@@ -15,6 +15,7 @@ from challenge.services import audit
 from challenge.services.challenges import challenges, phases
 from challenge.services.challenges.challenge_file import ChallengeFile
 from challenge.services.challenges.description import Description
+from challenge.services.challenges.load_report import LoadReport
 
 IDS_NAME = "ids.csv"
 
@@ -41,7 +42,7 @@ def set_task(
         locked = Challenge.objects.select_for_update().get(pk=challenge.pk)
         if Submission.objects.filter(entry__phase__challenge=locked).exists():
             raise refuse("task-in-use")
-        report = challenges.LoadReport(locked.slug)
+        report = LoadReport(locked.slug)
         stored = challenges.put_task(locked, file.spec, report)
         locked.facts = {**locked.facts, "nomenclature": file.facts["nomenclature"]}
         locked.save(update_fields=["facts", "updated_at"])
