@@ -32,9 +32,9 @@ def set_published(
         missing = [slug for slug in NEEDED_PAGES if slug not in there]
         if published and missing:
             raise refuse("challenge-pages-missing", pages=", ".join(missing))
-        locked.is_published = published
         if published and not locked.task_specs.exists():
             raise refuse("challenge-task-missing")
+        locked.is_published = published
         locked.was_published = locked.was_published or published
         locked.save(update_fields=["is_published", "was_published", "updated_at"])
         audit.record(
@@ -46,5 +46,5 @@ def set_published(
             before={"is_published": before},
             after={"is_published": published},
         )
-    challenge.is_published = published
+    challenge.is_published, challenge.was_published = published, locked.was_published
     return True

@@ -20,6 +20,7 @@ from tests.factories import (
     make_challenge,
     make_organiser,
     make_phase,
+    make_task,
     make_team,
     submit,
 )
@@ -170,11 +171,15 @@ def test_of_two_editors_who_confirmed_at_once_one_is_told() -> None:
     assert AuditEvent.objects.filter(action="phase.change").count() == 1
 
 
-def test_a_challenge_without_its_needed_pages_is_not_published() -> None:
+def test_a_challenge_without_its_needed_pages_or_a_task_is_not_published() -> None:
     challenge = make_challenge(is_published=False)
     owner = make_organiser(challenge)
     with pytest.raises(Refusal, match="overview, rules"):
         publishing.set_published(challenge=challenge, actor=owner, published=True)
     for slug in ("overview", "rules"):
         challenge.pages.create(slug=slug, language="en", title=slug, markdown=slug)
+    with pytest.raises(Refusal, match="task is not written"):
+        publishing.set_published(challenge=challenge, actor=owner, published=True)
+    make_task(challenge)
     assert publishing.set_published(challenge=challenge, actor=owner, published=True)
+    assert challenge.was_published
