@@ -35,6 +35,8 @@ def line(check: Check, *, challenge: Challenge, zone: ZoneInfo) -> Line:
     url = reverse(names[check.code], args=[challenge.slug]) if check.code in names else ""
     if check.phase is not None:
         url = reverse("web:desk-phase", args=[challenge.slug, check.phase.slug])
+        if check.code == "labels":
+            url = reverse("web:desk-labels", args=[challenge.slug])
     phase = title_of(check.phase.name) if check.phase is not None else ""
     return Line(check.state, _words(check, zone), url, phase)
 
