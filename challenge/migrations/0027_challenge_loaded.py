@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('challenge', '0025_challenge_was_published'),
+        ('challenge', '0026_challenge_was_published'),
     ]
 
     operations = [

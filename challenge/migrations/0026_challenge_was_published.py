@@ -12,7 +12,7 @@ def mark_published(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('challenge', '0024_sealed_labels'),
+        ('challenge', '0025_rescores'),
     ]
 
     operations = [
