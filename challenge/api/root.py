@@ -15,6 +15,7 @@ from challenge.api.endpoints import (
     organisers,
     people,
     phases,
+    results,
     service,
     teams,
 )
@@ -71,3 +72,4 @@ api.add_router("", submissions_room.router)
 api.add_router("", webhooks_room.router)
 api.add_router("", organisers.router)
 api.add_router("", exports.router)
+api.add_router("", results.router)

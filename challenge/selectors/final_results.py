@@ -62,10 +62,10 @@ def draft(phase: Phase, *, now: datetime) -> Draft:
         )
     )
     lines = [_line(row, domains=domains, digests=digests) for row in own]
-    return Draft(lines, obstacles(phase, lines=lines, now=now), policy.decimals)
+    return Draft(lines, obstacles(phase, lines=lines), policy.decimals)
 
 
-def obstacles(phase: Phase, *, lines: list[dict[str, Any]], now: datetime) -> list[Refusal]:
+def obstacles(phase: Phase, *, lines: list[dict[str, Any]]) -> list[Refusal]:
     """Return why a phase's result cannot be signed now; empty where it can."""
     found = []
     waiting = Evaluation.objects.filter(
@@ -73,7 +73,7 @@ def obstacles(phase: Phase, *, lines: list[dict[str, Any]], now: datetime) -> li
     ).count()
     if waiting:
         found.append(refuse("result-waits", n=waiting))
-    if not phase_disclosure.is_settled(phase, now=now):
+    if not phase.settlement_recorded:
         found.append(refuse("result-not-settled"))
     elif phase.awaits_reveal:
         found.append(refuse("result-not-revealed"))

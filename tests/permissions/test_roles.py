@@ -42,6 +42,8 @@ ACT_OF = {
     "GET api/v1/organise/challenges/<slug>/phases/<phase>/archives": Act.ARCHIVES,
     "GET api/v1/organise/challenges/<slug>/phases/<phase>/export": Act.EXPORT,
     "GET api/v1/organise/challenges/<slug>/phases/<phase>/leaderboard.tex": Act.EXPORT,
+    "GET api/v1/organise/challenges/<slug>/phases/<phase>/result": Act.READ,
+    "POST api/v1/organise/challenges/<slug>/phases/<phase>/result": Act.FINALS,
     "GET api/v1/organise/challenges/<slug>/registrations": Act.PEOPLE,
     "GET api/v1/organise/challenges/<slug>/submissions": Act.READ,
     "POST api/v1/organise/challenges/<slug>/phases/<phase>/rescore": Act.RESCORE,

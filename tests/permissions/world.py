@@ -259,6 +259,7 @@ def body_for(method: str, route: str, world: World) -> dict[str, Any]:
         },
         ("POST", "organise/submissions/<submission_id>/rescore"): {"force": True},
         ("POST", "organise/challenges/<slug>/phases/<phase>/rescore"): {"force": True},
+        ("POST", "organise/challenges/<slug>/phases/<phase>/result"): {"digest": "0" * 64},
         ("POST", "organise/submissions/<submission_id>/disqualify"): {"reason": "r"},
         ("POST", "organise/submissions/<submission_id>/reinstate"): {"reason": "r"},
     }

@@ -37,7 +37,7 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
-            raise BundleError("yaml-alias")
+            raise BundleError("bundle-yaml-alias")
         return super().compose_node(parent, index)
 
 
@@ -64,8 +64,9 @@ class BundleArchive:
 def open_bundle(path: Path) -> Iterator[BundleArchive]:
     """Open a bundle with the strict reader of submissions.
 
-    Raises `Refused` (no zip, damaged, names that lead outside) and `BundleError`: ``yaml-missing``,
-    ``yaml-invalid``, ``yaml-alias``, ``text-too-large``.
+    Raises `Refused` (no zip, damaged, names that lead outside) and `BundleError`:
+    ``bundle-yaml-missing``, ``bundle-yaml-invalid``, ``bundle-yaml-alias``,
+    ``bundle-text-too-large``.
     """
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -93,22 +94,22 @@ def _yaml_name(entries: dict[str, zip_directory.Entry]) -> str:
     names = [name for name in entries if PurePosixPath(name).name in YAML_NAMES]
     names = [name for name in names if name.count("/") <= 1 and "__MACOSX" not in name]
     if not names:
-        raise BundleError("yaml-missing", ", ".join(sorted(entries)[:5]))
+        raise BundleError("bundle-yaml-missing", ", ".join(sorted(entries)[:5]))
     return min(names, key=lambda name: (name.count("/"), name))
 
 
 def _read(fd: int, entry: zip_directory.Entry) -> bytes:
     """Return an entry's bytes. Raises `BundleError`."""
     if max(entry.size_bytes, entry.compressed_bytes) > MAX_TEXT_BYTES:
-        raise BundleError("text-too-large", entry.name)
+        raise BundleError("bundle-text-too-large", entry.name)
     data = os.pread(fd, entry.compressed_bytes, entry.data_offset)
     if entry.method == zip_directory.DEFLATED:
         try:
             data = zlib.decompressobj(-15).decompress(data, entry.size_bytes + 1)
         except zlib.error as error:
-            raise BundleError("yaml-invalid", entry.name) from error
+            raise BundleError("bundle-yaml-invalid", entry.name) from error
     if len(data) != entry.size_bytes or zlib.crc32(data) != entry.crc32:
-        raise BundleError("yaml-invalid", entry.name)
+        raise BundleError("bundle-yaml-invalid", entry.name)
     return data
 
 
@@ -116,7 +117,7 @@ def _document(data: bytes) -> dict[str, Any]:
     try:
         document = yaml.load(data.decode("utf-8-sig"), Loader=_Loader)
     except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise BundleError("yaml-invalid", " ".join(str(error).split())) from error
+        raise BundleError("bundle-yaml-invalid", " ".join(str(error).split())) from error
     if not isinstance(document, dict):
-        raise BundleError("yaml-invalid", type(document).__name__)
+        raise BundleError("bundle-yaml-invalid", type(document).__name__)
     return {str(key): value for key, value in document.items()}

@@ -21,7 +21,8 @@ from scoring.engine.problems.problems import Refused
 def look(path: Path, *, slug: str, order: Order = Order.ASK) -> Bundle:
     """Return what a bundle says, and write nothing.
 
-    Raises Refusal ``bundle-archive-refused`` (no zip that can be trusted), ``bundle-invalid``.
+    Raises Refusal ``bundle-archive-refused`` (no zip that can be trusted) and the codes of
+    `BundleError`.
     """
     try:
         with bundle_archive.open_bundle(path) as archive:
@@ -31,7 +32,7 @@ def look(path: Path, *, slug: str, order: Order = Order.ASK) -> Bundle:
             "bundle-archive-refused", found=refused.problem.text(languages.current())
         ) from refused
     except BundleError as error:
-        raise refuse(f"bundle-{error.code}", found=error.found) from error
+        raise refuse(error.code, found=error.found) from error
 
 
 def create(

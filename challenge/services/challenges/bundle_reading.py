@@ -54,12 +54,12 @@ class Bundle:
 
 
 def read(archive: BundleArchive, *, slug: str, order: Order) -> Bundle:
-    """Return what a bundle says. Raises `BundleError` ``no-title``, ``no-phases``."""
+    """Return what a bundle says. Raises `BundleError` ``bundle-no-title``, ``bundle-no-phases``."""
     document = archive.document
     version = 2 if str(document.get("version", "")).strip() == "2" or _is_list(document) else 1
     title = _text(document.get("title"), 120)
     if not title:
-        raise BundleError("no-title")
+        raise BundleError("bundle-no-title")
     head: dict[str, Any] = {"slug": slug, "title": _both(title), "time_zone": "UTC"}
     bundle = Bundle(version, Description({"challenge": head}))
     summary, _dropped = bundle_texts.to_markdown(_text(document.get("description"), 2000))
@@ -98,7 +98,7 @@ def _phases(bundle: Bundle, document: dict[str, Any], *, order: Order) -> None:
         found = [row for row in _list(rows) if isinstance(row, dict)]
         found.sort(key=lambda row: _number(row.get("index")) or 0)
     if not found:
-        raise BundleError("no-phases")
+        raise BundleError("bundle-no-phases")
     hidden = _hidden(bundle, document)
     phases: list[dict[str, Any]] = []
     for number, row in enumerate(found[:MAX_PHASES]):

@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from challenge.errors import refuse
 from challenge.models import FinalResult, Phase, User
+from challenge.rules import plain_text
 from challenge.rules.roles import Act
 from challenge.selectors import final_results as selector
 from challenge.selectors import leaderboard, phase_disclosure, roles
@@ -25,6 +26,7 @@ from challenge.services.leaderboard import ranks
 
 # The layout of a document: raise it when a key changes its meaning.
 LAYOUT = 1
+REASON_CHARACTERS = 2000
 
 
 def digest(draft: Draft) -> str:
@@ -41,10 +43,13 @@ def sign(
     `roles.require` raises for ``Act.FINALS``, and Conflict: each obstacle of
     :func:`challenge.selectors.final_results.obstacles`, ``result-changed-meanwhile`` where the
     lines are other ones now, ``result-unchanged`` where the last version says the same;
-    ``result-reason-missing`` for a version after the first without a reason.
+    ``result-reason-missing`` for a version after the first without a reason, ``field-too-long``.
     """
     now = now or timezone.now()
     roles.require(actor, Act.FINALS, phase.challenge)
+    reason = plain_text.lines(reason)
+    if len(reason) > REASON_CHARACTERS:
+        raise refuse("field-too-long", field="reason", length=len(reason), limit=REASON_CHARACTERS)
     with transaction.atomic():
         locked = (
             Phase.objects.select_for_update(of=("self",))
@@ -58,19 +63,19 @@ def sign(
         if digest(draft) != confirmed:
             raise refuse("result-changed-meanwhile")
         last = selector.get(locked) if locked.result_version else None
-        if last is not None and not reason.strip():
+        if last is not None and not reason:
             raise refuse("result-reason-missing")
         if last is not None and last.document["lines"] == draft.lines:
             raise refuse("result-unchanged", version=last.version)
         locked.result_version += 1
-        document = _document(locked, draft, last=last, reason=reason.strip(), now=now)
+        document = _document(locked, draft, last=last, reason=reason, now=now)
         result = FinalResult.objects.create(
             phase=locked,
             version=locked.result_version,
             document=document,
             signature=signing.sign(document),
             key=signing.public_key(),
-            reason=reason.strip(),
+            reason=reason,
             signed_at=now,
             signed_by=actor,
         )
