@@ -15,7 +15,7 @@ from challenge.selectors import teams as team_selector
 from challenge.services.accounts import accounts
 from challenge.services.leaderboard import ranks
 from challenge.services.submissions import disqualifications as submission_disqualifications
-from challenge.services.submissions import rescoring, submissions
+from challenge.services.submissions import rescore_previews, submissions
 from challenge.services.submissions.submissions import MethodFacts
 from challenge.services.teams import disqualifications, merges, teams
 from tests import factories
@@ -180,11 +180,8 @@ def test_the_sweep_ranks_anew_what_a_killed_process_left(
 def test_a_preview_of_a_re_score_leaves_it_out(phase: Phase, team: Team, rival: Team) -> None:
     judge = factories.make_organiser(phase.challenge)
     disqualifications.disqualify(team=team, actor=judge, reason="r", now=NOON)
-    sent = {one.pk: one for one in (team.entries.get().submissions.get(),
-                                    rival.entries.get().submissions.get())}  # fmt: skip
-    cards = {pk: (factories.make_card(0.7), "name") for pk in sent}
-    changes = rescoring._changes(phase, sent, cards, now=NOON)
-    assert [(one.team, one.rank_after) for one in changes] == [("Beta", 1), ("Alpha", None)]
+    preview = rescore_previews.preview(phase=phase, task_spec=phase.task_spec, now=NOON)
+    assert [(one.team, one.rank_after) for one in preview.changes] == [("Beta", 1), ("Alpha", None)]
 
 
 def test_refusing_an_approved_person_asks_what_becomes_of_the_lines(
