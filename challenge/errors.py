@@ -257,6 +257,7 @@ CATALOGUE: dict[str, Kind] = {
         Refusal,
         _("Sealed labels are for a phase: name it in Upload-Metadata as CHALLENGE/PHASE."),
         400,
+        page=_("Sealed labels are for a phase: load the page of labels anew, and choose one."),
     ),
     "upload-used": Kind(Conflict, _("This upload was already submitted, as %(submission)s.")),
     "upload-not-found": Kind(NotFound, _("There is no such upload, or it is not yours.")),
