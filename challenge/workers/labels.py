@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import os
 import socket
-import time
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -26,6 +25,7 @@ from challenge.services.labels import distribution, installing, keys, label_jobs
 from challenge.services.labels.installing import MasksRefused, PackingFailed
 from challenge.services.labels.label_jobs import LabelClaim
 from challenge.services.task_queue import Queue, TaskName
+from challenge.workers.heartbeat import Heartbeat
 from scoring.engine.scorer.verdicts import Progress
 from scoring.engine.truth import sealing_keys
 from scoring.engine.truth.sealing_keys import PrivateKey, SealError
@@ -33,7 +33,6 @@ from scoring.engine.truth.sealing_keys import PrivateKey, SealError
 log = logging.getLogger(__name__)
 
 ANNOUNCE_EVERY_S = 60.0
-PROGRESS_EVERY_S = 1.0
 
 
 @shared_task(name=TaskName.INSTALL_LABELS.value, acks_late=False)
@@ -81,7 +80,7 @@ def _install(claim: LabelClaim, key: PrivateKey) -> None:
     """Take one job to its end. Whatever is raised, nothing of it is registered."""
     log.info("installing %s, attempt %s", claim.label, claim.attempt)
     try:
-        with _Heartbeat(claim) as heartbeat:
+        with _heartbeat(claim) as heartbeat:
             installed = installing.install(
                 claim,
                 key=key,
@@ -131,55 +130,17 @@ def _fail(claim: LabelClaim, code: str, message: str = "") -> None:
             raise
 
 
-class _Heartbeat:
-    """Renews a claim's lease from a thread of its own; ``lost`` once it is no longer ours."""
+def _heartbeat(claim: LabelClaim) -> Heartbeat:
+    def renew(progress: Progress) -> bool:
+        return label_jobs.heartbeat(
+            claim.job_id,
+            attempt=claim.attempt,
+            stage=progress.stage,
+            patches_done=progress.patches_done,
+            patches_total=progress.patches_total,
+        )
 
-    def __init__(self, claim: LabelClaim) -> None:
-        self.claim = claim
-        self.lost = Event()
-        self._done = Event()
-        self._progress = Progress("opening")
-        self._thread = Thread(target=self._renew, name=f"heartbeat-labels-{claim.job_id}")
-
-    def __enter__(self) -> _Heartbeat:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        self._thread.join()
-
-    def set_progress(self, progress: Progress) -> None:
-        """Take over how far the work is; the thread writes it."""
-        self._progress = progress
-
-    def _renew(self) -> None:
-        written: Progress | None = None
-        written_s = 0.0
-        renew_s = settings.LABELS_LEASE_S / 4
-        try:
-            while not self._done.wait(min(PROGRESS_EVERY_S, renew_s)):
-                progress = self._progress
-                if progress == written and time.monotonic() - written_s < renew_s:
-                    continue
-                try:
-                    is_alive = label_jobs.heartbeat(
-                        self.claim.job_id,
-                        attempt=self.claim.attempt,
-                        stage=progress.stage,
-                        patches_done=progress.patches_done,
-                        patches_total=progress.patches_total,
-                    )
-                except (DatabaseError, InterfaceError) as error:
-                    log.warning("heartbeat of %s missed: %s", self.claim.label, error)
-                    connection.close()
-                    continue
-                if not is_alive:
-                    self.lost.set()
-                    return
-                written, written_s = progress, time.monotonic()
-        finally:
-            connection.close()
+    return Heartbeat(renew, lease_s=settings.LABELS_LEASE_S, label=claim.label, stage="opening")
 
 
 # --- The public key -----------------------------------------------------------------------------

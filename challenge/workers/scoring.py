@@ -11,14 +11,12 @@ import os
 import socket
 import time
 from pathlib import Path
-from threading import Event, Thread
 from typing import Any
 
 from celery import shared_task
 from celery.signals import worker_ready
 from django.conf import settings
-from django.db import DatabaseError, close_old_connections, connection
-from django.db.utils import InterfaceError
+from django.db import close_old_connections
 
 from challenge.errors import Refusal, refuse
 from challenge.services.challenges import splits
@@ -28,6 +26,7 @@ from challenge.services.submissions import evaluations, retries
 from challenge.services.submissions.evaluations import Claim
 from challenge.services.task_queue import TaskName
 from challenge.workers import readiness
+from challenge.workers.heartbeat import Heartbeat
 from scoring.engine import resource_limits
 from scoring.engine.decode import sandbox
 from scoring.engine.scorer import child
@@ -40,7 +39,6 @@ log = logging.getLogger(__name__)
 # After this long a drain hands over to the next message, so that a worker asked to stop gently
 # does so after the evaluation at hand.
 DRAIN_S = 60.0
-PROGRESS_EVERY_S = 1.0
 # Of one drain: the second says that it is this worker or the storage, not that one archive.
 RETURNED_MAX = 2
 # How a process dies that the kernel or a person ends.
@@ -117,7 +115,7 @@ def _run_and_record(claim: Claim) -> bool:
     lacks something, SpecError for a task it cannot read.
     """
     evidence = _evidence_path(claim)
-    heartbeat = _Heartbeat(claim)
+    heartbeat = _heartbeat(claim)
     with heartbeat, archives.open_local(claim.archive) as archive_path:
         verdict = child.run(
             spec=specs.from_json(claim.task),
@@ -227,56 +225,14 @@ def _evidence_path(claim: Claim) -> Path:
     return folder / f"{claim.submission_id}-{claim.evaluation_id}-{claim.attempt}.evidence"
 
 
-class _Heartbeat:
-    """Renews a claim's lease from a thread of its own while the child runs.
+def _heartbeat(claim: Claim) -> Heartbeat:
+    def renew(progress: Progress) -> bool:
+        return evaluations.heartbeat(
+            claim.evaluation_id,
+            attempt=claim.attempt,
+            stage=progress.stage,
+            patches_done=progress.patches_done,
+            patches_total=progress.patches_total,
+        )
 
-    ``lost`` is set once the claim is no longer ours. A database that cannot be reached is no loss
-    by itself: the lease decides, and the last write is fenced by the attempt.
-    """
-
-    def __init__(self, claim: Claim) -> None:
-        self.claim = claim
-        self.lost = Event()
-        self._done = Event()
-        self._progress = Progress("starting")
-        self._thread = Thread(target=self._renew, name=f"heartbeat-{claim.evaluation_id}")
-
-    def __enter__(self) -> _Heartbeat:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        self._thread.join()
-
-    def set_progress(self, progress: Progress) -> None:
-        """Take over how far the scorer is; the thread writes it."""
-        self._progress = progress
-
-    def _renew(self) -> None:
-        written: Progress | None = None
-        written_s = 0.0
-        renew_s = settings.LEASE_S / 4
-        try:
-            while not self._done.wait(min(PROGRESS_EVERY_S, renew_s)):
-                progress = self._progress
-                if progress == written and time.monotonic() - written_s < renew_s:
-                    continue
-                try:
-                    is_alive = evaluations.heartbeat(
-                        self.claim.evaluation_id,
-                        attempt=self.claim.attempt,
-                        stage=progress.stage,
-                        patches_done=progress.patches_done,
-                        patches_total=progress.patches_total,
-                    )
-                except (DatabaseError, InterfaceError) as error:
-                    log.warning("heartbeat of %s missed: %s", self.claim.label, error)
-                    connection.close()
-                    continue
-                if not is_alive:
-                    self.lost.set()
-                    return
-                written, written_s = progress, time.monotonic()
-        finally:
-            connection.close()
+    return Heartbeat(renew, lease_s=settings.LEASE_S, label=claim.label, stage="starting")
