@@ -6,10 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Prefetch
-
 from challenge.errors import Refusal, refuse
-from challenge.models import Challenge, Evaluation, FinalResult, Phase, Submission
+from challenge.models import Evaluation, FinalResult, Phase, Submission
 from challenge.rules.disclosure import Viewer
 from challenge.rules.lifecycle import OPEN_STATES
 from challenge.selectors import leaderboard, phase_disclosure
@@ -39,13 +37,6 @@ def get(phase: Phase, *, version: int | None = None) -> FinalResult:
         raise refuse("not-found")
     found.phase = phase
     return found
-
-
-def latest_of_challenge(challenge: Challenge) -> list[Phase]:
-    """Return the challenge's phases with a signed result, by their order (two queries)."""
-    results = Prefetch("final_results", FinalResult.objects.select_related("signed_by"))
-    signed = challenge.phases.filter(result_version__gt=0).defer("public_patches")
-    return list(signed.prefetch_related(results).order_by("sort_order", "opens_at"))
 
 
 def draft(phase: Phase, *, now: datetime) -> Draft:

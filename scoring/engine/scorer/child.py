@@ -97,18 +97,10 @@ def run(
     is asked several times a second and ends the run as scorer-cancelled. `isolate=False` is for
     one's own files on systems without isolation.
     """
-    job: Job = {
-        "spec": spec.to_json(),
-        "truth": str(truth_path),
-        "upload": str(archive_path),
-        "evidence": None if evidence_path is None else str(evidence_path),
-        "out": None,
-        "split": messages.split_document(split_file),
-        "ids": None,
-        "workers": workers,
-        "isolate": isolate,
-        "memory_bytes": memory_bytes or MEMORY_BYTES,
-    }
+    job = _job(spec, archive_path, workers, memory_bytes, isolate=isolate)
+    job["truth"] = str(truth_path)
+    job["evidence"] = None if evidence_path is None else str(evidence_path)
+    job["split"] = messages.split_document(split_file)
     verdict = _run(job, timeout_s, on_progress, should_stop)
     if isinstance(verdict, Valid | Packed):
         return ScorerFailure("scorer-error", "a score was asked")
@@ -128,18 +120,8 @@ def validate(
     isolate: bool = True,
 ) -> Valid | Rejected | ScorerFailure:
     """Check an upload without labels, in a process of its own; parameters as of `run`."""
-    job: Job = {
-        "spec": spec.to_json(),
-        "truth": None,
-        "upload": str(archive_path),
-        "evidence": None,
-        "out": None,
-        "split": None,
-        "ids": None if expected_ids is None else list(expected_ids),
-        "workers": workers,
-        "isolate": isolate,
-        "memory_bytes": memory_bytes or MEMORY_BYTES,
-    }
+    job = _job(spec, archive_path, workers, memory_bytes, isolate=isolate)
+    job["ids"] = None if expected_ids is None else list(expected_ids)
     verdict = _run(job, timeout_s, on_progress, should_stop)
     if isinstance(verdict, Scored | Packed):
         return ScorerFailure("scorer-error", "a check was asked")
@@ -162,22 +144,35 @@ def pack(
 
     ``out_path`` is there once the masks are packed, and only then. No problem tells a pixel.
     """
-    job: Job = {
+    job = _job(spec, archive_path, workers, memory_bytes, isolate=isolate)
+    job["out"] = str(out_path)
+    verdict = _run(job, timeout_s, on_progress, should_stop)
+    if isinstance(verdict, Scored | Valid):
+        return ScorerFailure("scorer-error", "a packed file was asked")
+    return verdict
+
+
+def _job(
+    spec: TaskSpec,
+    archive_path: str | Path,
+    workers: int | None,
+    memory_bytes: int | None,
+    *,
+    isolate: bool,
+) -> Job:
+    """Return a job that asks for nothing yet."""
+    return {
         "spec": spec.to_json(),
         "truth": None,
         "upload": str(archive_path),
         "evidence": None,
-        "out": str(out_path),
+        "out": None,
         "split": None,
         "ids": None,
         "workers": workers,
         "isolate": isolate,
         "memory_bytes": memory_bytes or MEMORY_BYTES,
     }
-    verdict = _run(job, timeout_s, on_progress, should_stop)
-    if isinstance(verdict, Scored | Valid):
-        return ScorerFailure("scorer-error", "a packed file was asked")
-    return verdict
 
 
 def _run(
