@@ -599,6 +599,28 @@ CATALOGUE: dict[str, Kind] = {
             "another."
         ),
     ),
+    "comparison-open": Kind(
+        Conflict,
+        _("A comparison of this phase has not ended: wait for it or cancel it, then ask again."),
+    ),
+    "comparison-size-invalid": Kind(
+        Refusal,
+        _(
+            "%(found)s submissions are too many for one comparison; allowed are 0 to %(allowed)s. "
+            "Compare fewer teams or name fewer submissions."
+        ),
+    ),
+    "comparison-submission-unknown": Kind(
+        Refusal,
+        _("%(submission)s is no submission of this phase: copy the id from its page's address."),
+    ),
+    "comparison-too-few": Kind(
+        Refusal,
+        _(
+            "There are fewer than two teams to compare: wait for ranked submissions, or name "
+            "submissions of two teams."
+        ),
+    ),
     "rescore-needs-archives": Kind(
         Refusal,
         _("Evidence is of the labels that count now: other labels need the archives."),

@@ -11,6 +11,7 @@ from challenge.api import problems
 from challenge.api.describe import complete
 from challenge.api.endpoints import (
     challenges,
+    comparisons,
     exports,
     organisers,
     people,
@@ -73,3 +74,4 @@ api.add_router("", webhooks_room.router)
 api.add_router("", organisers.router)
 api.add_router("", exports.router)
 api.add_router("", results.router)
+api.add_router("", comparisons.router)

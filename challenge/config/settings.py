@@ -254,6 +254,7 @@ CELERY_IMPORTS = [
     "challenge.workers.scoring",
     "challenge.workers.labels",
     "challenge.workers.rescoring",
+    "challenge.workers.comparing",
     "challenge.workers.announcing",
     "challenge.workers.maintenance",
     "challenge.workers.notifications",

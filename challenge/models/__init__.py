@@ -8,6 +8,7 @@ from challenge.models.challenges import (
     PublishedResult,
     TaskSpec,
 )
+from challenge.models.comparisons import PixelComparison, PixelComparisonEvent
 from challenge.models.disqualifications import TeamDisqualification
 from challenge.models.events import AuditEvent, Webhook, WebhookDelivery
 from challenge.models.grants import Grant
@@ -68,6 +69,8 @@ __all__ = [
     "Page",
     "PageVersion",
     "Phase",
+    "PixelComparison",
+    "PixelComparisonEvent",
     "PublishedResult",
     "QuotaLine",
     "RankLine",

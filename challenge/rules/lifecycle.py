@@ -24,7 +24,7 @@ class State(StrEnum):
 
 
 class RunState(StrEnum):
-    """Where a training run stands."""
+    """Where a training run or a pixel comparison stands."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -128,6 +128,7 @@ RESCORE_TRANSITIONS: frozenset[tuple[RescoreState, RescoreState]] = frozenset(
 )
 
 OPEN_STATES = frozenset({State.QUEUED, State.SCORING})
+RUN_OPEN = frozenset({RunState.QUEUED, RunState.RUNNING})
 RESCORE_ENDED = frozenset({RescoreState.PUBLISHED, RescoreState.CANCELLED})
 FINISHED_STATES = frozenset({State.SCORED, State.REJECTED, State.FAILED})
 

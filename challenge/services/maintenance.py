@@ -15,7 +15,7 @@ from challenge.services.labels import label_jobs
 from challenge.services.leaderboard import ranks
 from challenge.services.leased_jobs import SweepReport
 from challenge.services.notifications import mails, webhooks
-from challenge.services.submissions import evaluations, rescores
+from challenge.services.submissions import evaluations, pixel_comparisons, rescores
 from challenge.services.training import training_runs
 
 
@@ -39,6 +39,7 @@ def sweep(*, now: datetime | None = None) -> MaintenanceReport:
         label_jobs.sweep(now=now),
     )
     rescores.sweep(now=now)
+    pixel_comparisons.sweep(now=now)
     settled = settlement.settle_due(now=now)
     ranked = [phase for phase in ranks.recompute_stale(now=now) if phase not in settled]
     report = MaintenanceReport(*swept, phases_settled=settled, phases_ranked=[*settled, *ranked])

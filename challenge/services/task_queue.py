@@ -39,6 +39,7 @@ class TaskName(StrEnum):
 
     SCORE = "scoring.score"
     RESCORE = "scoring.rescore"
+    COMPARE_PIXELS = "scoring.compare_pixels"
     TRAIN = "baselines.train"
     SEND_MAIL = "challenge.send_mail"
     DELIVER_WEBHOOKS = "challenge.deliver_webhooks"
@@ -54,10 +55,11 @@ class TaskName(StrEnum):
         return _QUEUES.get(self, Queue.DEFAULT)
 
 
-# Evidence tells about labels: only scoring workers have it.
+# Evidence tells about labels: only scoring workers have it. They alone isolate decoders.
 _QUEUES = {
     TaskName.SCORE: Queue.SCORING,
     TaskName.RESCORE: Queue.SCORING,
+    TaskName.COMPARE_PIXELS: Queue.SCORING,
     TaskName.SWEEP_EVIDENCE: Queue.SCORING,
     TaskName.TRAIN: Queue.GPU,
     TaskName.INSTALL_LABELS: Queue.LABELS,

@@ -40,6 +40,8 @@ roles     yes no  no  no
 # The act of each route that is for organisers; a route that is missing here fails the test.
 ACT_OF = {
     "GET api/v1/organise/challenges/<slug>/phases/<phase>/archives": Act.ARCHIVES,
+    "GET api/v1/organise/challenges/<slug>/phases/<phase>/comparison": Act.READ,
+    "POST api/v1/organise/challenges/<slug>/phases/<phase>/comparison": Act.VERDICTS,
     "GET api/v1/organise/challenges/<slug>/phases/<phase>/export": Act.EXPORT,
     "GET api/v1/organise/challenges/<slug>/phases/<phase>/leaderboard.tex": Act.EXPORT,
     "GET api/v1/organise/challenges/<slug>/phases/<phase>/result": Act.READ,
@@ -66,6 +68,8 @@ ACT_OF = {
     "POST challenges/<slug:slug>/desk/phases/": Act.PHASES,
     "GET challenges/<slug:slug>/desk/phases/<slug:phase_slug>/copy/": Act.READ,
     "POST challenges/<slug:slug>/desk/phases/<slug:phase_slug>/copy/": Act.FINALS,
+    "GET challenges/<slug:slug>/desk/phases/<slug:phase_slug>/duplicates/": Act.READ,
+    "POST challenges/<slug:slug>/desk/phases/<slug:phase_slug>/duplicates/": Act.VERDICTS,
     "GET challenges/<slug:slug>/desk/phases/<slug:phase_slug>/result/": Act.READ,
     "POST challenges/<slug:slug>/desk/phases/<slug:phase_slug>/result/": Act.FINALS,
     "GET challenges/<slug:slug>/desk/phases/<slug:phase_slug>/": Act.READ,
