@@ -8,7 +8,8 @@ from typing import Any, cast
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
@@ -24,6 +25,7 @@ from challenge.models import (
     User,
     WebhookDelivery,
 )
+from challenge.rules.lifecycle import RunState
 from challenge.rules.roles import Act
 from challenge.selectors import roles
 from challenge.services import audit
@@ -187,7 +189,20 @@ class TrainingRunAdmin(ReadOnly):
         )
 
     @admin.action(description=_("Queue failed ones again"))
-    def queue_failed(self, request: StaffRequest, rows: QuerySet[TrainingRun]) -> None:
+    def queue_failed(
+        self, request: StaffRequest, rows: QuerySet[TrainingRun]
+    ) -> HttpResponse | None:
+        """Show which runs are queued again, then queue these; None sends back to the list."""
+        failed = rows.filter(state=RunState.FAILED)
+        if "confirmed" not in request.POST and (found := list(failed)):
+            context = {
+                **self.admin_site.each_context(request),
+                "title": _now("Queue failed ones again"),
+                "failed": found,
+                "left": rows.count() - len(found),
+                "opts": self.model._meta,
+            }
+            return TemplateResponse(request, "admin/challenge/ask_requeue.html", context)
         actor = request.user
         each(
             request,
@@ -195,6 +210,7 @@ class TrainingRunAdmin(ReadOnly):
             lambda row: training_runs.requeue_failed(run=row, actor=actor),
             done=_now("queued again"),
         )
+        return None
 
 
 class SuperusersOnly(ReadOnly):

@@ -12,6 +12,11 @@ from challenge.api.describe import complete
 from challenge.api.endpoints import (
     challenges,
     comparisons,
+    desk_admission,
+    desk_messages,
+    desk_phases,
+    desk_roles,
+    desk_teams,
     exports,
     organisers,
     people,
@@ -72,6 +77,11 @@ api.add_router("", teams.router)
 api.add_router("", submissions_room.router)
 api.add_router("", webhooks_room.router)
 api.add_router("", organisers.router)
+api.add_router("", desk_roles.router)
+api.add_router("", desk_admission.router)
+api.add_router("", desk_teams.router)
+api.add_router("", desk_messages.router)
+api.add_router("", desk_phases.router)
 api.add_router("", exports.router)
 api.add_router("", results.router)
 api.add_router("", comparisons.router)

@@ -65,31 +65,37 @@ def of_challenge(challenge: Challenge) -> QuerySet[Team]:
     return Team.objects.filter(challenge=challenge, merged_into=None, is_platform=False)
 
 
-def page(
-    challenge: Challenge, *, search: str = "", only: str = "", number: str | int = 1
-) -> Page[Any]:
-    """Return a page of teams by name, annotated for the list (two queries).
+def rows(challenge: Challenge, *, search: str = "", only: str = "") -> QuerySet[Team]:
+    """Return teams annotated for lists: members and submissions counted, ``is_disqualified``.
 
     ``search`` is a part of the team's, a member's or the affiliation's name, ``only``
     "disqualified" or "submitted"; any other value shows all.
     """
     members = Membership.objects.filter(team=OuterRef("pk")).order_by().values("team")
     sent = Submission.objects.filter(entry__team=OuterRef("pk")).order_by().values("entry__team")
-    rows = of_challenge(challenge).annotate(
+    found = of_challenge(challenge).annotate(
         member_count=_count(members),
         submission_count=_count(sent),
         is_disqualified=Exists(disqualifications.in_force().filter(team=OuterRef("pk"))),
     )
     if search:
         by_member = Membership.objects.filter(team=OuterRef("pk"), user__username__icontains=search)
-        rows = rows.filter(
+        found = found.filter(
             Q(name__icontains=search) | Q(affiliation__icontains=search) | Q(Exists(by_member))
         )
     if only == "disqualified":
-        rows = rows.filter(is_disqualified=True)
+        found = found.filter(is_disqualified=True)
     elif only == "submitted":
-        rows = rows.filter(submission_count__gt=0)
-    return Paginator(rows.order_by("name", "pk"), PAGE_ROWS).get_page(number)
+        found = found.filter(submission_count__gt=0)
+    return found
+
+
+def page(
+    challenge: Challenge, *, search: str = "", only: str = "", number: str | int = 1
+) -> Page[Any]:
+    """Return a page of :func:`rows` by name (two queries)."""
+    found = rows(challenge, search=search, only=only)
+    return Paginator(found.order_by("name", "pk"), PAGE_ROWS).get_page(number)
 
 
 def get(challenge: Challenge, team_id: int) -> Team:

@@ -72,16 +72,20 @@ def recipients(challenge: Challenge, audience: Audience, *, about_rules: bool) -
     return people.order_by("pk")
 
 
+def rows(challenge: Challenge) -> QuerySet[Any]:
+    """Return the messages of a challenge with their deliveries counted."""
+    return _counted(Message.objects.filter(challenge=challenge).select_related("sent_by"))
+
+
 def page(challenge: Challenge, *, number: str | int = 1) -> Page[Any]:
-    """Return a page of messages, the newest first, with their deliveries counted (two queries)."""
-    rows = _counted(Message.objects.filter(challenge=challenge).select_related("sent_by"))
-    return Paginator(rows.order_by("-created_at", "-pk"), PAGE_ROWS).get_page(number)
+    """Return a page of :func:`rows`, the newest first (two queries)."""
+    found = rows(challenge).order_by("-created_at", "-pk")
+    return Paginator(found, PAGE_ROWS).get_page(number)
 
 
 def get(challenge: Challenge, message_id: int) -> Any:
     """Return a message of a challenge, its deliveries counted. Raises NotFound."""
-    rows = _counted(Message.objects.filter(challenge=challenge).select_related("sent_by"))
-    found = rows.filter(pk=message_id).first()
+    found = rows(challenge).filter(pk=message_id).first()
     if found is None:
         raise refuse("not-found")
     return found
@@ -92,8 +96,8 @@ def unsent(message: Message) -> QuerySet[MessageDelivery]:
     return message.deliveries.filter(sent_at=None).select_related("user")
 
 
-def _counted(rows: QuerySet[Message]) -> QuerySet[Any]:
-    return rows.annotate(
+def _counted(messages: QuerySet[Message]) -> QuerySet[Any]:
+    return messages.annotate(
         recipient_count=Count("deliveries"),
         sent_count=Count("deliveries", filter=Q(deliveries__sent_at__isnull=False)),
         given_up_count=Count("deliveries", filter=Q(deliveries__given_up_at__isnull=False)),

@@ -8,7 +8,7 @@ brings about; they say so in subclasses of :class:`LeasedJobs`. Nothing else ass
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -101,6 +101,63 @@ class LeasedJobs(Generic[Job]):
         )
         self.record_event(job, "", now=now, actor=actor, reason=reason)
         return job
+
+    def insert_ended(
+        self,
+        rows: Iterable[Mapping[str, Any]],
+        new: StrEnum,
+        *,
+        worker: str,
+        now: datetime,
+        actor: User | None = None,
+        reason: str = "",
+    ) -> list[Job]:
+        """Return new jobs of these columns, queued, claimed and ended in state ``new`` at once.
+
+        With the events of all three, written in bulk. No worker can see one before it has ended,
+        and :meth:`after_transition` is not called: for jobs whose end tells nobody. Raises Conflict
+        ``illegal-move``.
+        """
+        queued = self.states.QUEUED
+        for old, wanted in ((queued, self.active), (self.active, new)):
+            if (old, wanted) not in self.transitions:
+                raise refuse("illegal-move", state=old.value, wanted=wanted.value)
+        jobs = self.model._default_manager.bulk_create(
+            [
+                self.model(
+                    **columns,
+                    state=new.value,
+                    attempt=1,
+                    queued_at=now,
+                    started_at=now,
+                    finished_at=now,
+                    worker=worker[:120],
+                )
+                for columns in rows
+            ]
+        )
+        steps = (
+            ("", queued, 0, actor, reason),
+            (queued.value, self.active, 1, None, ""),
+            (self.active.value, new, 1, actor, ""),
+        )
+        relation = self.model._meta.get_field("events")
+        event, job_field = relation.related_model, relation.field.name  # type: ignore[union-attr]
+        event._default_manager.bulk_create(  # type: ignore[union-attr]
+            event(  # type: ignore[misc]
+                **{job_field: job},
+                from_state=old,
+                to_state=state.value,
+                attempt=attempt,
+                at=now,
+                actor=who,
+                reason=why[:200],
+                **job.event_columns(),
+            )
+            for old, state, attempt, who, why in steps
+            for job in jobs
+        )
+        return jobs
 
     def enqueue(
         self, *, now: datetime, actor: User | None = None, reason: str = "", **columns: Any

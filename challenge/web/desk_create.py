@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from django.contrib import messages
@@ -26,6 +27,7 @@ from challenge.web.create_forms import (
     task_initial,
 )
 from challenge.web.requests import SignedInRequest, page_view
+from challenge.web.submissions import check_data
 from challenge.web.views import challenge_context
 from scoring.engine.problems.problems import Refused
 
@@ -173,7 +175,11 @@ def _read_sample(request: SignedInRequest, challenge: Challenge, form: TaskForm)
 
 
 def _task_page(request: SignedInRequest, challenge: Challenge, form: TaskForm) -> HttpResponse:
-    context = challenge_context(request, challenge, current="desk") | {"form": form}
+    check = {"example": "PRED_000001.tif", **check_data.words(languages.current())}
+    context = challenge_context(request, challenge, current="desk") | {
+        "form": form,
+        "check": json.dumps(check, ensure_ascii=False),
+    }
     return render(request, "web/desk_task.html", context, status=422 if form.errors else 200)
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from django.conf import settings
 from django.contrib import messages as notices
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
@@ -17,19 +14,11 @@ from challenge.selectors import messages as selector
 from challenge.selectors import roles
 from challenge.selectors.messages import Audience
 from challenge.services.notifications import messages as service
+from challenge.services.notifications.messages import Preview
 from challenge.web import desk
 from challenge.web.message_form import MessageForm
 from challenge.web.requests import SignedInRequest, page_view
 from challenge.web.views import challenge_context
-
-
-@dataclass(frozen=True)
-class Preview:
-    """How a message would arrive, in each of its languages, and how many would get it."""
-
-    mails: list[tuple[str, str, str]]
-    recipients: int
-    opted_out: int
 
 
 @page_view("GET", sign_in=True, cache=False)
@@ -48,7 +37,9 @@ def message(request: SignedInRequest, slug: str, pk: int) -> HttpResponse:
     context = challenge_context(request, challenge, current="desk-people") | {
         "message": found,
         "audience": Audience.from_json(found.audience),
-        "mails": _mails(challenge, found.subject, found.body, about_rules=found.about_rules),
+        "mails": service.mails(
+            challenge, subject=found.subject, body=found.body, about_rules=found.about_rules
+        ),
         "unsent": selector.unsent(found)[: selector.PAGE_ROWS] if may_write else [],
     }
     return render(request, "web/desk_message.html", context)
@@ -65,7 +56,7 @@ def act(request: SignedInRequest, slug: str, act: str) -> HttpResponse:
     preview = None
     if form.is_valid():
         try:
-            preview = _preview(challenge, form)
+            preview = _preview(request, challenge, form)
             if act == "test":
                 _test(request, challenge, form)
             if act == "send":
@@ -77,15 +68,14 @@ def act(request: SignedInRequest, slug: str, act: str) -> HttpResponse:
     return _page(request, challenge, form, preview=preview)
 
 
-def _preview(challenge: Challenge, form: MessageForm) -> Preview:
-    subject, body = service.checked(form.subject(), form.body())
-    about_rules = form.cleaned_data["about_rules"]
-    everybody = selector.recipients(challenge, form.audience(), about_rules=True).count()
-    reached = selector.recipients(challenge, form.audience(), about_rules=about_rules).count()
-    return Preview(
-        mails=_mails(challenge, subject, body, about_rules=about_rules),
-        recipients=reached,
-        opted_out=everybody - reached,
+def _preview(request: SignedInRequest, challenge: Challenge, form: MessageForm) -> Preview:
+    return service.preview(
+        challenge=challenge,
+        actor=request.user,
+        subject=form.subject(),
+        body=form.body(),
+        audience=form.audience(),
+        about_rules=form.cleaned_data["about_rules"],
     )
 
 
@@ -119,22 +109,6 @@ def _send(request: SignedInRequest, challenge: Challenge, form: MessageForm) -> 
     )
     notices.success(request, told % {"n": n})
     return redirect("web:desk-message", challenge.slug, sent.pk)
-
-
-def _mails(
-    challenge: Challenge, subject: dict[str, str], body: dict[str, str], *, about_rules: bool
-) -> list[tuple[str, str, str]]:
-    """Return (language, subject, text) as they arrive, for each language of the message."""
-    return [
-        (
-            language,
-            *service.text_for(
-                challenge, subject=subject, body=body, about_rules=about_rules, language=language
-            ),
-        )
-        for language, _name in settings.LANGUAGES
-        if language in subject
-    ]
 
 
 def _phases(challenge: Challenge) -> list[Phase]:

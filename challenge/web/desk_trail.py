@@ -18,7 +18,7 @@ from challenge.selectors import roles
 from challenge.selectors import trail as selector
 from challenge.selectors.trail import Filter
 from challenge.services import audit
-from challenge.web import desk, zone_text
+from challenge.web import desk, trail_words, zone_text
 from challenge.web.requests import SignedInRequest, page_view
 from challenge.web.views import challenge_context
 
@@ -44,7 +44,10 @@ class TrailForm(forms.Form):
         self._zone = zone_text.zone_of(challenge)
         self.fields["act"].choices = [  # type: ignore[attr-defined]
             ("", _("any act")),
-            *((act, act) for act in selector.acts(challenge)),
+            *sorted(
+                ((act, trail_words.words(act)) for act in selector.acts(challenge)),
+                key=lambda choice: choice[1].casefold(),
+            ),
         ]
 
     def wanted(self) -> Filter:
@@ -77,7 +80,12 @@ def trail(request: SignedInRequest, slug: str) -> HttpResponse:
         "form": form,
         "page_rows": page,
         "lines": [
-            {"event": event, "data": selector.data_text(event)} for event in page.object_list
+            {
+                "event": event,
+                "act": trail_words.words(event.action),
+                "data": selector.data_text(event),
+            }
+            for event in page.object_list
         ],
         "query": query.urlencode(),
     }

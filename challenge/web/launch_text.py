@@ -68,8 +68,9 @@ def _words(check: Check, zone: ZoneInfo) -> str:  # noqa: C901 - one case a chec
                 facts["n"],
             ) % {"n": facts["n"]}
         return gettext(
-            "No labels are installed. On a worker: manage.py install_ground_truth %(slug)s "
-            "--phase %(phase)s --labels FOLDER"
+            "No labels are installed. Seal them in the browser on the page of labels, or install "
+            "them on a worker: manage.py install_ground_truth %(slug)s --phase %(phase)s --labels "
+            "FOLDER"
         ) % _names(check)
     if check.code == "oracle":
         if good:

@@ -7,12 +7,15 @@ import os
 import socket
 
 from celery import shared_task
+from django.conf import settings
 from django.db import close_old_connections
 
 from challenge.errors import Refusal
 from challenge.services.submissions import rescores
+from challenge.services.submissions.rescores import Claim
 from challenge.services.task_queue import TaskName
 from challenge.workers import readiness
+from challenge.workers.heartbeat import Heartbeat
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +34,8 @@ def rescore() -> int:
     while claim := rescores.claim(worker=worker):
         taken += 1
         try:
-            state = rescores.work(claim, worker=worker)
+            with _heartbeat(claim):
+                state = rescores.work(claim, worker=worker)
             log.info("re-score %s, attempt %s: %s", claim.rescore_id, claim.attempt, state)
         except Refusal as refusal:
             if refusal.code != "late-worker":
@@ -39,3 +43,12 @@ def rescore() -> int:
             log.warning("re-score %s: attempt %s is over", claim.rescore_id, claim.attempt)
         close_old_connections()
     return taken
+
+
+def _heartbeat(claim: Claim) -> Heartbeat:
+    return Heartbeat(
+        lambda _progress: rescores.heartbeat(claim),
+        lease_s=settings.LEASE_S,
+        label=f"re-score {claim.rescore_id}",
+        stage="",
+    )

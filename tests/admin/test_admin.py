@@ -10,7 +10,16 @@ from django.contrib import admin
 from django.test import Client
 from django.urls import reverse
 
-from challenge.models import AuditEvent, Evaluation, Phase, Registration, Score, Submission, User
+from challenge.models import (
+    AuditEvent,
+    Evaluation,
+    Phase,
+    Registration,
+    Score,
+    Submission,
+    TrainingRun,
+    User,
+)
 from challenge.services.accounts import tokens
 from challenge.services.challenges import phases
 from challenge.services.training import training_runs
@@ -313,3 +322,22 @@ def test_rows_of_people_do_not_break_for_organisers(
     """The admin reads the row before it asks for the permission."""
     url = reverse(f"admin:challenge_{name}_{page}", args=["1"])
     assert client.get(url).status_code in {302, 403}
+
+
+def test_failed_runs_are_queued_again_once_their_number_is_confirmed(
+    client: Client, boss: User, phase: Phase
+) -> None:
+    fields = {"recipe": "unet", "data_root": "toy", "actor": boss, "phase": phase}
+    failed, waiting = (training_runs.create(**fields) for _ in range(2))  # type: ignore[arg-type]
+    TrainingRun.objects.filter(pk=failed.pk).update(state="failed")
+    url = reverse("admin:challenge_trainingrun_changelist")
+    chosen = {"action": "queue_failed", "_selected_action": [failed.pk, waiting.pk]}
+    asked = client.post(url, chosen).content.decode()
+    assert "1 failed training run is queued again" in asked
+    assert "1 chosen run has not failed" in asked
+    assert str(waiting.pk) not in asked
+    failed.refresh_from_db()
+    assert failed.state == "failed"
+    client.post(url, {**chosen, "_selected_action": [failed.pk], "confirmed": "1"})
+    failed.refresh_from_db()
+    assert failed.state == "queued"

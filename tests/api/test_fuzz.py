@@ -79,6 +79,14 @@ checks.positive_data_acceptance.expected-statuses = [200, 401, 403, 404, 409, 42
 include-path-regex = "/registrations/"
 checks.positive_data_acceptance.expected-statuses = [200, 401, 403, 404, 409, 422, 429]
 
+[[operations]]  # the desk: reasons of spaces, lists of addresses, times that are past, audiences
+include-path-regex = "/(role-invitations|roles/|admission|disqualify$|grants|messages|time-zone)"
+checks.positive_data_acceptance.expected-statuses = [200, 401, 403, 404, 409, 422, 429]
+
+[[operations]]  # a phase closes after it opens, and has a name in some language
+include-path-regex = "/organise/challenges/.*/phases"
+checks.positive_data_acceptance.expected-statuses = [200, 401, 403, 404, 409, 422, 429]
+
 [[operations]]  # an invented token is like one that is over
 include-path-regex = "/invitations/accept$"
 checks.positive_data_acceptance.expected-statuses = [200, 401, 403, 404, 409, 410, 429]

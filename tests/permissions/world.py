@@ -124,6 +124,8 @@ def make_world(**phase_fields: Any) -> World:
         "request_id": str(merge.pk),
         "webhook_id": str(hook.pk),
         "message_id": str(message.pk),
+        "entry_id": "1",
+        "grant_id": "1",
         "registration_id": str(challenge.registrations.get(user=people["rival"]).pk),
     }
     return World(challenge, phase, alpha, people, submission, arguments)
@@ -238,6 +240,8 @@ def body_of(answer: Any) -> str:
 def body_for(method: str, route: str, world: World) -> dict[str, Any]:
     """What a request carries, so that it is refused for who asks and not for what it lacks."""
     rivals = world.people["rival"].memberships.get().team_id
+    desk = "organise/challenges/<slug>"
+    texts = {"subject": {"en": "Hello"}, "body": {"en": "Welcome."}}
     bodies: dict[tuple[str, str], dict[str, Any]] = {
         ("POST", "challenges/<slug>/registration"): {"accept_terms_version": "1"},
         ("POST", "challenges/<slug>/team"): {"name": "New name"},
@@ -262,5 +266,29 @@ def body_for(method: str, route: str, world: World) -> dict[str, Any]:
         ("POST", "organise/challenges/<slug>/phases/<phase>/result"): {"digest": "0" * 64},
         ("POST", "organise/submissions/<submission_id>/disqualify"): {"reason": "r"},
         ("POST", "organise/submissions/<submission_id>/reinstate"): {"reason": "r"},
+        ("PATCH", f"{desk}/admission"): {"approval_required": True},
+        ("POST", f"{desk}/admission"): {"entries": "@example.org"},
+        ("POST", f"{desk}/admission/check"): {"entries": "@example.org"},
+        ("POST", f"{desk}/messages"): {**texts, "expected": 0},
+        ("POST", f"{desk}/messages/preview"): texts,
+        ("POST", f"{desk}/messages/test"): texts,
+        ("POST", f"{desk}/phases"): {
+            "slug": "final",
+            "name": {"en": "Final"},
+            "opens_at": "2027-01-01T12:00:00Z",
+        },
+        ("PATCH", f"{desk}/phases/<phase>"): {"changes": {"sort_order": 3}},
+        ("POST", f"{desk}/phases/<phase>/preview"): {"changes": {"sort_order": 3}},
+        ("POST", f"{desk}/phases/<phase>/settle"): {"reason": "r"},
+        ("POST", f"{desk}/role-invitations"): {"email": "new@example.org", "role": "judge"},
+        ("PATCH", f"{desk}/roles/<username>"): {"role": "judge"},
+        ("POST", f"{desk}/teams/<team_id>/disqualify"): {"reason": "r"},
+        ("POST", f"{desk}/teams/<team_id>/grants"): {
+            "phase": world.phase.slug,
+            "extra_places": 1,
+            "until": (timezone.now() + timedelta(days=1)).isoformat(),
+            "reason": "r",
+        },
+        ("PATCH", f"{desk}/time-zone"): {"time_zone": "Europe/Paris"},
     }
     return bodies.get((method, route.removeprefix("api/v1/")), {})

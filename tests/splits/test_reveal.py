@@ -159,7 +159,11 @@ def everything_seen(scored: Scored) -> dict[str, str]:
     }
     arguments = dict.fromkeys(("act", "token", "token_pk", "webhook_id", "run_id"), "1")
     arguments |= dict.fromkeys(
-        ("invitation_id", "request_id", "registration_id", "message_id"), "1"
+        (
+            *("invitation_id", "request_id", "registration_id", "message_id"),
+            *("entry_id", "grant_id"),
+        ),
+        "1",
     )
     arguments |= {
         "slug": "tiny",

@@ -59,12 +59,17 @@ def challenge(client: Client) -> Challenge:
     return Challenge.objects.get(slug="burnt-2027")
 
 
-def sample(names: list[str], *, side_px: int = 256) -> SimpleUploadedFile:
+def sample_bytes(names: list[str], *, side_px: int) -> bytes:
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in names:
             archive.writestr(name, make_tiff(np.zeros((side_px, side_px), np.uint8)))
-    return SimpleUploadedFile("sample.zip", target.getvalue(), content_type="application/zip")
+    return target.getvalue()
+
+
+def sample(names: list[str], *, side_px: int = 256) -> SimpleUploadedFile:
+    content = sample_bytes(names, side_px=side_px)
+    return SimpleUploadedFile("sample.zip", content, content_type="application/zip")
 
 
 def states(challenge: Challenge) -> dict[str, State]:

@@ -14,6 +14,7 @@ from tests import factories
 from tests.services.challenges.test_bundle_import import V2, pack
 from tests.web.browser import open_page
 from tests.web.looks import LOOKS, find_faults, sign_in_as
+from tests.web.test_desk_create import sample_bytes
 
 pytestmark = pytest.mark.django_db(transaction=True)
 CLASSES = "name_en,name_fr,color\nunburnt,intact,#194a26\nburnt,brûlé,#f80c00"
@@ -49,11 +50,22 @@ def test_a_challenge_is_made_and_no_page_has_violations_overflows_or_console_err
     page.locator("textarea[name=classes]").fill(CLASSES)
     page.locator("form.form > div > button[type=submit]").click()
     check("task refused")
-    page.locator("input[name=patch_height_px]").fill("256")
-    page.locator("input[name=patch_width_px]").fill("256")
-    page.locator("input[name=prediction_name]").fill("PRED_{id}.tif")
-    page.locator("input[name=prediction_pattern]").fill("PRED_(?P<id>[0-9]{3})")
-    page.locator("textarea[name=ids]").fill("001\n002")
+    # Read by the page's script; what it tells is filled in, and the file is not sent.
+    page.locator("input[type=file]").set_input_files(
+        {
+            "name": "sample.zip",
+            "mimeType": "application/zip",
+            "buffer": sample_bytes(["PRED_001.tif", "PRED_002.tif"], side_px=128),
+        }
+    )
+    told = page.locator("[data-told]")
+    told.wait_for()
+    assert "2 patch" in told.inner_text()
+    assert page.locator("input[name=sample]").count() == 0
+    assert page.locator("input[name=patch_width_px]").input_value() == "128"
+    pattern = page.locator("input[name=prediction_pattern]").input_value()
+    assert pattern == "PRED_(?P<id>[0-9]{3})"
+    check("task read")
     page.locator("form.form > div > button[type=submit]").click()
     assert page.url.endswith(reverse("web:desk-launch", args=["burnt-2027"]))
     check("launch")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import hashlib
 import io
 import json
+import re
 import tracemalloc
 import zipfile
 from datetime import timedelta
@@ -19,6 +21,7 @@ from django.utils import timezone
 from playwright.sync_api import Browser
 from pytest_django.live_server_helper import LiveServer
 
+from challenge.embedded.data_folder import ROOT
 from challenge.models import AuditEvent, Phase, Submission, User
 from challenge.rules import latex
 from challenge.rules.roles import Role
@@ -26,6 +29,7 @@ from challenge.services.accounts import tokens
 from challenge.services.submissions import archive_exports
 from challenge.services.submissions import disqualifications as submission_disqualifications
 from challenge.services.teams import disqualifications
+from challenge.web import trail_words
 from tests import factories
 from tests.factories import NOON, give_score, make_archive, make_team, submit
 from tests.web.browser import open_page
@@ -197,6 +201,46 @@ def test_the_trail_is_found_by_act_person_team_submission_and_time(
     assert acts(since=day, until=day) == ["phase.rescore"]
     assert acts(act="team.disqualify", person="jo") == []
     assert AuditEvent.objects.filter(action="trail.export", actor=owner).exists()
+
+
+@pytest.mark.parametrize(
+    ("language", "words"), [("en", "Team disqualified"), ("fr", "Équipe disqualifiée")]
+)
+def test_the_page_of_the_trail_says_acts_in_words(
+    phase: Phase, owner: User, sent: list[Submission], language: str, words: str
+) -> None:
+    disqualifications.disqualify(team=sent[1].entry.team, actor=owner, reason="twins")
+    client = Client()
+    client.force_login(owner)
+    client.cookies["django_language"] = language
+    page = client.get(reverse("web:desk-trail", args=[phase.challenge.slug])).content.decode()
+    assert f'<th scope="row">{words}</th>' in page
+    assert f'<option value="team.disqualify">{words}</option>' in page
+    assert ">team.disqualify<" not in page
+
+
+def test_every_act_that_is_recorded_has_words() -> None:
+    code = re.compile(r"[a-z_]+\.[a-z-]+")
+    recorded = set()
+    for path in (ROOT / "challenge").rglob("*.py"):
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(call, ast.Call):
+                continue
+            name = getattr(call.func, "attr", getattr(call.func, "id", ""))
+            if name not in {"record", "_record", "_write"}:
+                continue
+            given = [*call.args, *(one.value for one in call.keywords if one.arg == "action")]
+            recorded |= {
+                node.value
+                for value in given
+                if isinstance(value, ast.Constant | ast.IfExp)
+                for node in ast.walk(value)
+                if isinstance(node, ast.Constant)
+                and isinstance(node.value, str)
+                and code.fullmatch(node.value)
+            }
+    assert len(recorded) > 50
+    assert recorded - set(trail_words.ACTS) == set()
 
 
 @pytest.mark.parametrize(("width_px", "language", "theme"), LOOKS)

@@ -9,12 +9,12 @@ from ninja import Router
 
 from challenge.api import csv_answers
 from challenge.api.access import ORGANISE, SignedInRequest
+from challenge.api.desk_access import phase_of
 from challenge.api.types import Slug
-from challenge.models import Phase
 from challenge.rules.json_arrays import json_array
 from challenge.rules.roles import Act
 from challenge.rules.spreadsheet import csv_lines
-from challenge.selectors import exports, pages, roles
+from challenge.selectors import exports
 from challenge.services import audit, stream_slots
 from challenge.services.submissions import archive_exports
 
@@ -37,7 +37,7 @@ def export_phase(
     format: Literal["csv", "json"] = "csv",  # noqa: A002  the query parameter's name
 ) -> Any:
     """All submissions of a phase as CSV or JSON; values under the phase's rules of disclosure."""
-    shown = _phase(request, slug, phase, Act.EXPORT)
+    shown = phase_of(request, slug, phase, Act.EXPORT)
     lines = exports.lines(shown, user=request.user)
     audit.record(
         "submissions.export",
@@ -65,7 +65,7 @@ def export_phase(
 )
 def leaderboard_table(request: SignedInRequest, slug: Slug, phase: Slug) -> Any:
     """The leaderboard as a LaTeX table: IoU by class, mIoU, intervals, ties."""
-    shown = _phase(request, slug, phase, Act.EXPORT)
+    shown = phase_of(request, slug, phase, Act.EXPORT)
     text = exports.latex_table(shown, user=request.user)
     response = HttpResponse(text, content_type="application/x-latex; charset=utf-8")
     return _attachment(response, name=f"{slug}-{phase}-leaderboard.tex")
@@ -79,18 +79,12 @@ def leaderboard_table(request: SignedInRequest, slug: Slug, phase: Slug) -> Any:
 )
 def export_archives(request: SignedInRequest, slug: Slug, phase: Slug) -> Any:
     """All archives of a phase in one zip, streamed, with ``manifest.json`` (SHA-256) at its end."""
-    shown = _phase(request, slug, phase, Act.ARCHIVES)
+    shown = phase_of(request, slug, phase, Act.ARCHIVES)
     archive_exports.record(shown, actor=request.user)
     length_bytes = archive_exports.total_bytes(shown)
     stream_slots.occupy_download(request, user_id=request.user.pk, length_bytes=length_bytes)
     response = StreamingHttpResponse(archive_exports.stream(shown), content_type="application/zip")
     return _attachment(response, name=f"{slug}-{phase}-archives.zip")
-
-
-def _phase(request: SignedInRequest, slug: str, phase: str, act: Act) -> Phase:
-    challenge = pages.challenge_by_slug(slug, user=request.user)
-    roles.require(request.user, act, challenge)
-    return pages.phase_by_slug(slug, phase, user=request.user)
 
 
 def _attachment(response: Any, *, name: str) -> Any:

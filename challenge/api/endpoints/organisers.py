@@ -11,6 +11,7 @@ from pydantic import Field
 
 from challenge.api import paging
 from challenge.api.access import ORGANISE, SignedInRequest
+from challenge.api.desk_access import CHALLENGE, Reason, challenge_of, phase_of
 from challenge.api.endpoints.submissions import StateName, Submissions, line_out
 from challenge.api.types import (
     LIMIT_DEFAULT,
@@ -24,18 +25,15 @@ from challenge.api.types import (
     Slug,
 )
 from challenge.errors import refuse
-from challenge.models import Challenge, Phase, Registration, Submission
+from challenge.models import Registration, Submission
 from challenge.rules.disclosure import Viewer
 from challenge.rules.roles import Act
-from challenge.selectors import pages, roles
+from challenge.selectors import roles
 from challenge.selectors import submissions as selectors
 from challenge.services.submissions import disqualifications, rescoring
 from challenge.services.teams import teams
 
 router = Router(tags=["organisers"])
-
-CHALLENGE = "/organise/challenges/{slug}"
-Reason = Annotated[str, Field(min_length=1, max_length=2000, pattern=TEXT_PATTERN)]
 
 
 class RegistrationLine(Schema):
@@ -93,17 +91,6 @@ class Queued(Schema):
     queued: int
 
 
-def _challenge(request: SignedInRequest, slug: str, act: Act) -> Challenge:
-    challenge = pages.challenge_by_slug(slug, user=request.user)
-    roles.require(request.user, act, challenge)
-    return challenge
-
-
-def _phase(request: SignedInRequest, slug: str, phase: str, act: Act) -> Phase:
-    _challenge(request, slug, act)
-    return pages.phase_by_slug(slug, phase, user=request.user)
-
-
 def _submission(request: SignedInRequest, submission_id: UUID, act: Act) -> Submission:
     found, _viewer = selectors.get(submission_id, user=request.user)
     roles.require(request.user, act, found.entry.phase.challenge)
@@ -119,7 +106,7 @@ def list_registrations(
     limit: Limit = LIMIT_DEFAULT,
 ) -> dict[str, Any]:
     """Who registered, the newest first."""
-    challenge = _challenge(request, slug, Act.PEOPLE)
+    challenge = challenge_of(request, slug, Act.PEOPLE)
     rows = Registration.objects.filter(challenge=challenge).select_related("user")
     if state is not None:
         rows = rows.filter(state=state)
@@ -147,7 +134,7 @@ def decide_registration(
     request: SignedInRequest, slug: Slug, registration_id: RowId, given: Decision
 ) -> Done:
     """Approve or refuse a registration."""
-    challenge = _challenge(request, slug, Act.PEOPLE)
+    challenge = challenge_of(request, slug, Act.PEOPLE)
     rows = Registration.objects.filter(challenge=challenge, pk=registration_id)
     registration = rows.select_related("user", "challenge").first()
     if registration is None:
@@ -172,7 +159,7 @@ def list_all_submissions(
     limit: Limit = LIMIT_DEFAULT,
 ) -> dict[str, Any]:
     """Every team's submissions, the newest first."""
-    rows = selectors.of_challenge(_challenge(request, slug, Act.READ), user=request.user)
+    rows = selectors.of_challenge(challenge_of(request, slug, Act.READ), user=request.user)
     if phase is not None:
         rows = rows.filter(entry__phase__slug=phase)
     if state is not None:
@@ -204,7 +191,7 @@ def rescore_phase(
 ) -> dict[str, int]:
     """Score every submission of a phase again, behind live ones; asks first (409)."""
     queued = rescoring.enqueue(
-        phase=_phase(request, slug, phase, Act.RESCORE),
+        phase=phase_of(request, slug, phase, Act.RESCORE),
         force=given.force,
         actor=request.user,
         confirmed=given.confirm,

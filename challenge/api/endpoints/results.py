@@ -10,11 +10,12 @@ from django.utils import timezone
 from ninja import Router, Schema
 
 from challenge.api.access import ANYONE, ORGANISE, SignedInRequest
+from challenge.api.desk_access import phase_of
 from challenge.api.types import Slug
-from challenge.models import FinalResult, Phase
+from challenge.models import FinalResult
 from challenge.rules.roles import Act
 from challenge.selectors import final_results as selector
-from challenge.selectors import pages, roles
+from challenge.selectors import pages
 from challenge.services.leaderboard import final_results as service
 
 router = Router(tags=["results"])
@@ -78,7 +79,7 @@ def list_results(request: HttpRequest, slug: Slug, phase: Slug) -> dict[str, Any
 @router.get(f"/organise{PHASE}/result", response=ResultDraft, auth=ORGANISE)
 def get_result_draft(request: SignedInRequest, slug: Slug, phase: Slug) -> dict[str, Any]:
     """What would be signed as the phase's final result now."""
-    draft = selector.draft(_phase(request, slug, phase, Act.READ), now=timezone.now())
+    draft = selector.draft(phase_of(request, slug, phase, Act.READ), now=timezone.now())
     return {
         "digest": service.digest(draft),
         "obstacles": [{"code": one.code, "detail": str(one.message)} for one in draft.obstacles],
@@ -91,7 +92,7 @@ def sign_result(
     request: SignedInRequest, slug: Slug, phase: Slug, payload: Signing
 ) -> dict[str, Any]:
     """Sign the phase's lines as the next version of its final result; it is public at once."""
-    shown = _phase(request, slug, phase, Act.FINALS)
+    shown = phase_of(request, slug, phase, Act.FINALS)
     signed = service.sign(
         phase=shown, actor=request.user, confirmed=payload.digest, reason=payload.reason
     )
@@ -105,9 +106,3 @@ def _result_out(result: FinalResult) -> dict[str, Any]:
         "reason": result.reason,
         **result.signed,
     }
-
-
-def _phase(request: SignedInRequest, slug: str, phase: str, act: Act) -> Phase:
-    challenge = pages.challenge_by_slug(slug, user=request.user)
-    roles.require(request.user, act, challenge)
-    return pages.phase_by_slug(slug, phase, user=request.user)

@@ -7,6 +7,7 @@ Sending writes the message, a delivery and a queued mail for each person in one 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -32,6 +33,18 @@ BODY_CHARACTERS = 10_000
 Texts = Mapping[str, str]
 
 
+@dataclass(frozen=True)
+class Preview:
+    """How a message would arrive: (language, subject, text) for each of its languages.
+
+    ``recipients`` would get it; ``opted_out`` would not, for they want no messages.
+    """
+
+    mails: list[tuple[str, str, str]]
+    recipients: int
+    opted_out: int
+
+
 def text_for(
     challenge: Challenge, *, subject: Texts, body: Texts, about_rules: bool, language: str
 ) -> tuple[str, str]:
@@ -54,6 +67,47 @@ def text_for(
         title = text_in(subject, current, default=next(iter(subject.values())))
         message = text_in(body, current, default=next(iter(body.values())))
         return f"{name}: {title}", decision_mails.text(message, footer)
+
+
+def mails(
+    challenge: Challenge, *, subject: Texts, body: Texts, about_rules: bool
+) -> list[tuple[str, str, str]]:
+    """Return (language, subject, text) as they arrive, for each language of a message."""
+    return [
+        (
+            language,
+            *text_for(
+                challenge, subject=subject, body=body, about_rules=about_rules, language=language
+            ),
+        )
+        for language, _name in settings.LANGUAGES
+        if language in subject
+    ]
+
+
+def preview(
+    *,
+    challenge: Challenge,
+    actor: User,
+    subject: Texts,
+    body: Texts,
+    audience: Audience,
+    about_rules: bool = False,
+) -> Preview:
+    """Return how a message would arrive and how many it would reach (``Act.PEOPLE``).
+
+    Nothing is sent. Raises what `roles.require` raises, Refusal ``message-empty``,
+    ``field-too-long``, ``message-audience-invalid``.
+    """
+    roles.require(actor, Act.PEOPLE, challenge)
+    subject, body = checked(subject, body)
+    everybody = selector.recipients(challenge, audience, about_rules=True).count()
+    reached = selector.recipients(challenge, audience, about_rules=about_rules).count()
+    return Preview(
+        mails=mails(challenge, subject=subject, body=body, about_rules=about_rules),
+        recipients=reached,
+        opted_out=everybody - reached,
+    )
 
 
 def send(

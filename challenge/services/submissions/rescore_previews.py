@@ -39,6 +39,7 @@ from challenge.services.challenges import phases, splits
 from challenge.services.leaderboard import ranks
 from challenge.services.submissions import rescoring
 from challenge.services.submissions import scores as score_rows
+from challenge.services.submissions.rescoring import FromEvidence
 from scoring.engine.metrics import card_builder, evidence
 from scoring.engine.metrics.card import ScoreCard
 from scoring.engine.metrics.evidence import Evidence, EvidenceError
@@ -217,18 +218,15 @@ def publish(
         if inputs_of(phase, ground_truth=truth, task_spec=task) != preview.inputs:
             raise refuse("rescore-stale")
         zones = splits.counted_zones(truth, phase=phase)
-        for pk, (card, name) in preview.cards.items():
-            rescoring.record_from_evidence(
-                submission=Submission.objects.get(pk=pk),
-                ground_truth=truth,
-                task_spec=task,
-                card=card,
-                zones=zones,
-                evidence_name=name,
-                worker=worker,
-                actor=actor,
-                now=now,
-            )
+        rescoring.record_from_evidence(
+            (FromEvidence(pk, card, name) for pk, (card, name) in preview.cards.items()),
+            ground_truth=truth,
+            task_spec=task,
+            zones=zones,
+            worker=worker,
+            actor=actor,
+            now=now,
+        )
         phases.publish_truth(phase=phase, actor=actor, ground_truth=truth, task_spec=task, now=now)
         queued = rescoring.carry_out(rescoring.plan(phase=phase), phase=phase, actor=actor, now=now)
         audit.record(

@@ -7,12 +7,10 @@ where it is that one (decision 391).
 
 from __future__ import annotations
 
-import time
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
@@ -235,31 +233,26 @@ def claim(*, worker: str, now: datetime | None = None) -> Claim | None:
     return Claim(row.pk, row.attempt, row.digest if row.confirmed_at else "")
 
 
+def heartbeat(taken: Claim) -> bool:
+    """Renew the lease of what a worker took; False: the attempt is over."""
+    return jobs.renew(taken.rescore_id, attempt=taken.attempt, now=database_clock.now())
+
+
 def work(taken: Claim, *, worker: str) -> RescoreState:
     """Preview or publish what was claimed; returns the state it has then.
 
     What refuses it (stale, evidence missing, a role lost meanwhile) fails it with that code, and
-    so does a list of zones that is not here. Raises Conflict ``late-worker``.
+    so does a list of zones that is not here. The caller renews the lease meanwhile
+    (:func:`heartbeat`). Raises Conflict ``late-worker``.
     """
     row = Rescore.objects.select_related(
         "phase__challenge", "phase__ground_truth", "phase__task_spec", "ground_truth", "task_spec",
         "confirmed_by",
     ).get(pk=taken.rescore_id)  # fmt: skip
 
-    renewed_s = time.monotonic()
-
-    def renew(_done: int, _all: int) -> None:
-        nonlocal renewed_s
-        if time.monotonic() - renewed_s > settings.LEASE_S / 4:
-            renewed_s = time.monotonic()
-            jobs.renew(row.pk, attempt=taken.attempt, now=database_clock.now())
-
     try:
         made = rescore_previews.preview(
-            phase=row.phase,
-            ground_truth=row.ground_truth,
-            task_spec=row.task_spec,
-            on_progress=renew,
+            phase=row.phase, ground_truth=row.ground_truth, task_spec=row.task_spec
         )
         if taken.confirmed:
             return _publish(row, made, taken, worker=worker)
@@ -278,12 +271,12 @@ def sweep(*, now: datetime | None = None) -> SweepReport:
 
 
 def _publish(row: Rescore, made: Preview, taken: Claim, *, worker: str) -> RescoreState:
+    """Publish in one transaction that ends with the row's lock: the lease is renewed meanwhile."""
+    if made.digest != taken.confirmed:
+        raise refuse("rescore-stale")
     with transaction.atomic():
-        Phase.objects.select_for_update(of=("self",)).get(pk=row.phase_id)
-        locked = jobs.lock_attempt(row.pk, attempt=taken.attempt)
-        if made.digest != taken.confirmed:
-            raise refuse("rescore-stale")
         rescore_previews.publish(made, actor=row.confirmed_by, worker=worker)
+        locked = jobs.lock_attempt(row.pk, attempt=taken.attempt)
         jobs.transition(locked, RescoreState.PUBLISHED, now=database_clock.now())
     return RescoreState.PUBLISHED
 

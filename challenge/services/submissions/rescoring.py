@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from uuid import UUID
 
@@ -29,6 +30,8 @@ from challenge.services.submissions import evaluations
 from challenge.services.submissions import scores as score_rows
 from scoring.engine.metrics.card import ScoreCard
 from scoring.engine.truth.split import CountedZones
+
+RECORDED_AT_ONCE = 200
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,15 @@ class Plan:
                 "left": self.left,
             }
         )
+
+
+@dataclass(frozen=True)
+class FromEvidence:
+    """A score card that was computed from the kept evidence of a submission."""
+
+    submission_id: UUID
+    card: ScoreCard
+    evidence_name: str
 
 
 def plan(
@@ -196,47 +208,61 @@ def carry_out(
 
 
 def record_from_evidence(
+    found: Iterable[FromEvidence],
     *,
-    submission: Submission,
     ground_truth: GroundTruth,
     task_spec: TaskSpec,
-    card: ScoreCard,
     zones: CountedZones,
-    evidence_name: str,
     worker: str,
     actor: User | None,
     now: datetime | None = None,
-) -> Score:
-    """Record a score computed from kept evidence: queued, claimed and scored in one transaction.
+) -> int:
+    """Record scores computed from kept evidence, each queued, claimed and scored at once.
 
-    No worker can see the row before it is scored. Ranks are the caller's to recompute.
+    Written in bulk (five queries for :data:`RECORDED_AT_ONCE` scores), for the caller holds the
+    phase meanwhile, and recomputes its ranks. No worker can see a row before it is scored. Returns
+    how many were recorded.
     """
     now = now or timezone.now()
-    jobs = evaluations.jobs
+    recorded = 0
     with transaction.atomic():
-        last = Evaluation.objects.filter(
-            submission=submission, ground_truth=ground_truth, task_spec=task_spec
-        ).aggregate(last=Max("revision"))["last"]
-        evaluation = jobs.insert(
-            submission=submission,
-            ground_truth=ground_truth,
-            task_spec=task_spec,
-            revision=(last or 0) + 1,
-            priority=Evaluation.Priority.RESCORE,
-            reason="from evidence",
-            actor=actor,
-            now=now,
-        )
-        jobs.start_attempt(evaluation, worker=worker, now=now)
-        score = score_rows.create(
-            evaluation,
-            card=card,
-            zones=zones,
-            evidence_name=evidence_name,
-            now=now,
-        )
-        jobs.transition(evaluation, State.SCORED, now=now, actor=actor)
-    return score
+        remaining = iter(found)
+        while some := list(islice(remaining, RECORDED_AT_ONCE)):
+            keys = [one.submission_id for one in some]
+            last = Evaluation.objects.filter(
+                submission__in=keys, ground_truth=ground_truth, task_spec=task_spec
+            ).order_by()
+            revisions = dict(last.values_list("submission").annotate(last=Max("revision")))
+            made = evaluations.jobs.insert_ended(
+                (
+                    {
+                        "submission_id": key,
+                        "ground_truth": ground_truth,
+                        "task_spec": task_spec,
+                        "revision": revisions.get(key, 0) + 1,
+                        "priority": Evaluation.Priority.RESCORE,
+                    }
+                    for key in keys
+                ),
+                State.SCORED,
+                worker=worker,
+                now=now,
+                actor=actor,
+                reason="from evidence",
+            )
+            Score.objects.bulk_create(
+                score_rows.build(
+                    evaluation,
+                    ground_truth,
+                    card=one.card,
+                    zones=zones,
+                    evidence_name=one.evidence_name,
+                    now=now,
+                )
+                for evaluation, one in zip(made, some, strict=True)
+            )
+            recorded += len(made)
+    return recorded
 
 
 def pending(*, phase: Phase, ground_truth: GroundTruth, task_spec: TaskSpec) -> int:

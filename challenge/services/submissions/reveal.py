@@ -29,6 +29,7 @@ from challenge.services.challenges import splits
 from challenge.services.leaderboard import ranks
 from challenge.services.storage import archives
 from challenge.services.submissions import rescoring
+from challenge.services.submissions.rescoring import FromEvidence
 from scoring.engine.metrics import card_builder, evidence
 from scoring.engine.metrics.evidence import Evidence, EvidenceError
 from scoring.engine.scorer import child
@@ -253,12 +254,19 @@ def _publish(phase: Phase, work: _Work, *, now: datetime) -> int:
     same = (phase.ground_truth_id, phase.task_spec_id) == (work.truth.pk, work.task.pk)
     if not same or any(score.evaluation.submission_id not in known for score in waiting):
         raise RevealError(f"labels, task or submissions of {phase} changed meanwhile: try again")
-    written = 0
-    for score in waiting:
-        submission = score.evaluation.submission
-        if submission.pk in work.evidence:
-            _record(submission, score, work, now=now)
-            written += 1
+    written = rescoring.record_from_evidence(
+        (
+            _private(score, work)
+            for score in waiting
+            if score.evaluation.submission_id in work.evidence
+        ),
+        ground_truth=work.truth,
+        task_spec=work.task,
+        zones=CountedZones.PRIVATE,
+        worker="reveal",
+        actor=None,
+        now=now,
+    )
     phase.revealed_at = phase.revealed_at or now
     phase.counted_zones = CountedZones.PRIVATE.value
     phase.save(update_fields=["revealed_at", "counted_zones"])
@@ -266,8 +274,9 @@ def _publish(phase: Phase, work: _Work, *, now: datetime) -> int:
     return written
 
 
-def _record(submission: Submission, score: Score, work: _Work, *, now: datetime) -> None:
-    name = work.evidence[submission.pk]
+def _private(score: Score, work: _Work) -> FromEvidence:
+    submission_id = score.evaluation.submission_id
+    name = work.evidence[submission_id]
     found = _read(name, score, work.truth)
     if found is None:
         raise RevealError(f"the evidence {name} changed meanwhile: try again")
@@ -278,17 +287,7 @@ def _record(submission: Submission, score: Score, work: _Work, *, now: datetime)
         spec=specs.from_json(work.task.data),
         seconds=score.seconds,
     )
-    rescoring.record_from_evidence(
-        submission=submission,
-        ground_truth=work.truth,
-        task_spec=work.task,
-        card=card,
-        zones=CountedZones.PRIVATE,
-        evidence_name=name,
-        worker="reveal",
-        actor=None,
-        now=now,
-    )
+    return FromEvidence(submission_id, card, name)
 
 
 def _open(work: _Work) -> None:

@@ -23,9 +23,25 @@ def create(
 
     ``zones`` are those of the ground truth that the card counts.
     """
-    rounded = round_card(evaluation.ground_truth, card)
+    truth = evaluation.ground_truth
+    score = build(evaluation, truth, card=card, zones=zones, evidence_name=evidence_name, now=now)
+    score.save(force_insert=True)
+    return score
+
+
+def build(
+    evaluation: Evaluation,
+    truth: GroundTruth,
+    *,
+    card: ScoreCard,
+    zones: CountedZones,
+    evidence_name: str,
+    now: datetime,
+) -> Score:
+    """Return the score that :func:`create` inserts; ``truth`` is that of the evaluation."""
+    rounded = round_card(truth, card)
     low, high = card["intervals"]["miou"] or (None, None)
-    return Score.objects.create(
+    return Score(
         evaluation=evaluation,
         miou=card["miou"],
         overall_accuracy=card["overall_accuracy"],

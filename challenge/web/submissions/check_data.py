@@ -48,6 +48,13 @@ def build(
             }
             for class_spec in task["classes"]
         ],
+        **words(language),
+    }
+
+
+def words(language: str) -> dict[str, Any]:
+    """Return what reading any zip needs: names of formats, the catalogue of problems."""
+    return {
         "reader": name_tables.export(),
         "texts": {code: both[language] for code, both in problems.export().items()},
         "texts_of_one": problems.singular(language),
