@@ -6,6 +6,10 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
+# Python keeps the bytecode of what it imports, whatever the shell says: the suite and the demo start hundreds of
+# processes, and each would compile Django and torch anew (seconds a process).
+export PYTHONDONTWRITEBYTECODE :=
+
 VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/.made

@@ -27,7 +27,7 @@ from baselines.train.module import RawBatch  # noqa: E402
 
 SETTINGS = {
     "training.epochs": 1, "training.batch_size": 1, "training.precision": "fp32",
-    "network.options": {"encoder": "resnet18", "decoder_channels": [32, 24, 16, 12, 8]},
+    "network.options": {"encoder": "tu-test_resnet", "decoder_channels": [32, 24, 16, 12, 8]},
 }  # fmt: skip
 JOB = {
     "SLURM_JOB_ID": "1234", "SLURM_JOB_NAME": "train", "SLURM_NODEID": "0", "SLURM_NNODES": "1",

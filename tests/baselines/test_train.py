@@ -39,7 +39,7 @@ def _small(changes: dict[str, Any] | None = None, *, name: str = "tiny-unet") ->
     """A shipped tiny recipe, smaller still."""
     base: dict[str, Any] = {
         "training.epochs": 3, "training.batch_size": 4, "training.precision": "fp32",
-        "network.options": {"encoder": "resnet18", "decoder_channels": [32, 24, 16, 12, 8]},
+        "network.options": {"encoder": "tu-test_resnet", "decoder_channels": [32, 24, 16, 12, 8]},
     }  # fmt: skip
     return recipes.changed(recipes.load(name), base | (changes or {}))
 
@@ -290,7 +290,7 @@ def test_a_killed_run_resumes_to_the_same_result(tree: Path, tmp_path: Path, sch
     recipe = _small(name="tiny-utt", changes={
             "optimiser.schedule": schedule, "training.epochs": 3, "training.batch_size": 2,
             "data.metadata": True,
-            "network.options": {"encoder": "resnet18", "widths": [8, 8, 16, 16], "heads": 4,
+            "network.options": {"encoder": "tu-test_resnet", "widths": [8, 8, 16, 16], "heads": 4,
                                 "decoder_channels": [32, 24, 16, 12, 8]},
         },
     )  # fmt: skip
@@ -423,7 +423,7 @@ def test_two_processes_train_one_run(tree: Path, tmp_path: Path) -> None:
         str(tmp_path / "run"), "--cache", str(tree.parent / "cache"), "--accelerator", "cpu",
         "--devices", "2", "--threads", "1", "--events", "--no-resume", "--set",
         "training.epochs=1", "--set", "training.batch_size=2", "--set",
-        "training.precision=fp32",
+        "training.precision=fp32", "--set", "network.options.encoder=tu-test_resnet",
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, timeout=800, check=False)
     assert done.returncode == 0, done.stderr
