@@ -6,6 +6,7 @@ submit page's reader say the same of every archive, refused or accepted, in both
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from scoring.engine.kernels import choice
 from scoring.engine.problems.problems import LANGUAGES, Problem
 from scoring.engine.task import specification as specs
+from tests.once import made_once
 from tests.scoring.attacks import costs, in_browser
 from tests.scoring.attacks.accepted import OTHER_PIXELS, Accepted
 from tests.scoring.attacks.costs import ACCEPTED, ATTACKS, Results
@@ -33,24 +35,36 @@ MEGABYTES = 200
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All cases as archives, and a packed truth."""
-    path = tmp_path_factory.mktemp("uploads")
-    costs.write_archives(path)
-    return path
+    return made_once(tmp_path_factory, "attack-archives", costs.write_archives)
 
 
 @pytest.fixture(scope="module")
-def in_chromium(folder: Path) -> dict[str, in_browser.Report]:
+def in_chromium(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, in_browser.Report]:
     """What the submit page's reader finds in all cases."""
     names = list(costs.cases())
     files = [f"{number}.zip" for number in range(len(names))]
-    reports = in_browser.check(folder, files, spec=specs.load("flair-1"), ids=IDS)
+
+    def read(into: Path) -> None:
+        reports = in_browser.check(folder, files, spec=specs.load("flair-1"), ids=IDS)
+        (into / "reports.json").write_text(json.dumps(reports), encoding="utf-8")
+
+    made = made_once(tmp_path_factory, "attacks-in-chromium", read)
+    reports = json.loads((made / "reports.json").read_text(encoding="utf-8"))
     return dict(zip(names, reports, strict=True))
 
 
 @pytest.fixture(scope="module")
-def results(folder: Path) -> Results:
+def results(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Results:
     """Verdicts of all cases, from one clean process outside this one."""
-    return costs.measure(folder)
+
+    def measure(into: Path) -> None:
+        (into / "results.json").write_text(json.dumps(costs.measure(folder)), encoding="utf-8")
+
+    made = made_once(tmp_path_factory, "attack-results", measure)
+    measured: Results = json.loads((made / "results.json").read_text(encoding="utf-8"))
+    return measured
 
 
 def test_names_are_unique() -> None:
