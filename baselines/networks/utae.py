@@ -113,17 +113,26 @@ class SeriesEncoder(nn.Module):
         )
 
     def forward(
-        self, sentinel: Tensor, *, days: Tensor, padding: Tensor, addend: Tensor | None = None
+        self,
+        sentinel: Tensor,
+        *,
+        days: Tensor,
+        padding: Tensor | None = None,
+        addend: Tensor | None = None,
     ) -> Tensor:
         """Turn [B, T, bands, H, W] into [B, widths[0], H, W].
 
-        Only real dates (`padding` [B, T] False) are computed. `addend` is added to the merged
-        coarsest map. `padding` may stay on the CPU, as loaders leave it: which dates are real is
-        then known without waiting for the device.
+        Only real dates (`padding` [B, T] False) are computed; without `padding` all are real, which
+        an exporter can follow, as no step then depends on its values. `addend` is added to the
+        merged coarsest map. `padding` may stay on the CPU, as loaders leave it: which dates are
+        real is then known without waiting for the device.
         """
-        batch, dates = padding.shape
-        real = ~padding.flatten()
-        owner = None if bool(real.all()) else torch.nonzero(real).squeeze(1)
+        batch, dates = sentinel.shape[:2]
+        owner = None
+        if padding is not None:
+            real = ~padding.flatten()
+            owner = None if bool(real.all()) else torch.nonzero(real).squeeze(1)
+        padding = no_padding(sentinel) if padding is None else padding
         padding = padding.to(sentinel.device, non_blocking=True)
         packed = sentinel.flatten(0, 1)
         if owner is not None:
@@ -165,7 +174,8 @@ def _merge_dates(maps: Tensor, weights: Tensor, *, sample: Tensor, batch: int) -
     chunks = maps.reshape(count, heads, channels // heads, height, width)
     weighted = chunks * resized.unsqueeze(2).to(maps.dtype)
     # A product with the membership matrix: index_add would not be deterministic on a GPU.
-    member = functional.one_hot(sample, batch).t().to(weighted.dtype)  # [B, N]
+    every = torch.arange(batch, device=sample.device)
+    member = (every[:, None] == sample[None]).to(weighted.dtype)  # [B, N]
     summed = member @ weighted.reshape(count, -1)
     return summed.view(batch, channels, height, width)
 
@@ -220,7 +230,6 @@ class Utae(nn.Module):
         aerial: Tensor | None = None,
     ) -> Output:
         """Classify [B, T, bands, H, W]; an aerial image only tells how many pixels to give."""
-        padding = no_padding(sentinel) if padding is None else padding
         addend = None
         if self.metadata is not None:
             rows = sentinel.shape[-2] >> len(self.series.down)

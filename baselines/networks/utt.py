@@ -15,13 +15,7 @@ from torch import Tensor, nn
 
 from baselines.networks.aerial import Aerial
 from baselines.networks.output import Output, Upsampling, enlarge
-from baselines.networks.utae import (
-    SENTINEL_BANDS,
-    WIDTHS,
-    SeriesEncoder,
-    crop_centre,
-    no_padding,
-)
+from baselines.networks.utae import SENTINEL_BANDS, WIDTHS, SeriesEncoder, crop_centre
 
 # What the published model counts and never trains: U-TAE's output convolution and the fusion of
 # the input level (a 1×1 convolution and an MLP to five channels).
@@ -113,7 +107,6 @@ class Utt(nn.Module):
         metadata: Tensor | None = None,
     ) -> Output:
         """Classify aerial [B, bands, H, W] with the series [B, T, bands, 40, 40] around it."""
-        padding = no_padding(sentinel) if padding is None else padding
         series = self.series(sentinel, days=days, padding=padding)
         centre = crop_centre(series, cells=self.patch_cells)
         maps = self.aerial.encode(aerial, metadata=metadata)
