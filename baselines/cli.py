@@ -21,7 +21,7 @@ from typing import Any
 from baselines.progress_line import ProgressLine
 from baselines.train.stopping import EXIT_STOPPED, requested, seconds
 
-_BENCHES = ("loader", "step", "learning")
+_BENCHES = ("loader", "step", "learning", "strong")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -89,12 +89,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_synth(commands)
+    _add_files(commands)
     _add_pixel(commands)
     _add_recipes(commands)
     _add_train(commands)
     _add_predict(commands)
     _add_evaluate(commands)
+    _add_folds(commands)
+    _add_soup(commands)
     _add_map(commands)
+    _add_export(commands)
     _add_package(commands)
     _add_submit(commands)
     _add_bench(commands)
@@ -156,6 +160,32 @@ def _synth(given: argparse.Namespace) -> dict[str, Any]:
             on_progress=lambda done, total: line.update("patches made", done, total),
         )
     return summary.to_json()
+
+
+def _add_files(commands: Any) -> None:
+    files = commands.add_parser("files", help="list, check and unzip a challenge's public files")
+    files.add_argument("challenge", help="flair-1, flair-2 or a challenge.toml")
+    files.add_argument(
+        "--folder", type=Path, metavar="DIR", help="where the copies lie: check them"
+    )
+    files.add_argument("--unzip", type=Path, metavar="OUT", help="a folder for their contents")
+    files.add_argument("--digests", type=Path, metavar="FILE", help="lines of sha256sum")
+    files.set_defaults(run=_files)
+
+
+def _files(given: argparse.Namespace) -> dict[str, Any]:
+    from baselines import public_files
+
+    if given.unzip and not given.folder:
+        raise ValueError("--unzip needs --folder, where the copies lie")
+    with ProgressLine() as line:
+        return public_files.run(
+            given.challenge,
+            folder=given.folder,
+            out_dir=given.unzip,
+            digests=given.digests,
+            on_progress=lambda done, total: line.update("files unzipped", done, total),
+        )
 
 
 def _add_pixel(commands: Any) -> None:
@@ -220,6 +250,10 @@ def _add_train(commands: Any) -> None:
         "--random-weights", action="store_true",
         help="start the encoder at random, whatever weights the recipe asks for",
     )  # fmt: skip
+    train.add_argument(
+        "--mlflow", type=Path, metavar="DIR",
+        help="log to MLflow's file store there, too (default: FLAIR_MLFLOW_FOLDER)",
+    )  # fmt: skip
     train.add_argument("--events", action="store_true", help="one JSON line an event on stderr")
     train.set_defaults(run=_train)
 
@@ -228,6 +262,7 @@ def _train(given: argparse.Namespace) -> dict[str, Any]:
     with requested(time_limit_s=given.time_limit) as stop, ProgressLine() as line:
         from baselines import train
         from baselines.networks import weights
+        from baselines.train import mlflow_log
         from baselines.train import recipe as recipes
 
         _set_threads(given.threads)
@@ -246,6 +281,7 @@ def _train(given: argparse.Namespace) -> dict[str, Any]:
             accelerator=given.accelerator,
             devices=given.devices,
             weights_folder=given.weights_folder or weights.folder_from_environment(),
+            mlflow_folder=given.mlflow or mlflow_log.folder_from_environment(),
         )
     if result["state"] == "stopped":
         reason = stop.reason or "another process of the training"
@@ -372,6 +408,75 @@ def _evaluate(given: argparse.Namespace) -> dict[str, Any]:
         )
 
 
+def _add_folds(commands: Any) -> None:
+    folds = commands.add_parser("folds", help="measure the folds of a recipe, each on its own part")
+    folds.add_argument("run_dirs", type=Path, nargs="+", metavar="RUN", help="a fold's folder")
+    folds.add_argument("--data", type=Path, required=True, help="root of the data set")
+    folds.add_argument("--out", type=Path, required=True, help="folder of the report")
+    folds.add_argument("--batch-size", type=_positive)
+    folds.add_argument("--device", default="auto")
+    folds.add_argument(
+        "--allow-unfinished", action="store_true", help="also of trainings that did not end"
+    )
+    folds.set_defaults(run=_folds)
+
+
+def _folds(given: argparse.Namespace) -> dict[str, Any]:
+    from baselines import folds
+
+    with ProgressLine() as line:
+        return folds.run(
+            given.run_dirs,
+            data_root=given.data,
+            out_dir=given.out,
+            batch_size=given.batch_size,
+            device=given.device,
+            allow_unfinished=given.allow_unfinished,
+            on_event=lambda event: line.update("patches predicted", event["done"], event["total"]),
+        )
+
+
+def _add_soup(commands: Any) -> None:
+    soup = commands.add_parser("soup", help="average the weights of several runs of one network")
+    soup.add_argument("run_dirs", type=Path, nargs="+", metavar="RUN", help="a run's folder")
+    soup.add_argument("--data", type=Path, required=True, help="root of the data set")
+    soup.add_argument("--out", type=Path, required=True, help="a new folder, as `export` makes it")
+    soup.add_argument(
+        "--weights", type=float, nargs="+", metavar="W", help="a weight for each run (default: 1)"
+    )
+    soup.add_argument(
+        "--greedy", action="store_true", help="leave out runs that lower the validation mIoU"
+    )
+    soup.add_argument(
+        "--norm-patches", type=_positive, default=256, metavar="N",
+        help="train patches that batch normalisation is measured on (default 256)",
+    )  # fmt: skip
+    soup.add_argument("--batch-size", type=_positive)
+    soup.add_argument("--device", default="auto")
+    soup.add_argument(
+        "--allow-unfinished", action="store_true", help="also of trainings that did not end"
+    )
+    soup.set_defaults(run=_soup)
+
+
+def _soup(given: argparse.Namespace) -> dict[str, Any]:
+    from baselines import soup
+
+    with ProgressLine() as line:
+        return soup.run(
+            given.run_dirs,
+            data_root=given.data,
+            out_dir=given.out,
+            weights=given.weights,
+            greedy=given.greedy,
+            norm_patches=given.norm_patches,
+            batch_size=given.batch_size,
+            device=given.device,
+            allow_unfinished=given.allow_unfinished,
+            on_event=lambda event: line.update("patches predicted", event["done"], event["total"]),
+        )
+
+
 def _add_map(commands: Any) -> None:
     area = commands.add_parser("map", help="map a large GeoTIFF with a run")
     area.add_argument("run_dir", type=Path, metavar="RUN", help="a trained run's folder")
@@ -406,6 +511,40 @@ def _map(given: argparse.Namespace) -> dict[str, Any]:
             allow_unfinished=given.allow_unfinished,
             on_event=partial(_tell_map, line=line),
         )
+
+
+def _add_export(commands: Any) -> None:
+    export = commands.add_parser("export", help="write a run as safetensors, ONNX and a model card")
+    export.add_argument("run_dir", type=Path, metavar="RUN", help="a trained run's folder")
+    export.add_argument("--out", type=Path, required=True, help="a new folder")
+    export.add_argument(
+        "--data", type=Path, help="a data set: ONNX is checked on a patch of it (default: drawn)"
+    )
+    export.add_argument("--evaluation", type=Path, metavar="JSON", help="a report of `evaluate`")
+    export.add_argument(
+        "--score", type=Path, metavar="JSON", help="a card of `flair download score`"
+    )
+    export.add_argument("--licence", help="of the weights, by the hub's name (etalab-2.0)")
+    export.add_argument("--without-onnx", action="store_true", help="safetensors and card alone")
+    export.add_argument(
+        "--allow-unfinished", action="store_true", help="also of a training that did not end"
+    )
+    export.set_defaults(run=_export)
+
+
+def _export(given: argparse.Namespace) -> dict[str, Any]:
+    from baselines import export, model_card
+
+    return export.run(
+        given.run_dir,
+        given.out,
+        data_root=given.data,
+        evaluation=given.evaluation,
+        score=given.score,
+        licence=given.licence or model_card.LICENCE,
+        onnx=not given.without_onnx,
+        allow_unfinished=given.allow_unfinished,
+    )
 
 
 def _add_package(commands: Any) -> None:
@@ -463,7 +602,9 @@ def _print_dropped(reason: str, pause_s: float) -> None:
 
 
 def _add_bench(commands: Any) -> None:
-    bench = commands.add_parser("bench", help="measure loading, training steps or learning")
+    bench = commands.add_parser(
+        "bench", help="measure loading, training steps, learning or the strong recipes"
+    )
     bench.add_argument("what", nargs="?", choices=("all", *_BENCHES), default="all")
     bench.add_argument("--quick", action="store_true", help="smaller and noisier")
     bench.add_argument("--threads", type=_positive, help="threads of the CPU (default: all cores)")

@@ -15,6 +15,7 @@ from baselines.data import batches, layout, rasters
 from baselines.data.layout import Patch
 from baselines.data.nomenclature import N_CLASSES
 from baselines.data.samples import Files
+from baselines.train import exported
 from baselines.train.events import Event
 from scoring.engine.metrics import metrics
 from scoring.engine.task import specification as specs
@@ -40,7 +41,7 @@ def run(
     `part` is "validation" or "train" (the recipe's own split) or "test". The document has `miou`,
     `overall_accuracy`, `mean_f1`, `classes` (IoU, precision, recall, F1), `matrix` (rows: truth),
     `domains`, and `worst`: the patches with the lowest accuracy, each drawn as image, truth and
-    prediction side by side.
+    prediction side by side; `weights_sha256` says which weights were measured.
 
     Gives the document without matrix, classes and domains, and `report`, its path.
     Raises FileNotFoundError or ValueError as `predict` does, ValueError without labels.
@@ -49,26 +50,43 @@ def run(
     recipe = predictor.recipe
     patches = _labelled(data_root, part=part, recipe=recipe)
     spec = specs.load(recipe.task)
-    source = Files(patches, options=recipe.options(masks=True))
-    matrices = np.zeros((len(patches), N_CLASSES, N_CLASSES), dtype=np.int64)
+    counted = matrices(
+        predictor, patches, batch_size=batch_size or recipe.training.batch_size, on_event=on_event
+    )
+    out_dir.mkdir(parents=True, exist_ok=True)
+    measured = document(counted, patches=patches, spec=spec)
+    measured["worst"] = _draw_worst(
+        predictor, patches, counted, count=worst, out_dir=out_dir, spec=spec
+    )
+    about = {
+        "run": str(run_dir), "recipe": recipe.name, "part": part, "patches": len(patches),
+        "weights_sha256": exported.digest_of(dict(predictor.network.state_dict())),
+    }  # fmt: skip
+    (out_dir / REPORT).write_text(json.dumps(about | measured, indent=1))
+    short = {key: measured[key] for key in ("miou", "overall_accuracy", "mean_f1", "worst")}
+    return {**about, **short, "report": str(out_dir / REPORT)}
+
+
+def matrices(
+    predictor: predict.Predictor,
+    patches: Sequence[Patch],
+    *,
+    batch_size: int,
+    on_event: Callable[[Event], None] = lambda event: None,
+) -> NDArray[np.int64]:
+    """Count int64[patches, classes, classes] pixels of truth × prediction, one matrix a patch."""
+    source = Files(patches, options=predictor.recipe.options(masks=True))
+    counts = np.zeros((len(patches), N_CLASSES, N_CLASSES), dtype=np.int64)
     done = 0
-    for batch in batches.Epoch(source, batch_size or recipe.training.batch_size):
+    for batch in batches.Epoch(source, batch_size):
         classes = predict.classes_of(predictor.probabilities(batch))
         for row, position in enumerate(batch["index"].tolist()):
             joint = batch["mask"][row].numpy().astype(np.int64) * N_CLASSES + classes[row]
             counted = np.bincount(joint.ravel(), minlength=N_CLASSES**2)
-            matrices[position] = counted.reshape(N_CLASSES, N_CLASSES)
+            counts[position] = counted.reshape(N_CLASSES, N_CLASSES)
         done += len(batch["index"])
         on_event({"event": "predicted", "done": done, "total": len(patches)})
-    out_dir.mkdir(parents=True, exist_ok=True)
-    document = _document(matrices, patches=patches, spec=spec)
-    document["worst"] = _draw_worst(
-        predictor, patches, matrices, count=worst, out_dir=out_dir, spec=spec
-    )
-    about = {"run": str(run_dir), "recipe": recipe.name, "part": part, "patches": len(patches)}
-    (out_dir / REPORT).write_text(json.dumps(about | document, indent=1))
-    short = {key: document[key] for key in ("miou", "overall_accuracy", "mean_f1", "worst")}
-    return {**about, **short, "report": str(out_dir / REPORT)}
+    return counts
 
 
 def _labelled(data_root: Path, *, part: str, recipe: Any) -> tuple[Patch, ...]:
@@ -84,9 +102,10 @@ def _labelled(data_root: Path, *, part: str, recipe: Any) -> tuple[Patch, ...]:
     return labelled
 
 
-def _document(
+def document(
     matrices: NDArray[np.int64], *, patches: Sequence[Patch], spec: TaskSpec
 ) -> dict[str, Any]:
+    """Give the figures of int64[patches, classes, classes] in all, of each class and domain."""
     whole = matrices.sum(axis=0)
     measured = metrics.measure(whole, spec=spec)
     names = ("iou", "precision", "recall", "f1")

@@ -195,12 +195,7 @@ def _members(
     allow_unfinished: bool,
 ) -> list[Member]:
     """Load the runs. Raises ValueError when the weights don't fit them."""
-    given = [1.0] * len(run_dirs) if weights is None else list(weights)
-    if len(given) != len(run_dirs) or min(given) < 0 or sum(given) <= 0:
-        raise ValueError(
-            f"weights {given} for {len(run_dirs)} runs; one number from 0 on for each is needed, "
-            "not all 0"
-        )
+    shares = shares_of(run_dirs, weights)
     predictors = [
         Predictor(run_dir, device=device, allow_unfinished=allow_unfinished) for run_dir in run_dirs
     ]
@@ -208,10 +203,24 @@ def _members(
         Member(
             predictor,
             Files(patches, options=predictor.recipe.options(masks=False)),
-            share / sum(given),
+            share,
         )
-        for predictor, share in zip(predictors, given, strict=True)
+        for predictor, share in zip(predictors, shares, strict=True)
     ]
+
+
+def shares_of(run_dirs: Sequence[Path], weights: Sequence[float] | None) -> list[float]:
+    """Give each run's share of a mean, together 1; equal ones without weights.
+
+    Raises ValueError when the weights don't fit the runs.
+    """
+    given = [1.0] * len(run_dirs) if weights is None else list(weights)
+    if len(given) != len(run_dirs) or min(given) < 0 or sum(given) <= 0:
+        raise ValueError(
+            f"weights {given} for {len(run_dirs)} runs; one number from 0 on for each is needed, "
+            "not all 0"
+        )
+    return [weight / sum(given) for weight in given]
 
 
 def _mean(members: Sequence[Member], seen: Sequence[batches.Tensors], *, symmetries: int) -> Tensor:

@@ -25,6 +25,7 @@ def run(
     accelerator: str = "auto",
     devices: int | str = "auto",
     weights_folder: Path | None = None,
+    mlflow_folder: Path | None = None,
 ) -> dict[str, Any]:
     """Train into `out_dir`, or go on from its last checkpoint, and tell how it ended.
 
@@ -37,12 +38,14 @@ def run(
     resumed ends with the same weights as an undisturbed one on the same machine.
 
     `weights_folder` holds copies of pre-trained weights; what is found neither there nor at the
-    Hugging Face hub is an error.
+    Hugging Face hub is an error. With `mlflow_folder` epochs are also written into MLflow's file
+    store there.
 
     Gives `state` ("finished" or "stopped"), `epochs`, `best_epoch` (0: none), `best_miou`,
     `seconds`.
     Raises RecipeError, ValueError (data that don't fit the recipe, another run in the folder,
-    pre-trained weights that cannot be had, a loss that is no number) or FileNotFoundError.
+    pre-trained weights that cannot be had, a loss that is no number), FileNotFoundError, or
+    ModuleNotFoundError where MLflow is asked for and not installed.
     """
     # Lightning takes seconds to import; whoever only reads recipes does without.
     from baselines.train import loop
@@ -59,4 +62,5 @@ def run(
         accelerator=accelerator,
         devices=devices,
         weights_folder=weights_folder,
+        mlflow_folder=mlflow_folder,
     )

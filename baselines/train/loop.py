@@ -14,12 +14,18 @@ import torch
 from baselines import dependencies
 from baselines.data import layout
 from baselines.networks.weights import Loaded
-from baselines.train import folder_lock, processes, state
+from baselines.train import facts, folder_lock, processes, state
 from baselines.train import recipe as recipes
 from baselines.train.events import Event
+from baselines.train.mlflow_log import MlflowLog
 from baselines.train.module import SegmentationModule, Stopped
 from baselines.train.recipe import Recipe
 from scoring.engine.task import specification as specs
+
+_OTHER_DATA = (
+    "the data are not those that this run began with (other patches, or files of other sizes): "
+    "run.json keeps the digest of the first"
+)
 
 
 def run(
@@ -35,10 +41,15 @@ def run(
     accelerator: str = "auto",
     devices: int | str = "auto",
     weights_folder: Path | None = None,
+    mlflow_folder: Path | None = None,
 ) -> dict[str, Any]:
     """Train; see `baselines.train.run`."""
     if not isinstance(recipe, Recipe):
         recipe = recipes.load(recipe)
+    is_first = processes.is_first()
+    if mlflow_folder is not None and is_first:
+        log = MlflowLog(mlflow_folder, run_dir=out_dir, recipe=recipe, seed=seed)
+        on_event = log.beside(on_event)
     index = layout.index(data_root, part="train")
 
     def train() -> dict[str, Any]:
@@ -56,7 +67,6 @@ def run(
             weights_folder=weights_folder,
         )
 
-    is_first = processes.is_first()
     if not is_first:  # beside the first process, which holds the lock for all
         return train()
     with folder_lock.held(
@@ -127,11 +137,20 @@ def _run(
             should_stop=should_stop,
         )
         done = module.progress.epochs_done
+        data_note = ""
         # Only now: a network that cannot be built, for want of weights, leaves no run behind.
         if processes.is_first():
             state.write_about(out_dir, recipe=recipe, seed=seed)
             if resumed is None:
                 state.set_encoder_weights(out_dir, _encoder_weights(module.network))
+            same_data = state.set_start(
+                out_dir,
+                data=facts.data(*patches),
+                code=facts.code(),
+                device=facts.device(trainer.strategy.root_device, processes=trainer.world_size),
+                epochs_done=done,
+            )
+            data_note = "" if same_data else _OTHER_DATA
             state.set_ending(out_dir, "training")
         on_event(
             {
@@ -142,7 +161,7 @@ def _run(
                 "accumulate": accumulate,
             }
         )  # fmt: skip
-        notes = (*index.missing, precision_note)
+        notes = (*index.missing, precision_note, data_note)
         for note in notes:
             if note:
                 on_event({"event": "note", "message": note})

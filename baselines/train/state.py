@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from baselines.train import exported
 from baselines.train import recipe as recipes
 from baselines.train.optimiser import PLANNED
 from baselines.train.recipe import Recipe
@@ -85,7 +86,7 @@ def _require_same_settings(folder: Path, frozen: dict[str, Any], recipe: Recipe)
 
     The length of a training may change, unless its rate depends on it; so may what decides nothing.
     """
-    was, now = _settings(frozen), _settings(recipe.to_json())
+    was, now = settings_of(frozen), settings_of(recipe.to_json())
     free = {"title", *(key for key in was | now if key.startswith("published."))}
     free |= {"training.devices", "training.patience"}
     planned = recipe.optimiser.schedule in PLANNED
@@ -109,7 +110,7 @@ def _require_same_settings(folder: Path, frozen: dict[str, Any], recipe: Recipe)
     )
 
 
-def _settings(recipe: dict[str, Any]) -> dict[str, Any]:
+def settings_of(recipe: dict[str, Any]) -> dict[str, Any]:
     """Give a recipe's values by dotted key, as `--set` names them."""
     return {
         f"{table}.{key}" if isinstance(values, dict) else table: value
@@ -128,6 +129,31 @@ def set_encoder_weights(folder: Path, weights: dict[str, str] | None) -> None:
     _set(folder, encoder_weights=weights)
 
 
+def set_start(folder: Path, *, data: dict[str, Any], **about: Any) -> bool:
+    """Write into run.json what this start uses; tell whether its data are those of the first one.
+
+    `data` is kept as the run first had it; `starts` gets one entry for each start or resume, with
+    `about` (code, device, epochs done before).
+    """
+    known = json.loads((folder / RUN).read_text())
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    starts = [*known.get("starts", []), {"at": now, **about}]
+    first = known.get("data") or data
+    _set(folder, data=first, starts=starts)
+    return bool(first["sha256"] == data["sha256"])
+
+
+def mlflow_run(folder: Path) -> str | None:
+    """Give the name of the folder's run in MLflow's store, None where it has none."""
+    named = json.loads((folder / RUN).read_text()).get("mlflow_run")
+    return None if named is None else str(named)
+
+
+def set_mlflow_run(folder: Path, run: str) -> None:
+    """Write into run.json the name of the folder's run in MLflow's store."""
+    _set(folder, mlflow_run=run)
+
+
 def _set(folder: Path, **values: Any) -> None:
     about = folder / RUN
     document = json.loads(about.read_text())
@@ -135,11 +161,13 @@ def _set(folder: Path, **values: Any) -> None:
 
 
 def require_finished(folder: Path) -> None:
-    """Raise ValueError unless the run's training came to its end.
+    """Raise ValueError unless the run's training came to its end, or the folder is an export.
 
     Of runs from before this was written down, the last checkpoint tells.
     """
     about, last = folder / RUN, folder / LAST
+    if not about.is_file() and exported.is_export(folder):
+        return
     frozen = json.loads(about.read_text()) if about.is_file() else {}
     ending, done = frozen.get("state"), None
     if ending != "finished" and last.is_file():
@@ -189,11 +217,14 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def load_best(folder: Path) -> tuple[Recipe, dict[str, Any]]:
-    """Give the recipe and the best epoch's state of a run's folder.
+    """Give the recipe and the best epoch's state of a run's folder, or those of an export.
 
-    Raises FileNotFoundError when the run has not finished an epoch, ValueError as `load`.
+    Raises FileNotFoundError when the run has not finished an epoch, ValueError as `load` and
+    `exported.read`.
     """
     best = folder / BEST
+    if not best.is_file() and exported.is_export(folder):
+        return exported.read(folder)
     if not best.is_file():
         raise FileNotFoundError(f"{folder} holds no {BEST}; train at least one epoch")
     state = load(best)

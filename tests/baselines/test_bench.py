@@ -11,7 +11,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="the extra `baselines` is not installed")
 
 from baselines import cli, train  # noqa: E402
-from baselines.bench import learning, loader, site, step  # noqa: E402
+from baselines.bench import learning, loader, site, step, strong  # noqa: E402
 from baselines.data import layout, samples  # noqa: E402
 from baselines.train import recipe as recipes  # noqa: E402
 from scoring.engine.scorer import child  # noqa: E402
@@ -106,6 +106,15 @@ def test_the_claims_are_those_of_the_results() -> None:
         "utt_beats_unet_by_15", "utt_beats_unet_by_15_for_every_seed",
         "surroundings_need_the_collapsed_branch",
     ]  # fmt: skip
+
+
+def test_each_strong_recipe_is_held_against_the_published_one() -> None:
+    rows = {name: {"miou": 0.3} for name in (*strong.STRONG, strong.ENSEMBLE)}
+    rows |= {strong.PUBLISHED: {"miou": 0.2}, "strong-maxvit": {"miou": 0.2}}
+    claims = strong.summarise(rows, allowed_s=1.0)["claims"]
+    assert [name for name, holds in claims.items() if not holds] == [
+        "strong_maxvit_beats_the_published_utt"
+    ]
 
 
 def test_a_claim_that_does_not_hold_is_named() -> None:

@@ -19,9 +19,10 @@ torch = pytest.importorskip("torch", reason="the extra `baselines` is not instal
 
 from torch.nn import functional  # noqa: E402
 
-from baselines import train  # noqa: E402
+from baselines import cli, train  # noqa: E402
+from baselines.data import layout  # noqa: E402
 from baselines.networks import Output  # noqa: E402
-from baselines.train import losses, measure, progress, state  # noqa: E402
+from baselines.train import facts, losses, measure, mlflow_log, progress, state  # noqa: E402
 from baselines.train import recipe as recipes  # noqa: E402
 from baselines.train.events import Event  # noqa: E402
 from baselines.train.progress import Progress  # noqa: E402
@@ -219,6 +220,62 @@ def test_a_run_learns_and_keeps_its_best_epoch(tree: Path, tmp_path: Path) -> No
     ]
     assert 0 < float(best["overall_accuracy"]) <= 1
     assert "f1_building" in best
+    about = json.loads((tmp_path / "run" / state.RUN).read_text())
+    (start,) = about["starts"]
+    assert (start["epochs_done"], start["device"]["type"]) == (0, "cpu")
+    assert start["code"] == facts.code()
+    train_part, validation = recipe.split(layout.index(tree, part="train"))
+    assert about["data"] == facts.data(train_part, validation)
+    assert about["data"]["train_patches"] == len(train_part)
+    assert facts.data(train_part[1:], validation)["sha256"] != about["data"]["sha256"]
+
+
+def test_a_run_that_goes_on_with_other_data_says_so(tree: Path, tmp_path: Path) -> None:
+    recipe = _small({"training.epochs": 1})
+    _run(tree, tmp_path / "run", recipe)
+    path = tmp_path / "run" / state.RUN
+    about = json.loads(path.read_text())
+    about["data"]["sha256"] = "of another tree"
+    path.write_text(json.dumps(about))
+    events: list[Event] = []
+    _run(tree, tmp_path / "run", recipe, on_event=events.append)
+    notes = [event["message"] for event in events if event["event"] == "note"]
+    assert any("not those that this run began with" in note for note in notes)
+    again = json.loads(path.read_text())
+    assert again["data"] == about["data"]
+    assert [start["epochs_done"] for start in again["starts"]] == [0, 1]
+
+
+def test_mlflow_has_a_runs_epochs_across_a_stop(
+    tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One run in the store for one folder, however often it is started."""
+    pytest.importorskip("mlflow", reason="the extra `mlflow` is not installed")
+    store = tmp_path / "store"
+    recipe = _small({"training.epochs": 1, "optimiser.schedule": "none"})
+    longer = recipes.changed(recipe, {"training.epochs": 2})
+    for one in (recipe, longer):
+        _run(tree, tmp_path / "run", one, mlflow_folder=store)
+    client = pytest.importorskip("mlflow").MlflowClient(tracking_uri=store.resolve().as_uri())
+    experiment = client.get_experiment_by_name(mlflow_log.EXPERIMENT)
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.info.status == "FINISHED"
+    assert run.data.params["training.batch_size"] == "4"
+    history = client.get_metric_history(run.info.run_id, "val_miou")
+    with (tmp_path / "run" / "metrics.csv").open() as source:
+        rows = [(int(row["epoch"]), float(row["val_miou"])) for row in csv.DictReader(source)]
+    assert [(metric.step, metric.value) for metric in history] == rows
+
+
+def test_mlflow_that_is_not_installed_is_named(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    monkeypatch.setenv(mlflow_log.FOLDER_VARIABLE, str(tmp_path / "store"))
+    command = ["train", "tiny-unet", "--data", str(tree), "--out", str(tmp_path / "run")]
+    assert cli.main(command) == 1
+    assert "mlflow is not installed; logging to MLflow needs" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 def test_patience_ends_a_run_early(tree: Path, tmp_path: Path) -> None:

@@ -40,12 +40,17 @@ PURPOSES = {
         "runner": "one run",
         "run_progress": "run's events",
         "bench": "measurements",
-        "area": "maps of whole areas",
+        "soup": "mean of weights",
+        "folds": "cross-validation",
+        "area": "maps of areas",
         "evaluate": "measures a run",
+        "export": "ONNX …",
         "predict": "predict",
         "package": "zip",
         "submit": "HTTP",
         "pixel": "pixels",
+        "model_card": "README of an export",
+        "public_files": "of the challenges",
         "train": "recipes, loop, losses",
         "networks": "U-Net … U-T&T",
         "data": "files, cache, synthetic",
@@ -133,7 +138,10 @@ def draw() -> str:
     # Only workers import the baselines, at run time.
     workers = next(n for n, row in enumerate(layers()["challenge"]) if "workers" in row)
     y = COLUMNS["challenge"][1] + HEAD_PX + workers * (ROW_PX + GAP_PX) + ROW_PX // 2
-    parts += [_arrow(564, y, 608, y), _arrow(984, 120, 1016, 120), _arrow(576, 560, 1016, 560)]
+    # The site's arrow to scoring passes below the baselines.
+    rows_between = len(layers()["baselines"])
+    below = COLUMNS["baselines"][1] + HEAD_PX + rows_between * (ROW_PX + GAP_PX) + 40
+    parts += [_arrow(564, y, 608, y), _arrow(984, 120, 1016, 120), _arrow(576, below, 1016, below)]
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1400 {bottom + 16}" role="img">\n'
         "<title>Packages and layers: imports go downwards and along the arrows</title>\n"
