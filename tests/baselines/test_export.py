@@ -29,7 +29,7 @@ def runs(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path
     torch.set_num_threads(1)
     root = tmp_path_factory.mktemp("runs")
     decoder = {"decoder_channels": [32, 24, 16, 12, 8]}
-    utt = {"encoder": "resnet18", "widths": [8, 8, 16, 16], "heads": 4}
+    utt = {"encoder": "resnet18", "widths": [8, 16], "heads": 4}
     options: dict[str, dict[str, Any]] = {
         "utt": {"network.options": decoder | utt, "data.metadata": True},
         "unet": {
