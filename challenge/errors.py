@@ -958,6 +958,14 @@ CATALOGUE: dict[str, Kind] = {
     "page-language-unknown": Kind(
         Refusal, _("“%(language)s” is no language of pages; allowed are %(allowed)s.")
     ),
+    "languages-invalid": Kind(
+        Refusal,
+        _("The required languages are %(found)s; give at least one of %(allowed)s."),
+    ),
+    "text-language-missing": Kind(
+        Refusal,
+        _("%(field)s has no text in %(language)s, a language that this challenge requires."),
+    ),
     "page-title-invalid": Kind(Refusal, _("A page has a title of 1 to %(allowed)s characters.")),
     "page-too-long": Kind(
         Refusal, _("The page has %(found)s characters; allowed are %(allowed)s.")

@@ -12,9 +12,15 @@ from django.utils.translation import gettext_lazy as _
 from challenge.models.patches import PatchesField
 from challenge.rules import commitments
 from challenge.rules.disclosure import Detail, Precision, Visibility
+from challenge.rules.languages import LANGUAGES
 from scoring.engine.truth.split import CountedZones
 
 COUNTED_ZONES = [(zones.value, zones.value) for zones in CountedZones]
+
+
+def every_language() -> list[str]:
+    """Return the languages that a new challenge requires: all of them."""
+    return list(LANGUAGES)
 
 
 class Challenge(models.Model):
@@ -37,6 +43,11 @@ class Challenge(models.Model):
         default="UTC",
         db_default="UTC",
         help_text=_("in which the desk takes and shows the times of phases"),
+    )
+    required_languages = models.JSONField(
+        _("required languages"),
+        default=every_language,
+        help_text=_("in which every page and text of the challenge must be written"),
     )
     terms_version = models.CharField(max_length=40, default="1")
     approval_required = models.BooleanField(_("registrations need approval"), default=False)

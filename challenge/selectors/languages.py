@@ -13,5 +13,10 @@ def current() -> str:
 
 
 def text_in(texts: Mapping[str, str], language: str, *, default: str = "") -> str:
-    """Return the text in ``language``, else the English one, else ``default``."""
-    return texts.get(language) or texts.get("en") or default
+    """Return the text in ``language``, else the English one, else any, else ``default``.
+
+    >>> text_in({"en": "", "fr": "Bonjour"}, "en")
+    'Bonjour'
+    """
+    written = (text for text in texts.values() if text)
+    return texts.get(language) or texts.get("en") or next(written, default)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -42,6 +43,7 @@ def checks(challenge: Challenge, *, now: datetime) -> list[Check]:
     spec = TaskSpec.objects.filter(challenge=challenge).order_by("-version").first()
     found.append(Check("task", State.GOOD if spec is not None else State.BAD))
     phases = list(challenge.phases.select_related("ground_truth", "task_spec"))
+    found += _texts(challenge, phases)
     published = [phase for phase in phases if phase.is_published]
     found.append(Check("phases", State.GOOD if published else State.BAD, facts={"n": len(phases)}))
     for phase in phases:
@@ -51,16 +53,37 @@ def checks(challenge: Challenge, *, now: datetime) -> list[Check]:
 
 
 def _pages(challenge: Challenge) -> list[Check]:
-    lines = page_versions.lines(challenge)
-    there = {line.slug for line in lines if "en" in line.titles}
-    missing = [slug for slug in NEEDED_PAGES if slug not in there]
-    partly = [line.slug for line in lines if line.missing]
+    required = challenge.required_languages
+    lines = {line.slug: line for line in page_versions.lines(challenge)}
+    lacking = {slug: lines[slug].missing if slug in lines else required for slug in NEEDED_PAGES}
+    missing = [f"{slug} ({', '.join(codes)})" for slug, codes in lacking.items() if codes]
+    partly = [
+        f"{line.slug} ({', '.join(line.missing)})"
+        for line in lines.values()
+        if line.missing and line.slug not in NEEDED_PAGES
+    ]
     checked = [
         Check("pages", State.BAD if missing else State.GOOD, facts={"list": ", ".join(missing)})
     ]
     if partly:
         checked.append(Check("languages", State.WARN, facts={"list": ", ".join(partly)}))
     return checked
+
+
+def _texts(challenge: Challenge, phases: Sequence[Phase]) -> Iterator[Check]:
+    """Texts that are written in some language, and not in every one that is required."""
+    texts = [("title", challenge.title), ("tagline", challenge.tagline)]
+    texts.append(("summary", challenge.summary))
+    texts += [(f"{phase.slug}: name", phase.name) for phase in phases]
+    texts += [(f"{phase.slug}: summary", phase.summary) for phase in phases]
+    lacking = [
+        f"{what} ({', '.join(missing)})"
+        for what, text in texts
+        if any(text.values())
+        and (missing := [code for code in challenge.required_languages if not text.get(code)])
+    ]
+    if lacking:
+        yield Check("texts", State.WARN, facts={"list": "; ".join(lacking)})
 
 
 def _of_phase(phase: Phase, *, now: datetime) -> list[Check]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from django.conf import settings
 from django.db.models import QuerySet
 
 from challenge.errors import refuse
@@ -15,9 +14,13 @@ SHOWN_VERSIONS = 50
 
 @dataclass(frozen=True)
 class PageLine:
-    """A page on the desk's list; ``titles`` are {language: title} of those that are written."""
+    """A page on the desk's list; ``titles`` are {language: title} of those that are written.
+
+    ``required`` are the languages in which the challenge wants its pages.
+    """
 
     slug: str
+    required: tuple[str, ...]
     titles: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -26,16 +29,17 @@ class PageLine:
 
     @property
     def missing(self) -> list[str]:
-        """The languages in which it is not written."""
-        return [code for code, _name in settings.LANGUAGES if code not in self.titles]
+        """The required languages in which it is not written."""
+        return [code for code in self.required if code not in self.titles]
 
 
 def lines(challenge: Challenge) -> list[PageLine]:
     """Return the pages in order, each with its titles (one query)."""
     found: dict[str, PageLine] = {}
+    required = tuple(challenge.required_languages)
     rows = challenge.pages.order_by("sort_order", "slug", "language")
     for slug, language, title in rows.values_list("slug", "language", "title"):
-        found.setdefault(slug, PageLine(slug)).titles[language] = title
+        found.setdefault(slug, PageLine(slug, required)).titles[language] = title
     return list(found.values())
 
 

@@ -22,7 +22,7 @@ from challenge.models import (
 )
 from challenge.rules.disclosure import Viewer
 from challenge.rules.windows import Window, window_at
-from challenge.selectors import leaderboard, people, phase_disclosure
+from challenge.selectors import languages, leaderboard, people, phase_disclosure
 from challenge.selectors.cached import cached
 from challenge.selectors.leaderboard import Row
 from challenge.selectors.roles import Person
@@ -181,20 +181,17 @@ def leaders(phase: Phase, *, now: datetime) -> list[Row]:
 
 
 def tab_pages(challenge: Challenge, *, language: str) -> list[tuple[str, str]]:
-    """Return (slug, title) of a challenge's pages, each in ``language`` or English.
+    """Return (slug, title) of a challenge's pages, each in ``language``, else English, else any.
 
     One query, then none for ten seconds.
     """
 
     def read() -> list[tuple[str, str]]:
-        rows = Page.objects.filter(challenge=challenge, language__in={language, "en"}).values_list(
-            "slug", "language", "title"
-        )
-        titles: dict[str, str] = {}
+        rows = Page.objects.filter(challenge=challenge).values_list("slug", "language", "title")
+        titles: dict[str, dict[str, str]] = {}
         for slug, page_language, title in rows:
-            if slug not in titles or page_language == language:
-                titles[slug] = title
-        return list(titles.items())
+            titles.setdefault(slug, {})[page_language] = title
+        return [(slug, languages.text_in(by, language)) for slug, by in titles.items()]
 
     key = f"tabs-{challenge.pk}-{language}"
     return cached(key, read, kind=TABS, kept_s=MENU_KEPT_S)
@@ -222,17 +219,15 @@ def phase_menu(challenge: Challenge) -> list[Phase]:
 
 
 def page(challenge: Challenge, *, slug: str, language: str) -> Page:
-    """Return one page in ``language``, else in English (one query).
+    """Return one page in ``language``, else in English, else in any (one query).
 
     Raises NotFound ``not-found``.
     """
     by_language = {
-        page.language: page
-        for page in Page.objects.filter(
-            challenge=challenge, slug=slug, language__in={language, "en"}
-        )
+        page.language: page for page in Page.objects.filter(challenge=challenge, slug=slug)
     }
-    wanted = by_language.get(language) or by_language.get("en")
+    others = iter(by_language.values())
+    wanted = by_language.get(language) or by_language.get("en") or next(others, None)
     if wanted is None:
         raise refuse("not-found")
     return wanted

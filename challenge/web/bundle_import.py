@@ -16,6 +16,7 @@ from challenge.selectors import roles
 from challenge.services.challenges import bundle_import, bundle_words
 from challenge.services.challenges.bundle_dates import Order
 from challenge.services.challenges.toml_document import FileMistakes
+from challenge.web import mistake_words
 from challenge.web.requests import SignedInRequest, page_view
 
 
@@ -57,7 +58,7 @@ def import_bundle(request: SignedInRequest) -> HttpResponse:
             )
         except FileMistakes as error:
             for mistake in error.mistakes:
-                form.add_error(None, mistake.message)
+                form.add_error(None, mistake_words.words(mistake.message))
         except NotAllowed:
             raise
         except Refusal as refusal:

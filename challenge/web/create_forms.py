@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from django import forms
+from django.conf import settings
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from challenge.models import Challenge, TaskSpec
 from challenge.rules import class_table, zone_times
 from challenge.rules.class_table import ClassTableError
+from challenge.rules.languages import LANGUAGES
 from challenge.services.challenges import page_templates, schema
 from challenge.services.challenges.description import Description
 
@@ -22,8 +26,16 @@ EXAMPLE = "name_en,name_fr,color,labels,scored\nforest,forêt,#194a26,0,yes\nwat
 class NamesForm(forms.Form):
     """What a challenge is called, and on whose clocks its times are."""
 
-    title_en = forms.CharField(label=_("Name in English"), max_length=120)
-    title_fr = forms.CharField(label=_("Name in French"), max_length=120)
+    languages = forms.MultipleChoiceField(
+        label=_("Required languages"),
+        choices=settings.LANGUAGES,
+        initial=LANGUAGES,
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text=_("in which its pages and texts must be written; none chosen: all"),
+    )
+    title_en = forms.CharField(label=_("Name in English"), max_length=120, required=False)
+    title_fr = forms.CharField(label=_("Name in French"), max_length=120, required=False)
     slug = forms.RegexField(
         label=_("Address"),
         regex=schema.SLUG,
@@ -48,22 +60,36 @@ class NamesForm(forms.Form):
             (name, name.replace("_", " ")) for name in sorted(zone_times.NAMES)
         ]
 
+    def clean(self) -> dict[str, Any]:
+        """Ask for a name in each of the required languages."""
+        cleaned = super().clean() or {}
+        cleaned["languages"] = cleaned.get("languages") or list(LANGUAGES)
+        for code in cleaned["languages"]:
+            if not cleaned.get(f"title_{code}") and f"title_{code}" not in self.errors:
+                self.add_error(f"title_{code}", gettext("Required: you chose this language."))
+        return cleaned
+
     def description(self, *, now: datetime) -> Description:
         """Return the challenge that the form describes, with the pages that joining needs."""
         data = self.cleaned_data
         head: dict[str, Any] = {
             "slug": data["slug"],
-            "title": {"en": data["title_en"], "fr": data["title_fr"]},
+            "title": _written(data, "title"),
+            "languages": data["languages"],
             "organiser": data["organiser"],
             "time_zone": data["time_zone"],
         }
-        if data["tagline_en"] or data["tagline_fr"]:
-            head["tagline"] = {"en": data["tagline_en"], "fr": data["tagline_fr"]}
+        if tagline := _written(data, "tagline"):
+            head["tagline"] = tagline
         opens_at = (now + OPENS_AFTER).replace(minute=0, second=0, microsecond=0)
         phase = {"slug": "test", "name": FIRST_PHASE, "opens_at": opens_at}
         made = Description({"challenge": head, "phases": [phase]})
-        page_templates.add_to(made)
+        page_templates.add_to(made, languages=data["languages"])
         return made
+
+
+def _written(data: dict[str, Any], name: str) -> dict[str, str]:
+    return {code: data[f"{name}_{code}"] for code in LANGUAGES if data[f"{name}_{code}"]}
 
 
 class TaskForm(forms.Form):
@@ -169,6 +195,15 @@ class CloneForm(forms.Form):
         initial=364,
         help_text=_("364 keeps the days of the week; hours stay those of the challenge's clocks"),
     )
+
+    def __init__(self, *args: Any, languages: Sequence[str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for code in LANGUAGES:
+            self.fields[f"title_{code}"].required = code in languages
+
+    def title(self) -> dict[str, str]:
+        """Return the name of the edition by language."""
+        return _written(self.cleaned_data, "title")
 
 
 def task_initial(challenge: Challenge) -> dict[str, Any]:

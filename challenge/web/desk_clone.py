@@ -26,7 +26,11 @@ def clone(request: SignedInRequest, slug: str) -> HttpResponse:
     if not roles.may_create(request.user):
         raise refuse("challenge-creation-refused")
     titles = {f"title_{code}": title for code, title in challenge.title.items()}
-    form = CloneForm(request.POST if request.method == "POST" else None, initial=titles)
+    form = CloneForm(
+        request.POST if request.method == "POST" else None,
+        initial=titles,
+        languages=challenge.required_languages,
+    )
     if request.method == "POST" and form.is_valid():
         data = form.cleaned_data
         try:
@@ -34,7 +38,7 @@ def clone(request: SignedInRequest, slug: str) -> HttpResponse:
                 challenge=challenge,
                 actor=request.user,
                 slug=data["slug"].strip(),
-                title={"en": data["title_en"], "fr": data["title_fr"]},
+                title=form.title(),
                 days=data["days"],
             )
         except NotAllowed:

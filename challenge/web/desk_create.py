@@ -18,7 +18,7 @@ from challenge.rules.roles import Act
 from challenge.selectors import languages, launch, roles
 from challenge.services.challenges import drafts, publishing, samples, task_editing
 from challenge.services.challenges.toml_document import FileMistakes
-from challenge.web import desk, launch_text, zone_text
+from challenge.web import desk, launch_text, mistake_words, zone_text
 from challenge.web.create_forms import (
     AddressForm,
     ClassTableError,
@@ -185,4 +185,4 @@ def _task_page(request: SignedInRequest, challenge: Challenge, form: TaskForm) -
 
 def _add_mistakes(form: Any, error: FileMistakes) -> None:
     for mistake in error.mistakes:
-        form.add_error(None, mistake.message)
+        form.add_error(None, mistake_words.words(mistake.message))

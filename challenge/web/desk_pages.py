@@ -16,7 +16,7 @@ from challenge.errors import NotAllowed, NotFound, Refusal, refuse
 from challenge.models import Challenge, Page, PageVersion
 from challenge.rules.roles import Act
 from challenge.selectors import languages, page_versions, pages, roles
-from challenge.services.challenges import page_editing, schema
+from challenge.services.challenges import page_editing, required_languages, schema
 from challenge.web import desk
 from challenge.web.challenges import blocks
 from challenge.web.requests import SignedInRequest, page_view
@@ -52,24 +52,50 @@ class NewPageForm(forms.Form):
     )
 
 
+class LanguagesForm(forms.Form):
+    """The languages in which pages and texts must be written."""
+
+    languages = forms.MultipleChoiceField(
+        label=_("Required languages"),
+        choices=settings.LANGUAGES,
+        widget=forms.CheckboxSelectMultiple,
+        help_text=_("the launch check lists what lacks one of them; nothing is removed"),
+    )
+
+
 @page_view("GET", "POST", sign_in=True, cache=False)
 def index(request: SignedInRequest, slug: str) -> HttpResponse:
-    """Answer the challenge's pages; an address that is given there leads to its empty editor."""
+    """Answer the challenge's pages; an address that is given there leads to its empty editor.
+
+    ``act=languages`` says in which languages everything must be written.
+    """
     challenge = desk.challenge_of(request, slug)
-    form = NewPageForm(request.POST if request.method == "POST" else None)
-    if request.method == "POST":
+    act = request.POST.get("act", "") if request.method == "POST" else None
+    form = NewPageForm(request.POST if act == "" else None)
+    languages_form = LanguagesForm(
+        request.POST if act == "languages" else None,
+        initial={"languages": challenge.required_languages},
+    )
+    if act is not None:
         roles.require(request.user, Act.PAGES, challenge)
         if form.is_valid():
-            first = schema.LANGUAGES[0]
+            first = challenge.required_languages[0]
             return redirect("web:desk-page", slug, form.cleaned_data["page"], first)
+        if languages_form.is_valid():
+            codes = languages_form.cleaned_data["languages"]
+            required_languages.require(challenge=challenge, actor=request.user, codes=codes)
+            messages.success(request, gettext("Saved."))
+            return redirect("web:desk-pages", slug)
     context = challenge_context(request, challenge, current="desk") | {
         "lines": page_versions.lines(challenge),
         "removed": page_versions.removed(challenge),
         "languages": LANGUAGES,
         "form": form,
+        "languages_form": languages_form,
         "may_change": roles.may(request.user, Act.PAGES, challenge),
     }
-    return render(request, "web/desk_pages.html", context, status=422 if form.errors else 200)
+    status = 422 if form.errors or languages_form.errors else 200
+    return render(request, "web/desk_pages.html", context, status=status)
 
 
 @page_view("GET", "POST", sign_in=True, cache=False)

@@ -72,7 +72,9 @@ def new(request: SignedInRequest, slug: str) -> HttpResponse:
     challenge = _challenge(request, slug)
     roles.require(request.user, Act.PHASES, challenge)
     sent = request.POST if request.method == "POST" else None
-    form = NewPhaseForm(sent, zone=zone_text.zone_of(challenge))
+    form = NewPhaseForm(
+        sent, zone=zone_text.zone_of(challenge), languages=challenge.required_languages
+    )
     if request.method == "POST" and form.is_valid():
         try:
             made = service.create(
@@ -186,6 +188,7 @@ def _form(request: SignedInRequest, edited: Phase, *, data: Any = None) -> Phase
         zone=zone_text.zone_of(edited.challenge),
         phase=edited,
         may_publish=roles.may(request.user, Act.PUBLISH, edited.challenge),
+        languages=edited.challenge.required_languages,
     )
 
 

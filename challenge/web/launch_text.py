@@ -29,6 +29,7 @@ def line(check: Check, *, challenge: Challenge, zone: ZoneInfo) -> Line:
     names = {
         "pages": "web:desk-pages",
         "languages": "web:desk-pages",
+        "texts": "web:desk-phases",
         "task": "web:desk-task",
         "phases": "web:desk-phases",
     }
@@ -47,9 +48,11 @@ def _words(check: Check, zone: ZoneInfo) -> str:  # noqa: C901 - one case a chec
     if check.code == "pages":
         if good:
             return gettext("The pages that joining needs are written.")
-        return gettext("Pages that joining needs are missing in English: %(list)s.") % facts
+        return gettext("Pages that joining needs are missing: %(list)s.") % facts
     if check.code == "languages":
-        return gettext("Pages that are not written in every language: %(list)s.") % facts
+        return gettext("Pages that are not written in every required language: %(list)s.") % facts
+    if check.code == "texts":
+        return gettext("Texts that are not written in every required language: %(list)s.") % facts
     if check.code == "task":
         if good:
             return gettext("The task is written: classes, size, names, patches.")

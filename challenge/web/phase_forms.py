@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -12,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from challenge.models import Phase
 from challenge.rules import settlement, zone_times
-from challenge.services.challenges.schema import LANGUAGES
+from challenge.rules.languages import LANGUAGES
 from challenge.web import zone_text
 
 TIMES = ("opens_at", "closes_at", "frozen_at")
@@ -88,10 +89,13 @@ class PhaseForm(forms.Form):
         zone: ZoneInfo,
         phase: Phase | None = None,
         may_publish: bool = False,
+        languages: Sequence[str] = LANGUAGES,
     ) -> None:
         super().__init__(data, initial=_initial(phase, zone))
         self.zone, self.phase = zone, phase
         self.moments: dict[str, datetime | None] = {}
+        for code in LANGUAGES:
+            self.fields[f"name_{code}"].required = code in languages
         if not may_publish:
             del self.fields["is_published"]
         for name in TIMES:

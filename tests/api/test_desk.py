@@ -224,7 +224,8 @@ def test_a_phase_is_added_changed_once_confirmed_and_settled(
 ) -> None:
     _site, world = scene
     desk = desk_of(scene)
-    new = {"slug": "final", "name": {"en": "Final"}, "opens_at": "2040-01-01T12:00:00+01:00"}
+    name = {"en": "Final", "fr": "Finale"}
+    new = {"slug": "final", "name": name, "opens_at": "2040-01-01T12:00:00+01:00"}
     made = desk.done("POST", "/phases", new | {"finals_limit": 2})
     assert made["settings"]["finals_limit"] == 2
     assert made["settings"]["is_published"] is False
@@ -232,6 +233,11 @@ def test_a_phase_is_added_changed_once_confirmed_and_settled(
     assert desk.code("POST", "/phases", new | {"slug": "new"}) == (422, "phase-slug-invalid")
     nameless = new | {"slug": "other", "name": {}}
     assert desk.code("POST", "/phases", nameless) == (422, "phase-text-invalid")
+    half = new | {"slug": "half", "name": {"en": "Half"}}
+    assert desk.code("POST", "/phases", half) == (422, "text-language-missing")
+    assert desk.code("PATCH", "/languages", {"languages": ["de"]}) == (422, "request-invalid")
+    desk.done("PATCH", "/languages", {"languages": ["en"]})
+    desk.done("POST", "/phases", half)
     published = new | {"slug": "other", "is_published": True}
     assert desk.code("POST", "/phases", published) == (422, "request-invalid")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -220,3 +221,30 @@ def test_a_published_challenge_has_the_pages_that_joining_needs(tmp_path: Path, 
     hidden = text.replace("published = true", "published = false", 1)
     (folder / "challenge.toml").write_text(hidden, encoding="utf-8")
     assert challenge_file.read(folder).pages
+
+
+def _french(text: str) -> str:
+    return re.sub(r'en = "[^"]*", (fr = )', r"\1", text)
+
+
+def test_a_challenge_in_one_language_needs_its_texts_and_pages_in_no_other(tmp_path: Path) -> None:
+    folders.write(tmp_path)
+    toml = tmp_path / "challenge.toml"
+    text = toml.read_text(encoding="utf-8")
+    head, task, rest = text.partition("[task]")
+    task, phases, rest = (task + rest).partition("[[phases]]")  # classes keep an English name
+    text = _french(head) + task + _french(phases + rest)
+    toml.write_text(text.replace('slug = "tiny"', 'slug = "tiny"\nlanguages = ["fr"]', 1))
+    (tmp_path / "pages/overview.en.md").unlink()
+    text = toml.read_text(encoding="utf-8")
+    for number, spoilt in enumerate((text, text.replace('["fr"]', '["fr", "fr"]'))):
+        toml.write_text(spoilt, encoding="utf-8")
+        if number:
+            with pytest.raises(FileMistakes, match="once at most"):
+                challenge_file.read(tmp_path)
+            continue
+        file = challenge_file.read(tmp_path)
+        assert (file.head.languages, file.head.title) == (["fr"], {"fr": "Minuscule"})
+        written = [(page.slug, page.language) for page in file.pages]
+        assert ("overview", "fr") in written
+        assert ("overview", "en") not in written

@@ -66,6 +66,7 @@ POST   api/v1/organise/challenges/<slug>/admission                       401 403
 DELETE api/v1/organise/challenges/<slug>/admission/<entry_id>            401 403 403 403 404 403
 POST   api/v1/organise/challenges/<slug>/admission/check                 401 403 403 403 200 403
 DELETE api/v1/organise/challenges/<slug>/grants/<grant_id>               401 403 403 403 404 403
+PATCH  api/v1/organise/challenges/<slug>/languages                       401 403 403 403 200 403
 GET    api/v1/organise/challenges/<slug>/messages                        401 403 403 403 200 403
 POST   api/v1/organise/challenges/<slug>/messages                        401 403 403 403 409 403
 GET    api/v1/organise/challenges/<slug>/messages/<message_id>           401 403 403 403 200 403

@@ -52,6 +52,7 @@ ACT_OF = {
     "DELETE api/v1/organise/challenges/<slug>/admission/<entry_id>": Act.PEOPLE,
     "POST api/v1/organise/challenges/<slug>/admission/check": Act.PEOPLE,
     "DELETE api/v1/organise/challenges/<slug>/grants/<grant_id>": Act.PEOPLE,
+    "PATCH api/v1/organise/challenges/<slug>/languages": Act.PAGES,
     "GET api/v1/organise/challenges/<slug>/messages": Act.READ,
     "POST api/v1/organise/challenges/<slug>/messages": Act.PEOPLE,
     "GET api/v1/organise/challenges/<slug>/messages/<message_id>": Act.READ,

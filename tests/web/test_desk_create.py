@@ -251,3 +251,28 @@ def test_a_folder_of_a_draft_may_leave_its_task_out_and_a_published_one_not(
     Description({"challenge": head | {"published": True}}).write(tmp_path)
     with pytest.raises(FileMistakes, match=r"the table \[task\] is missing"):
         challenge_file.read(tmp_path)
+
+
+def test_a_challenge_in_french_alone_is_made_checked_and_read(client: Client, visit: Visit) -> None:
+    french = NAMES | {"title_en": "", "languages": ["fr"]}
+    assert client.post(reverse("web:challenge-new"), french | {"title_fr": ""}).status_code == 422
+    assert client.post(reverse("web:challenge-new"), french).status_code == 302
+    made = Challenge.objects.get(slug="burnt-2027")
+    assert (made.required_languages, made.title) == (["fr"], {"fr": "Surfaces brûlées"})
+    assert set(made.pages.values_list("language", flat=True)) == {"fr"}
+    assert states(made)["pages"] is State.GOOD
+    pages = reverse("web:desk-pages", args=[made.slug])
+    assert client.post(pages, {"act": "languages"}).status_code == 422
+    client.post(pages, {"act": "languages", "languages": ["en", "fr"]})
+    made.refresh_from_db()
+    found = {one.code: one for one in launch.checks(made, now=timezone.now())}
+    assert found["pages"].state is State.BAD
+    assert found["pages"].facts == {"list": "overview (en), rules (en)"}
+    assert found["texts"].facts["list"].startswith("title (en)")
+    shown = visit(made_by(made), language="en").get(reverse("web:challenge", args=[made.slug]))
+    assert "Surfaces brûlées" in shown.content.decode()
+    assert AuditEvent.objects.filter(action="challenge.languages", challenge=made).exists()
+
+
+def made_by(challenge: Challenge) -> User:
+    return ChallengeRole.objects.get(challenge=challenge).user

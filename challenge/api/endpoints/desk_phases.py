@@ -17,7 +17,7 @@ from challenge.rules.disclosure import Precision, Visibility
 from challenge.rules.phase_consequences import Code
 from challenge.rules.roles import Act
 from challenge.services.challenges import phases as service
-from challenge.services.challenges import settlement, time_zones
+from challenge.services.challenges import required_languages, settlement, time_zones
 
 router = Router(tags=["organisers"])
 
@@ -116,6 +116,12 @@ class TimeZoneIn(Given):
     """The zone on whose clocks the desk takes and shows times, such as Europe/Paris."""
 
     time_zone: Annotated[str, Field(max_length=60, pattern=TEXT_PATTERN)]
+
+
+class LanguagesIn(Given):
+    """The languages in which every page and text of the challenge must be written."""
+
+    languages: Annotated[list[Language], Field(min_length=1, max_length=2)]
 
 
 class ConsequenceOut(Schema):
@@ -218,6 +224,15 @@ def set_time_zone(request: SignedInRequest, slug: Slug, given: TimeZoneIn) -> Do
     """Set the zone in which the desk takes and shows times; no moment is moved."""
     challenge = challenge_of(request, slug, Act.PHASES)
     time_zones.set_time_zone(challenge=challenge, actor=request.user, time_zone=given.time_zone)
+    return Done()
+
+
+@router.patch(f"{CHALLENGE}/languages", response=Done, auth=ORGANISE)
+def set_required_languages(request: SignedInRequest, slug: Slug, given: LanguagesIn) -> Done:
+    """Say in which languages everything must be written; no text is removed."""
+    challenge = challenge_of(request, slug, Act.PAGES)
+    codes = [str(code) for code in given.languages]
+    required_languages.require(challenge=challenge, actor=request.user, codes=codes)
     return Done()
 
 

@@ -76,10 +76,11 @@ def read(path: Path) -> ChallengeFile:
             [Mistake(str(path), 0, f"there is no {FILE_NAME} here; give a challenge's folder")]
         )
     document = toml_document.read(folder / FILE_NAME)
-    tables = validate(schema.Document, document)
+    languages = schema.required_languages(document.content)
+    tables = validate(schema.Document, document, context={"languages": languages})
     spec = _task(tables, document, folder)
     phases = _phases(tables, document, folder, spec)
-    pages = read_pages(tables.pages, document, folder)
+    pages = read_pages(tables.pages, document, folder, required=languages)
     _check_needed_pages(tables, document)
     _check_results(tables, document, spec)
     _check_nomenclature(tables, document, spec)

@@ -82,6 +82,7 @@ def save(
             "is_published": file.head.published,
             "was_published": file.head.published or was_published,
             "time_zone": file.head.time_zone,
+            "required_languages": list(file.head.languages),
             "terms_version": file.head.terms_version,
             "approval_required": file.head.approval_required,
             "team_size_limit": file.head.team_size_limit,

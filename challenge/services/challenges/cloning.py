@@ -31,7 +31,8 @@ from scoring.engine.task import specification as task_spec
 MAX_DAYS = 3660
 # A challenge's settings; its names and address are given anew, its dates moved.
 _CHALLENGE = (
-    "tagline", "summary", "facts", "sort_order", "time_zone", "terms_version",
+    "tagline", "summary", "facts", "sort_order", "time_zone", "required_languages",
+    "terms_version",
     "approval_required", "team_size_limit", "team_archives_bytes",
 )  # fmt: skip
 _PHASE = (

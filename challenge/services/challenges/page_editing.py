@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from challenge.errors import refuse
 from challenge.models import Challenge, Page, PageVersion, User
+from challenge.rules.languages import LANGUAGES
 from challenge.rules.roles import Act
 from challenge.selectors import page_versions, roles
 from challenge.services import audit
@@ -140,8 +141,8 @@ def check(challenge: Challenge, *, slug: str, language: str, title: str, markdow
     """
     if len(slug) > 50 or not re.fullmatch(schema.SLUG, slug):
         raise refuse("page-slug-invalid", slug=slug[:60])
-    if language not in schema.LANGUAGES:
-        allowed = ", ".join(schema.LANGUAGES)
+    if language not in LANGUAGES:
+        allowed = ", ".join(LANGUAGES)
         raise refuse("page-language-unknown", language=language[:20], allowed=allowed)
     if not 0 < len(title.strip()) <= TITLE_CHARACTERS:
         raise refuse("page-title-invalid", allowed=TITLE_CHARACTERS)

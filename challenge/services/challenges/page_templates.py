@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from challenge.rules.languages import LANGUAGES
 from challenge.services.challenges.description import Description
 
 OVERVIEW = {
@@ -28,8 +31,15 @@ DATA = {
 }
 
 
-def add_to(description: Description) -> None:
-    """Add the pages that every challenge needs."""
-    description.add_page("overview", {"en": "Overview", "fr": "Aperçu"}, OVERVIEW)
-    description.add_page("data", {"en": "Data", "fr": "Données"}, DATA)
-    description.add_page("rules", {"en": "Rules", "fr": "Règlement"}, RULES)
+def add_to(description: Description, *, languages: Sequence[str] = LANGUAGES) -> None:
+    """Add the pages that every challenge needs, in some languages."""
+    for slug, title, texts in (
+        ("overview", {"en": "Overview", "fr": "Aperçu"}, OVERVIEW),
+        ("data", {"en": "Data", "fr": "Données"}, DATA),
+        ("rules", {"en": "Rules", "fr": "Règlement"}, RULES),
+    ):
+        description.add_page(
+            slug,
+            {code: title[code] for code in languages},
+            {code: texts[code] for code in languages},
+        )

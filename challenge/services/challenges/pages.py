@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from challenge.rules import page_blocks
+from challenge.rules.languages import LANGUAGES
 from challenge.services.challenges import schema
 from challenge.services.challenges.toml_document import (
     FileMistakes,
@@ -51,19 +52,25 @@ class PageFault:
 
 
 def read_pages(
-    tables: Sequence[schema.Page], document: TomlDocument, folder: Path
+    tables: Sequence[schema.Page],
+    document: TomlDocument,
+    folder: Path,
+    *,
+    required: Sequence[str],
 ) -> tuple[PageFile, ...]:
-    """Read the pages of the ``[[pages]]`` tables, in every language, in order.
+    """Read the pages of the ``[[pages]]`` tables, in every language that is there, in order.
 
-    Mistakes (a file is missing, belongs to no table, is empty, links to no page) are added to
-    ``document``.
+    Mistakes (a file in a ``required`` language is missing, a file belongs to no table, is empty,
+    links to no page) are added to ``document``.
     """
     slugs = [table.slug for table in tables]
     pages = []
     for order, table in enumerate(tables):
-        for language in schema.LANGUAGES:
+        for language in LANGUAGES:
             name = f"pages/{table.slug}.{language}.md"
             if not (folder / name).is_file():
+                if language not in required:
+                    continue
                 key = ("pages", order, "slug")
                 document.add_mistake(key, f"its file {name} is missing; write it")
                 continue
@@ -75,8 +82,9 @@ def read_pages(
             document.mistakes.extend(
                 Mistake(name, fault.line, _message(fault)) for fault in faults_in(markdown, slugs)
             )
-            pages.append(PageFile(table.slug, language, table.title[language], markdown, order))
-    listed = {f"{slug}.{language}.md" for slug in slugs for language in schema.LANGUAGES}
+            title = table.title.get(language) or next(iter(table.title.values()))
+            pages.append(PageFile(table.slug, language, title, markdown, order))
+    listed = {f"{slug}.{language}.md" for slug in slugs for language in LANGUAGES}
     for path in sorted((folder / "pages").glob("*")):
         if path.name not in listed:
             message = "belongs to no [[pages]] table; list it or remove it"

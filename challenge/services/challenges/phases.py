@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,13 +16,13 @@ from django.utils import timezone
 from challenge.errors import refuse
 from challenge.models import Challenge, GroundTruth, Phase, TaskSpec, User
 from challenge.rules import digests, disclosure, phase_consequences, settlement
+from challenge.rules.languages import LANGUAGES
 from challenge.rules.phase_consequences import Consequence
 from challenge.rules.roles import Act
 from challenge.rules.windows import Window, window_at
 from challenge.selectors import phase_facts, roles
 from challenge.services import audit
 from challenge.services.challenges import public_labels, splits
-from challenge.services.challenges.schema import LANGUAGES
 from challenge.services.leaderboard import full_precision, ranks
 
 LIMITS = (
@@ -102,9 +103,10 @@ def change(
     :func:`fingerprint` of the phase that the editor saw, ``confirmed`` the confirmation of the
     :func:`preview` whose consequences the editor confirmed; both are compared under the lock of
     the phase's row. Raises what `roles.require` raises, Refusal ``phase-field-unknown``,
-    ``phase-text-invalid``, ``phase-window-invalid``, ``phase-limit-invalid``,
-    ``phase-choice-invalid``, ``phase-grace-invalid``, Conflict ``phase-disclosed``,
-    ``phase-changed-meanwhile``, ``phase-unconfirmed``, ``phase-confirmation-stale``.
+    ``phase-text-invalid``, ``text-language-missing``, ``phase-window-invalid``,
+    ``phase-limit-invalid``, ``phase-choice-invalid``, ``phase-grace-invalid``, Conflict
+    ``phase-disclosed``, ``phase-changed-meanwhile``, ``phase-unconfirmed``,
+    ``phase-confirmation-stale``.
     """
     now = now or timezone.now()
     _require(actor, phase, changes)
@@ -246,8 +248,7 @@ def _check_values(phase: Phase, changed: dict[str, Any]) -> None:
         if value is not None and value < 1:
             raise refuse("phase-limit-invalid", field=name)
     for name in sorted({"name", "summary"} & set(changed)):
-        if not _is_texts(changed[name], required=name == "name"):
-            raise refuse("phase-text-invalid", field=name)
+        _check_texts(name, changed[name], wanted=phase.challenge.required_languages)
     for name, allowed in CHOICES.items():
         if getattr(phase, name) not in allowed:
             found = str(getattr(phase, name))[:60]
@@ -257,6 +258,17 @@ def _check_values(phase: Phase, changed: dict[str, Any]) -> None:
     shortest, longest = settlement.SHORTEST_GRACE_MINUTES, settlement.LONGEST_GRACE_MINUTES
     if "grace_minutes" in changed and not shortest <= phase.grace_minutes <= longest:
         raise refuse("phase-grace-invalid", shortest=shortest, longest=longest)
+
+
+def _check_texts(name: str, value: Any, *, wanted: Sequence[str]) -> None:
+    """Check a name, or a summary, which may be empty: else written in every ``wanted`` language."""
+    if not _is_texts(value, required=name == "name"):
+        raise refuse("phase-text-invalid", field=name)
+    if not any(text.strip() for text in value.values()):
+        return
+    for code in wanted:
+        if not value.get(code, "").strip():
+            raise refuse("text-language-missing", field=name, language=code)
 
 
 def _is_texts(value: object, *, required: bool) -> bool:

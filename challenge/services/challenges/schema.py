@@ -7,6 +7,7 @@ checked by the scoring engine, which also reads it without the site. Pure: no Dj
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
@@ -18,13 +19,14 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
+    ValidationInfo,
 )
 from pydantic_core import PydanticCustomError
 
-from challenge.rules import settlement, zone_times
+from challenge.rules import languages, settlement, zone_times
+from challenge.rules.languages import LANGUAGES
 from challenge.services.challenges.validation import show
 
-LANGUAGES = ("en", "fr")
 SPLITS = ("train", "val", "test")
 ARCHIVES_DAYS = 90
 TEAM_ARCHIVES_BYTES = 100_000_000_000
@@ -34,12 +36,26 @@ _EVERY_LANGUAGE = "{ " + ", ".join(f'{code} = "…"' for code in LANGUAGES) + " 
 _A_DAY = 'a date such as 2023-05-21 or "2023-05"'
 
 
-def _check_languages(texts: dict[str, str]) -> dict[str, str]:
-    """Raise unless there is a text in every language and in no other."""
-    for code in LANGUAGES:
+def required_languages(content: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the languages that a challenge file requires of its texts and pages; all by default.
+
+    What is no list of known languages is a mistake that validation reports.
+    """
+    head = content.get("challenge")
+    wanted = head.get("languages") if isinstance(head, Mapping) else None
+    if not isinstance(wanted, list):
+        return LANGUAGES
+    return tuple(languages.ordered(code for code in wanted if isinstance(code, str))) or LANGUAGES
+
+
+def _check_languages(texts: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+    """Raise unless there is a text in every required language and in no unknown one."""
+    required = (info.context or {}).get("languages", LANGUAGES)
+    for code in required:
         if not texts.get(code, "").strip():
+            wanted = "{ " + ", ".join(f'{one} = "…"' for one in required) + " }"
             raise PydanticCustomError(
-                "language_missing", f"has no text in {code!r}; {_EVERY_LANGUAGE} is needed"
+                "language_missing", f"has no text in {code!r}; {wanted} is needed"
             )
     for code in texts:
         if code not in LANGUAGES:
@@ -47,7 +63,15 @@ def _check_languages(texts: dict[str, str]) -> dict[str, str]:
                 "language_unknown",
                 f"has the language {code!r}; allowed are {', '.join(LANGUAGES)}",
             )
-    return {code: texts[code] for code in LANGUAGES}
+    return {code: texts[code] for code in LANGUAGES if texts.get(code, "").strip()}
+
+
+def _check_required(codes: list[str]) -> list[str]:
+    if not codes or len(set(codes)) != len(codes):
+        raise PydanticCustomError(
+            "languages", f"is {show(codes)}; give each of {', '.join(LANGUAGES)} once at most"
+        )
+    return languages.ordered(codes)
 
 
 def _check_zone(name: str) -> str:
@@ -124,6 +148,9 @@ class Challenge(Table):
     order: int = Field(default=0, ge=0, le=_LARGEST)
     published: bool = False
     time_zone: Annotated[str, AfterValidator(_check_zone)] = "UTC"
+    languages: Annotated[list[Literal["en", "fr"]], AfterValidator(_check_required)] = Field(
+        default=["en", "fr"], description='a list such as ["en", "fr"]'
+    )
     terms_version: str = Field(default="1", max_length=40)
     approval_required: bool = False
     team_size_limit: int | None = Field(default=None, ge=1, le=1000)

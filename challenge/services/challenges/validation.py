@@ -29,13 +29,15 @@ _WRONG_TYPE = frozenset(
 )  # fmt: skip
 
 
-def validate(model: type[Model], document: TomlDocument) -> Model:
-    """Return ``document`` as an instance of ``model``.
+def validate(
+    model: type[Model], document: TomlDocument, *, context: Mapping[str, Any] | None = None
+) -> Model:
+    """Return ``document`` as an instance of ``model``; ``context`` is for its validators.
 
     Raises `FileMistakes` with every key that is missing, unknown or has a wrong value.
     """
     try:
-        return model.model_validate(document.content)
+        return model.model_validate(document.content, context=dict(context or {}))
     except ValidationError as error:
         for detail in error.errors(include_url=False):
             document.add_mistake(detail["loc"], _message(model, detail))

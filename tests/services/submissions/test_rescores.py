@@ -5,18 +5,36 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from threading import Thread
 
 import pytest
+from django.db import connection
 from django.test import override_settings
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from challenge.errors import Conflict, NotAllowed, Refusal
-from challenge.models import AuditEvent, Evaluation, Phase, Rescore, Submission, TaskSpec, User
+from challenge.models import (
+    AuditEvent,
+    Evaluation,
+    Phase,
+    Rescore,
+    Score,
+    Submission,
+    TaskSpec,
+    User,
+)
 from challenge.rules.roles import Role
 from challenge.selectors import queue
 from challenge.selectors import rescores as selector
 from challenge.services import maintenance
-from challenge.services.submissions import disqualifications, evaluations, rescores, rescoring
+from challenge.services.submissions import (
+    disqualifications,
+    evaluations,
+    rescore_previews,
+    rescores,
+    rescoring,
+)
 from challenge.services.submissions.rescores import Claim
 from tests import factories
 from tests.factories import NOON, make_card, make_task, make_team, submit
@@ -257,3 +275,61 @@ def test_queueing_again_asks_with_the_count(phase: Phase, owner: User) -> None:
     confirmation = stale.value.params["confirmation"]
     queued = rescoring.enqueue(phase=phase, force=True, actor=owner, confirmed=confirmation)
     assert len(queued) == 3
+
+
+def test_scores_are_published_in_bulk(
+    phase: Phase, task: TaskSpec, owner: User, folder: Path
+) -> None:
+    for number in range(3):
+        make_scored(phase, folder, f"more{number}", SOME_OF_BOTH)
+    row = work(ask(phase, task, owner))
+    rescores.confirm(row=row, actor=owner, digest=row.digest)
+    before = Evaluation.objects.count()
+    with CaptureQueriesContext(connection) as queries:
+        row = work(row)
+    assert row.state == "published", row.error_code
+    made = Evaluation.objects.order_by("pk")[before:]
+    assert [(one.state, one.attempt, one.worker) for one in made] == [("scored", 1, "w")] * 5
+    events = [
+        [(event.from_state, event.to_state, event.attempt) for event in one.events.order_by("pk")]
+        for one in made
+    ]
+    assert events == [[("", "queued", 0), ("queued", "scoring", 1), ("scoring", "scored", 1)]] * 5
+    for table in ("evaluation", "evaluationevent", "score"):
+        inserts = [q for q in queries if q["sql"].startswith(f'INSERT INTO "challenge_{table}" ')]
+        assert len(inserts) == 1, table
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_lease_is_renewed_while_it_is_published_and_a_late_worker_writes_nothing(
+    phase: Phase, task: TaskSpec, owner: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = work(ask(phase, task, owner))
+    rescores.confirm(row=row, actor=owner, digest=row.digest)
+    taken = rescores.claim(worker="w")
+    assert taken is not None
+    publish, renewed = rescore_previews.publish, []
+
+    def beat() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '5s'")
+        renewed.append(rescores.heartbeat(taken))
+        # As if the lease had run out once, and another worker had taken it.
+        Rescore.objects.update(attempt=taken.attempt + 1)
+        connection.close()
+
+    def published(*args: object, **kwargs: object) -> int:
+        done = publish(*args, **kwargs)  # type: ignore[arg-type]
+        other = Thread(target=beat)
+        other.start()
+        other.join()
+        return done
+
+    monkeypatch.setattr(rescore_previews, "publish", published)
+    scores = Score.objects.count()
+    with refused("late-worker"):
+        rescores.work(taken, worker="w")
+    assert renewed == [True]
+    assert Score.objects.count() == scores
+    phase.refresh_from_db()
+    assert phase.task_spec != task
