@@ -69,7 +69,7 @@ class TestMessageIn(Given):
 class MessagePreviewIn(TestMessageIn):
     """A message and its audience."""
 
-    audience: AudienceIn = AudienceIn()
+    audience: AudienceIn = Field(default_factory=AudienceIn)
 
 
 class MessageIn(MessagePreviewIn):
