@@ -303,20 +303,18 @@ def test_killed_midway_nothing_is_published(
     class Killed(BaseException):
         pass
 
-    written: list[Any] = []
-    record = reveal._record
+    written: list[int] = []
+    private = Score.objects.filter(counted_zones=CountedZones.PRIVATE)
 
-    def record_then_die(*args: Any, **options: Any) -> None:
-        if written:
-            raise Killed
-        record(*args, **options)
-        written.append(args)
+    def die(*_args: Any) -> None:
+        written.append(private.count())
+        raise Killed
 
     with monkeypatch.context() as patched:
-        patched.setattr(reveal, "_record", record_then_die)
+        patched.setattr(reveal, "_open", die)
         with pytest.raises(Killed):
             reveal_now(scored.world)
-    assert written
+    assert written == [2]
     assert state() == before
     reveal_now(scored.world)
     assert ranking(scored.world) == [(1, "Beta", 2), (2, "Alpha", 1)]
