@@ -47,7 +47,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 STRONG = tuple(name for name in NETWORKS if name != PUBLISHED)
 ENSEMBLE = "ensemble"
-TIME_S, QUICK_TIME_S = 60.0, 20.0
+TIME_S, QUICK_TIME_S = 600.0, 60.0
 
 
 def run(
