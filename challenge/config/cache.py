@@ -30,6 +30,7 @@ from django.core.cache.backends.locmem import LocMemCache
 from django.core.cache.backends.redis import RedisCache, RedisCacheClient
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+from redis.sentinel import Sentinel, SentinelConnectionPool
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +82,28 @@ def _mac(key: str, content: bytes) -> bytes:
 
 
 class SealedClient(RedisCacheClient):
-    """Django's client of the server, whose values are sealed for the key they are stored under."""
+    """Django's client of the server, whose values are sealed for the key they are stored under.
+
+    With ``sentinel`` (``servers``, ``master``, ``options`` of connections to the servers) it is
+    whichever server the sentinels name as master when a connection is made.
+    """
+
+    def __init__(self, servers: list[str], sentinel: Any = None, **options: Any) -> None:
+        super().__init__(servers, **options)
+        self._sentinel, self._options = sentinel, options
+        self._master_pool: SentinelConnectionPool | None = None
+
+    def _get_connection_pool(self, write: bool) -> Any:
+        if self._sentinel is None:
+            return super()._get_connection_pool(write)  # type: ignore[misc]
+        if self._master_pool is None:
+            found = Sentinel(  # type: ignore[no-untyped-call]
+                self._sentinel["servers"], sentinel_kwargs=dict(self._sentinel["options"])
+            )
+            self._master_pool = SentinelConnectionPool(  # type: ignore[no-untyped-call]
+                self._sentinel["master"], found, **self._options
+            )
+        return self._master_pool
 
     def add(self, key: Any, value: Any, timeout: Any) -> bool:
         client = self.get_client(key, write=True)

@@ -10,7 +10,16 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import beat_init, heartbeat_sent, setup_logging, worker_init, worker_ready
+from celery.signals import (
+    beat_init,
+    heartbeat_sent,
+    setup_logging,
+    task_postrun,
+    task_prerun,
+    worker_init,
+    worker_ready,
+)
+from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from challenge import embedded
 from challenge.config import liveness
@@ -44,7 +53,18 @@ def keep_our_logging(**_: Any) -> None:
     """Connected, so that Celery leaves logging to ``settings.LOGGING``."""
 
 
+def name_task(task_id: str, task: Any, **_: Any) -> None:
+    """Have what a Celery task logs carry its name and id."""
+    bind_contextvars(celery_task=task.name, celery_id=task_id)
+
+
+def forget_task(**_: Any) -> None:
+    clear_contextvars()
+
+
 worker_init.connect(connect_embedded_servers)
+task_prerun.connect(name_task)
+task_postrun.connect(forget_task)
 beat_init.connect(connect_embedded_servers)
 heartbeat_sent.connect(record_alive)
 worker_ready.connect(watch_readiness)

@@ -15,7 +15,7 @@ import structlog
 from csp.constants import NONE, SELF
 
 from challenge import env
-from challenge.config import WEB_THREADS
+from challenge.config import WEB_THREADS, redis_servers, sentry
 from challenge.embedded.data_folder import (
     ROOT,
     DataFolder,
@@ -81,6 +81,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "challenge.config.request_metrics.RequestMetricsMiddleware",
+    "challenge.config.request_log.RequestLogMiddleware",
     "challenge.web.middleware.SiteUrlMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "challenge.api.head.HeadMiddleware",
@@ -176,6 +177,8 @@ def _database() -> dict[str, Any]:
         "OPTIONS": options,
         "CONN_MAX_AGE": 0 if pooled else 60,
         "CONN_HEALTH_CHECKS": True,
+        # A cursor that outlives its transaction is on another connection with the next query.
+        "DISABLE_SERVER_SIDE_CURSORS": env.flag("DATABASE_POOLER", default=False),
     }
 
 
@@ -183,19 +186,28 @@ DATABASES = {"default": _database()}
 
 # --- Redis or Valkey: broker and cache -----------------------------------------------------------
 
-_redis_schemes = ("redis", "rediss", "unix")
-_redis = env.address("REDIS_URL", schemes=_redis_schemes)
-REDIS_URL = env.secret("REDIS_URL") if _redis else DataFolder(default_folder()).redis_url
+# Certificates of servers with TLS are verified, against these authorities or the system's.
+_redis_ca = env.folder("REDIS_CA")
+_redis = redis_servers.read(
+    "REDIS_URL",
+    env.secret("REDIS_URL", default="") or DataFolder(default_folder()).redis_url,
+    ca=_redis_ca,
+)
 # A server of its own lets the cache forget what it has no room for; the broker must not.
-_cache = env.address("CACHE_URL", schemes=_redis_schemes)
-CACHE_URL = env.secret("CACHE_URL") if _cache else REDIS_URL
+_cache = redis_servers.read(
+    "CACHE_URL", env.secret("CACHE_URL", default="") or _redis.url, ca=_redis_ca
+)
+REDIS_URL = _redis.url
 
 CACHES = {
     "default": {
         "BACKEND": "challenge.config.cache.SiteCache",
-        "LOCATION": CACHE_URL,
+        "LOCATION": _cache.url,
         "KEY_PREFIX": "flair",
-        "OPTIONS": {"timeout_s": env.integer("CACHE_TIMEOUT_S", default=1, minimum=1)},
+        "OPTIONS": {
+            "timeout_s": env.integer("CACHE_TIMEOUT_S", default=1, minimum=1),
+            **_cache.cache_options(),
+        },
     }
 }
 # Not in the cache: who reads or writes it would be whoever is signed in, and a session that ends
@@ -220,13 +232,10 @@ LEASE_S = env.integer("LEASE_S", default=60, minimum=5)
 TRAINING_LEASE_S = env.integer("TRAINING_LEASE_S", default=180, minimum=5)
 SWEEP_S = env.integer("SWEEP_S", default=30, minimum=1)
 
-# kombu spells a socket's address in its own way.
-CELERY_BROKER_URL = (
-    REDIS_URL.replace("unix://", "redis+socket://", 1)
-    if REDIS_URL.startswith("unix:")
-    else REDIS_URL
-)
+CELERY_BROKER_URL = _redis.broker_url()
+CELERY_BROKER_USE_SSL = _redis.broker_tls()
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_WORKER_CONSUMER = "challenge.config.consumer:Consumer"
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     # Longer than any scoring task may last, or the task would run twice at once.
     "visibility_timeout": SCORER_TIMEOUT_S + 600,
@@ -235,6 +244,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_connect_timeout": 3,
     "socket_timeout": 30,
     "retry_on_timeout": True,
+    **_redis.broker_options(),
 }
 # A message is a hint; a broker that is down must not hold up the request that sends it.
 CELERY_TASK_PUBLISH_RETRY = False
@@ -515,7 +525,8 @@ SECURE_SSL_REDIRECT = SITE_IS_HTTPS
 SECURE_REDIRECT_EXEMPT = [r"^(healthz|livez|readyz|metrics)$"]
 SECURE_HSTS_SECONDS = env.integer("HSTS_S", default=31_536_000) if SITE_IS_HTTPS else 0
 ALLAUTH_TRUSTED_PROXY_COUNT = 0
-if env.flag("BEHIND_PROXY", default=False):
+BEHIND_PROXY = env.flag("BEHIND_PROXY", default=False)
+if BEHIND_PROXY:
     # Only behind a proxy that always sets this header itself may it be believed.
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     USE_X_FORWARDED_HOST = True
@@ -534,6 +545,8 @@ LOG_LEVEL = env.choice(
 LOG_FORMAT = env.choice(
     "LOG_FORMAT", default="console" if EMBEDDED or DEBUG else "json", allowed=("console", "json")
 )
+# A line for each request, without its path, its query or the address of who asks.
+ACCESS_LOG = env.flag("ACCESS_LOG", default=LOG_FORMAT == "json")
 _shared_processors: list[Any] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
@@ -568,6 +581,12 @@ LOGGING: dict[str, Any] = {
         name: {"level": LOG_LEVEL} for name in ("challenge", "scoring", "baselines", "celery")
     },
 }
+
+# --- Errors, told to a server of Sentry's kind: off unless it is named --------------------------
+
+SENTRY_DSN = env.secret("SENTRY_DSN", default="")
+if SENTRY_DSN:
+    sentry.start(SENTRY_DSN)
 
 # Last, and only for its effect: whoever has these settings sends through this Celery application.
 from challenge.config import celery as _celery  # noqa: E402, F401

@@ -35,6 +35,10 @@ class LeasedJob(models.Model):
         """Return what an event of this job records besides states, attempt, time and actor."""
         return {}
 
+    def log_ids(self) -> dict[str, Any]:
+        """Return the ids by which a log names this job."""
+        return {self._meta.model_name or "job": str(self.pk)}
+
 
 class JobEvent(models.Model):
     """One change of a job's state; never changed, never deleted."""

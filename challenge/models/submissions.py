@@ -192,6 +192,10 @@ class Evaluation(LeasedJob):
         """Return the worker of an attempt; a queued evaluation has none."""
         return {"worker": "" if self.state == State.QUEUED else self.worker}
 
+    def log_ids(self) -> dict[str, Any]:
+        """Return the ids by which a log names this evaluation and its submission."""
+        return {"submission": str(self.submission_id), "evaluation": self.pk}
+
 
 class EvaluationEvent(JobEvent):
     """One transition of an evaluation's state."""

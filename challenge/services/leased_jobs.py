@@ -8,15 +8,18 @@ brings about; they say so in subclasses of :class:`LeasedJobs`. Nothing else ass
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from typing import Any, ClassVar, Generic, TypeVar
 
 from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
+from structlog.contextvars import bound_contextvars
 
 from challenge.errors import refuse
 from challenge.models import User
@@ -24,6 +27,8 @@ from challenge.models.jobs import LeasedJob
 from challenge.rules import lifecycle
 from challenge.services import task_queue
 from challenge.services.task_queue import TaskName
+
+log = logging.getLogger(__name__)
 
 WORKER_LOST = "worker-lost"
 
@@ -157,6 +162,8 @@ class LeasedJobs(Generic[Job]):
             for old, state, attempt, who, why in steps
             for job in jobs
         )
+        ids = [job.log_ids() | {"attempt": 1} for job in jobs]
+        transaction.on_commit(partial(_log_ends, ids, new.value, reason), robust=True)
         return jobs
 
     def enqueue(
@@ -279,6 +286,10 @@ class LeasedJobs(Generic[Job]):
             reason=reason[:200],
             **job.event_columns(),
         )
+        ids = job.log_ids() | {"attempt": job.attempt}
+        transaction.on_commit(
+            partial(_log_event, ids, old, self.state_of(job).value, reason), robust=True
+        )
 
     def state_of(self, job: Job) -> StrEnum:
         """Return the job's state as a member of its enum."""
@@ -286,3 +297,15 @@ class LeasedJobs(Generic[Job]):
 
     def _lease_end(self, now: datetime) -> datetime:
         return now + timedelta(seconds=getattr(settings, self.lease_setting))
+
+
+def _log_event(ids: dict[str, Any], old: str, new: str, reason: str) -> None:
+    """Log a change of state that is committed, under the ids that a person searches for."""
+    with bound_contextvars(**ids):
+        log.info("%s to %s%s", old or "new", new, f" ({reason})" if reason else "")
+
+
+def _log_ends(jobs: list[dict[str, Any]], new: str, reason: str) -> None:
+    """Log the end of jobs that were never queued for a worker."""
+    for ids in jobs:
+        _log_event(ids, "", new, reason)

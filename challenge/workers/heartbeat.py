@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from contextvars import copy_context
 from threading import Event, Thread
 
 from django.db import DatabaseError, connection
@@ -35,7 +36,9 @@ class Heartbeat:
         self._label = label
         self._done = Event()
         self._progress = Progress(stage)
-        self._thread = Thread(target=self._run, name=f"heartbeat-{label}")
+        # What it logs carries the ids that were bound where it began.
+        context = copy_context()
+        self._thread = Thread(target=context.run, args=(self._run,), name=f"heartbeat-{label}")
 
     def __enter__(self) -> Heartbeat:
         self._thread.start()

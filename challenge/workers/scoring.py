@@ -17,6 +17,7 @@ from celery import shared_task
 from celery.signals import worker_ready
 from django.conf import settings
 from django.db import close_old_connections
+from structlog.contextvars import bound_contextvars
 
 from challenge.errors import Refusal, refuse
 from challenge.services.challenges import splits
@@ -91,7 +92,14 @@ def score() -> int:
 
 def _score(claim: Claim) -> bool:
     """Take one evaluation from its claim to its verdict; False: it waits in the queue again."""
-    log.info("scoring %s, attempt %s", claim.label, claim.attempt)
+    with bound_contextvars(
+        submission=str(claim.submission_id), evaluation=claim.evaluation_id, attempt=claim.attempt
+    ):
+        log.info("scoring %s, attempt %s", claim.label, claim.attempt)
+        return _score_claimed(claim)
+
+
+def _score_claimed(claim: Claim) -> bool:
     try:
         return _run_and_record(claim)
     except Refusal as refusal:

@@ -259,15 +259,20 @@ def deliver(*, now: datetime | None = None) -> int:
 
 @contextmanager
 def _delivery_lock() -> Iterator[bool]:
-    """Whether no other worker delivers; none begins before this ends."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s)", [DELIVER_LOCK])
-        (is_mine,) = cursor.fetchone()
-        try:
-            yield is_mine
-        finally:
-            if is_mine:
-                cursor.execute("SELECT pg_advisory_unlock(%s)", [DELIVER_LOCK])
+    """Whether no other worker delivers; none begins before this ends.
+
+    The lock is that of a transaction on a connection of its own: a session's lock would stay
+    behind on whichever connection a pooler such as pgbouncer used for it (decision 425).
+    """
+    own = connection.copy()
+    try:
+        own.set_autocommit(False)
+        with own.cursor() as cursor:
+            cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [DELIVER_LOCK])
+            (is_mine,) = cursor.fetchone()
+        yield is_mine
+    finally:
+        own.close()
 
 
 def _claim_due(now: datetime) -> list[WebhookDelivery]:

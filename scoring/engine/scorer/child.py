@@ -181,12 +181,19 @@ def _run(
     on_progress: OnProgress | None,
     should_stop: Callable[[], bool] | None,
 ) -> Verdict:
-    deadline_s = time.monotonic() + timeout_s
+    started_s = time.monotonic()
+    deadline_s = started_s + timeout_s
     process = _start(job)
     try:
         verdict = _read_verdict(process, deadline_s, on_progress, should_stop)
     finally:
         _kill_session(process)
+    _log.info(
+        "the scorer, process %s, ended after %.1f s: %s",
+        process.pid,
+        time.monotonic() - started_s,
+        type(verdict).__name__,
+    )
     if isinstance(verdict, ScorerFailure) and verdict.code in _MAY_COME_FROM_LIMITS:
         return replace(verdict, detail=resource_limits.with_low_limits(verdict.detail))
     return verdict
