@@ -128,6 +128,7 @@ bench-pages: install chromium ## Measure the pages: 1,000 teams, Lighthouse, rea
 	$(SAY) "The pages with 1,000 teams and 10,000 submissions"
 	@export CHROMIUM_PATH="$$(bash .ci/chromium --path)"; missed=0; \
 	$(BIN)/python -m tests.bench.pages || missed=1; \
+	printf '\n'; $(BIN)/python -m tests.bench.desk || missed=1; \
 	printf '\n'; $(BIN)/python -m tests.bench.lighthouse || missed=1; \
 	printf '\n'; $(BIN)/python -m pytest -q -s tests/uploads/test_starvation.py || missed=1; \
 	exit $$missed

@@ -245,6 +245,13 @@ CATALOGUE: dict[str, Kind] = {
             "of labels, which seals it, or seal it with python -m scoring seal."
         ),
     ),
+    "labels-share-invalid": Kind(
+        Refusal,
+        _(
+            "The public part is %(found)s %% of the labels: give a share between 0 and 100, or "
+            "leave it empty."
+        ),
+    ),
     "labels-upload-used": Kind(Conflict, _("These sealed labels were sent already.")),
     "labels-upload-count": Kind(
         QuotaExceeded,
@@ -761,6 +768,38 @@ CATALOGUE: dict[str, Kind] = {
     ),
     "phase-not-closed": Kind(Conflict, _("The phase is not closed: nothing is to be settled.")),
     "phase-settled": Kind(Conflict, _("The phase was settled on %(since)s (UTC).")),
+    "reveal-no-private-zones": Kind(
+        Conflict,
+        _("The phase has no private zones: its labels were installed without any."),
+    ),
+    "reveal-no-close": Kind(
+        Conflict,
+        _(
+            "The phase, or another one on its labels, has no close: set one, and reveal the "
+            "private zones after it."
+        ),
+    ),
+    "reveal-too-early": Kind(
+        Conflict,
+        _(
+            "The last phase or late entry on these labels closes at %(until)s (UTC): reveal the "
+            "private zones after that, since whoever still submits could aim at what is revealed."
+        ),
+    ),
+    "reveal-waits": Kind(
+        Conflict,
+        _("Evaluations without a verdict: %(n)s. Wait for the workers, or withdraw them."),
+    ),
+    "reveal-not-settled": Kind(
+        Conflict,
+        _(
+            "The phase is not settled: until %(minutes)s minutes after the close and the last "
+            "verdict teams choose their submissions. Wait, or settle it on the desk."
+        ),
+    ),
+    "reveal-asked": Kind(
+        Conflict, _("The reveal was asked for already: a worker is at it, or will be.")
+    ),
     "result-waits": Kind(
         Conflict,
         _("Evaluations without a verdict: %(n)s. Wait for the workers, or withdraw them."),
@@ -937,8 +976,8 @@ CATALOGUE: dict[str, Kind] = {
     "task-in-use": Kind(
         Conflict,
         _(
-            "Something was submitted under this task: change it in the challenge's folder, load "
-            "that, and re-score."
+            "Something was submitted: classes and policies can change, and count once a re-score "
+            "is published; size, names and patterns of files cannot."
         ),
     ),
     "class-table-invalid": Kind(

@@ -265,6 +265,7 @@ CELERY_IMPORTS = [
     "challenge.workers.labels",
     "challenge.workers.rescoring",
     "challenge.workers.comparing",
+    "challenge.workers.revealing",
     "challenge.workers.announcing",
     "challenge.workers.maintenance",
     "challenge.workers.notifications",

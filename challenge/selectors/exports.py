@@ -37,16 +37,21 @@ def lines(phase: Phase, *, user: Person) -> Iterator[dict[str, Any]]:
     does not organise the challenge.
     """
     rows = submissions.of_challenge(phase.challenge, user=user).filter(entry__phase=phase)
+    # The phase with its challenge and task is one for all: joined, each row would read it anew.
+    rows = rows.select_related(None).defer(None).select_related("entry__team", "submitted_by")
     stopped = {
         one.team_id: one
         for one in disqualifications.in_force().filter(team__challenge=phase.challenge_id)
     }
     keys = [shown_class.key for shown_class in leaderboard.classes_of(phase)]
     policy = phase_disclosure.policy_for(phase, viewer=Viewer.ORGANISER)
-    return (
-        _line(row, keys=keys, policy=policy, stopped=stopped.get(row.entry.team_id))
-        for row in rows.iterator(chunk_size=CHUNK)
-    )
+
+    def read() -> Iterator[dict[str, Any]]:
+        for row in rows.iterator(chunk_size=CHUNK):
+            row.entry.phase = phase
+            yield _line(row, keys=keys, policy=policy, stopped=stopped.get(row.entry.team_id))
+
+    return read()
 
 
 def latex_table(phase: Phase, *, user: Person) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q, Subquery
 
 from challenge.models import Evaluation, Phase, Rescore, Submission
-from challenge.rules.lifecycle import OPEN_STATES, RESCORE_ENDED
+from challenge.rules.lifecycle import OPEN_STATES, RESCORE_ENDED, State
 
 ENDED = [state.value for state in RESCORE_ENDED]
 OPEN = [state.value for state in OPEN_STATES]
@@ -24,7 +24,18 @@ def open_of(phase: Phase) -> Rescore | None:
 def ended_of(phase: Phase) -> list[Rescore]:
     """Return a phase's last re-scores that ended, the newest first (one query)."""
     rows = Rescore.objects.filter(phase=phase, state__in=ENDED).order_by("-pk")
-    return list(rows.select_related("ground_truth", "task_spec", "created_by")[:SHOWN])
+    named = rows.select_related("ground_truth__challenge", "task_spec__challenge", "created_by")
+    return list(named.defer("ground_truth__patches")[:SHOWN])
+
+
+def failed_count(phase: Phase) -> int:
+    """Return how many submissions with an archive failed under what counts now (one query)."""
+    counting = Evaluation.objects.filter(
+        submission=OuterRef("pk"), ground_truth=phase.ground_truth, task_spec=phase.task_spec
+    )
+    last = counting.order_by("-revision").values("state")[:1]
+    kept = Submission.objects.filter(entry__phase=phase, archive_removed_at__isnull=True)
+    return kept.annotate(last=Subquery(last)).filter(last=State.FAILED.value).count()
 
 
 def progress(row: Rescore) -> tuple[int, int]:

@@ -15,7 +15,12 @@ from challenge.services.labels import label_jobs
 from challenge.services.leaderboard import ranks
 from challenge.services.leased_jobs import SweepReport
 from challenge.services.notifications import mails, webhooks
-from challenge.services.submissions import evaluations, pixel_comparisons, rescores
+from challenge.services.submissions import (
+    evaluations,
+    pixel_comparisons,
+    rescores,
+    reveal_requests,
+)
 from challenge.services.training import training_runs
 
 
@@ -43,6 +48,7 @@ def sweep(*, now: datetime | None = None) -> MaintenanceReport:
     settled = settlement.settle_due(now=now)
     ranked = [phase for phase in ranks.recompute_stale(now=now) if phase not in settled]
     report = MaintenanceReport(*swept, phases_settled=settled, phases_ranked=[*settled, *ranked])
+    reveal_requests.notify_workers()
     mails.notify_workers()
     webhooks.enqueue_closed_phases(now=now)
     webhooks.notify_workers(now=now)

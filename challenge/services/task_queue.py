@@ -40,6 +40,7 @@ class TaskName(StrEnum):
     SCORE = "scoring.score"
     RESCORE = "scoring.rescore"
     COMPARE_PIXELS = "scoring.compare_pixels"
+    REVEAL = "scoring.reveal"
     TRAIN = "baselines.train"
     SEND_MAIL = "challenge.send_mail"
     DELIVER_WEBHOOKS = "challenge.deliver_webhooks"
@@ -60,6 +61,7 @@ _QUEUES = {
     TaskName.SCORE: Queue.SCORING,
     TaskName.RESCORE: Queue.SCORING,
     TaskName.COMPARE_PIXELS: Queue.SCORING,
+    TaskName.REVEAL: Queue.SCORING,
     TaskName.SWEEP_EVIDENCE: Queue.SCORING,
     TaskName.TRAIN: Queue.GPU,
     TaskName.INSTALL_LABELS: Queue.LABELS,

@@ -68,7 +68,7 @@ def task(request: SignedInRequest, slug: str) -> HttpResponse:
         return _read_sample(request, challenge, form)
     try:
         table = form.task()
-        task_editing.set_task(
+        stored = task_editing.set_task(
             challenge=challenge,
             actor=request.user,
             task=table,
@@ -86,6 +86,15 @@ def task(request: SignedInRequest, slug: str) -> HttpResponse:
         form.add_error(None, str(refusal))
     else:
         messages.success(request, gettext("The task is saved."))
+        if challenge.phases.filter(task_spec__isnull=False).exclude(task_spec=stored).exists():
+            messages.info(
+                request,
+                gettext(
+                    "Something was submitted: the new version counts once a re-score under it is "
+                    "published. Ask for one on the page of scores."
+                ),
+            )
+            return redirect("web:desk-scores", slug)
         return redirect("web:desk-launch", slug)
     return _task_page(request, challenge, form)
 

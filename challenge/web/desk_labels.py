@@ -130,8 +130,21 @@ def _install(request: SignedInRequest, challenge: Challenge) -> str:
         raise refuse("upload-not-found") from None
     if phase is None:
         raise refuse("not-found")
-    label_jobs.create(phase=phase, upload_id=upload_id, actor=request.user)
+    label_jobs.create(
+        phase=phase, upload_id=upload_id, actor=request.user, public_share=_share(request)
+    )
     return gettext("The sealed labels arrived. The labels worker installs them.")
+
+
+def _share(request: SignedInRequest) -> float | None:
+    """Return the public part that the form asks for, in percent there; None for no split."""
+    typed = request.POST.get("public_share", "").strip().replace(",", ".")
+    if not typed:
+        return None
+    try:
+        return float(typed) / 100
+    except ValueError:
+        raise refuse("labels-share-invalid", found=typed[:20]) from None
 
 
 def _cancel(request: SignedInRequest, challenge: Challenge) -> str:

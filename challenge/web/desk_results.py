@@ -13,9 +13,9 @@ from challenge.models import Challenge, Phase
 from challenge.rules.disclosure import Visibility
 from challenge.rules.roles import Act
 from challenge.selectors import final_results as selector
-from challenge.selectors import roles
+from challenge.selectors import reveals, roles
 from challenge.services.leaderboard import final_results as service
-from challenge.services.submissions import copying
+from challenge.services.submissions import copying, reveal_requests
 from challenge.web import desk, zone_text
 from challenge.web.forms import ResultForm
 from challenge.web.leaderboard.results import shown_lines
@@ -33,6 +33,8 @@ def result(request: SignedInRequest, slug: str, phase_slug: str) -> HttpResponse
     if request.method == "GET":
         return _page(request, phase, ResultForm(version=phase.result_version + 1))
     roles.require(request.user, Act.FINALS, challenge)
+    if request.POST.get("act") == "reveal":
+        return _reveal(request, phase)
     form = ResultForm(request.POST, version=phase.result_version + 1)
     if not form.is_valid():
         return _page(request, phase, form, status=422)
@@ -53,6 +55,23 @@ def result(request: SignedInRequest, slug: str, phase_slug: str) -> HttpResponse
     return redirect("web:result", slug, phase_slug)
 
 
+def _reveal(request: SignedInRequest, phase: Phase) -> HttpResponse:
+    """Ask a worker for the reveal and go back to the page; a refusal is told there."""
+    try:
+        reveal_requests.request(
+            phase=phase, actor=request.user, partial=request.POST.get("partial") == "on"
+        )
+    except NotAllowed:
+        raise
+    except Refusal as refusal:
+        messages.error(request, str(refusal))
+    else:
+        messages.success(
+            request, gettext("Asked for: a worker reveals the private zones, all at once.")
+        )
+    return redirect("web:desk-result", phase.challenge.slug, phase.slug)
+
+
 def _page(
     request: SignedInRequest, phase: Phase, form: ResultForm, *, status: int = 200
 ) -> HttpResponse:
@@ -71,6 +90,7 @@ def _page(
             for version in selector.versions(phase)
         ],
         "form": form,
+        "reveal": reveals.standing(phase, now=timezone.now()) if phase.awaits_reveal else None,
         "may_sign": roles.may(request.user, Act.FINALS, challenge),
         "publishes_hidden": phase.visibility in {Visibility.OWN_TEAM, Visibility.ORGANISERS},
     }

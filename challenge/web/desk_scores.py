@@ -102,7 +102,6 @@ def _ask(request: SignedInRequest, found: Phase, act: str, refusal: Refusal) -> 
 
 def _page(request: SignedInRequest, found: Phase, form: RescoreForm) -> HttpResponse:
     challenge, row = found.challenge, selector.open_of(found)
-    failed = rescoring.plan(phase=found, failed_only=True) if _is_ready(found) else None
     context = challenge_context(request, challenge, current="desk") | {
         "shown": found,
         "row": row,
@@ -112,7 +111,7 @@ def _page(request: SignedInRequest, found: Phase, form: RescoreForm) -> HttpResp
         "is_ready": _is_ready(found),
         "form": form,
         "earlier": selector.ended_of(found),
-        "failed_count": failed.count if failed else 0,
+        "failed_count": selector.failed_count(found) if _is_ready(found) else 0,
         "wanted_submission": request.GET.get("submission", "")[:40],
         "may_change": roles.may(request.user, Act.LABELS, challenge),
         "may_queue": roles.may(request.user, Act.RESCORE, challenge),

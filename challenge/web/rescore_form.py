@@ -26,8 +26,10 @@ class RescoreForm(forms.Form):
     def __init__(self, *args: Any, phase: Phase, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         truth = phase.ground_truth
-        named = GroundTruth.objects.filter(challenge=phase.challenge_id).defer("patches")
-        tasks = TaskSpec.objects.filter(challenge=phase.challenge_id).order_by("-version")
+        named = GroundTruth.objects.filter(challenge=phase.challenge_id)
+        named = named.select_related("challenge").defer("patches")
+        tasks = TaskSpec.objects.filter(challenge=phase.challenge_id)
+        tasks = tasks.select_related("challenge").order_by("-version")
         self.fields["labels"].queryset = (  # type: ignore[attr-defined]
             named.filter(name=truth.name) if truth is not None else named
         ).order_by("-version")

@@ -11,6 +11,7 @@ from django.urls import path
 from challenge.web import (
     bundle_import,
     desk,
+    desk_announcements,
     desk_clone,
     desk_create,
     desk_duplicates,
@@ -89,6 +90,11 @@ urlpatterns = [
     path("challenges/<slug:slug>/desk/task/", desk_create.task, name="desk-task"),
     path("challenges/<slug:slug>/desk/clone/", desk_clone.clone, name="desk-clone"),
     path("challenges/<slug:slug>/desk/launch/", desk_create.check, name="desk-launch"),
+    path(
+        "challenges/<slug:slug>/desk/announcements/",
+        desk_announcements.announcements,
+        name="desk-announcements",
+    ),
     path("challenges/<slug:slug>/desk/pages/", desk_pages.index, name="desk-pages"),
     path(
         "challenges/<slug:slug>/desk/pages/<slug:page_slug>/<slug:language>/",

@@ -19,8 +19,10 @@ from django.db import DatabaseError, close_old_connections, connection
 from django.db.utils import InterfaceError
 
 from challenge.errors import Refusal
-from challenge.services.challenges import ground_truth
+from challenge.models import Phase
+from challenge.services.challenges import ground_truth, oracle
 from challenge.services.challenges.ground_truth import InstallError
+from challenge.services.challenges.oracle import OracleError
 from challenge.services.labels import distribution, installing, keys, label_jobs
 from challenge.services.labels.installing import MasksRefused, PackingFailed
 from challenge.services.labels.label_jobs import LabelClaim
@@ -89,6 +91,7 @@ def _install(claim: LabelClaim, key: PrivateKey) -> None:
             )
         log.info("%s: %s masks are installed", claim.label, installed.ground_truth.patch_count)
         label_jobs.delete_copy(claim.job_id)
+        _check_oracle(claim)
     except Refusal as refusal:
         if refusal.code == "late-worker":
             log.warning("%s: attempt %s is over", claim.label, claim.attempt)
@@ -108,6 +111,17 @@ def _install(claim: LabelClaim, key: PrivateKey) -> None:
     except OSError as error:
         log.error("%s: %s", claim.label, error)
         _fail(claim, "worker-misconfigured", error.strerror or "")
+
+
+def _check_oracle(claim: LabelClaim) -> None:
+    """Score the labels as predictions for the launch check; what fails is logged there alone."""
+    phase = Phase.objects.select_related("challenge", "ground_truth", "task_spec").get(
+        pk=claim.phase_id
+    )
+    try:
+        log.info("%s: as predictions the labels score %s", claim.label, oracle.check(phase))
+    except (OracleError, Refusal, OSError) as error:
+        log.error("%s: whether the labels score 1 was not checked: %s", claim.label, error)
 
 
 def _refuse(claim: LabelClaim, code: str, **columns: Any) -> None:

@@ -109,6 +109,8 @@ ACT_OF = {
     "POST challenges/<slug:slug>/desk/launch/": Act.PUBLISH,
     "GET challenges/<slug:slug>/desk/task/": Act.LABELS,
     "POST challenges/<slug:slug>/desk/task/": Act.LABELS,
+    "GET challenges/<slug:slug>/desk/announcements/": Act.READ,
+    "POST challenges/<slug:slug>/desk/announcements/": Act.PAGES,
     "GET challenges/<slug:slug>/desk/pages/": Act.READ,
     "POST challenges/<slug:slug>/desk/pages/": Act.PAGES,
     "GET challenges/<slug:slug>/desk/pages/<slug:page_slug>/<slug:language>/": Act.PAGES,

@@ -12,7 +12,7 @@ from pytest_django import Settings
 
 from challenge.models import AuditEvent, GroundTruth, Phase
 from challenge.rules.rounding import Steps, steps_for
-from challenge.services.challenges import challenges, phases
+from challenge.services.challenges import challenges, phases, splits
 from scoring.engine.truth.split import CountedZones
 from tests.challenges.test_install import write_mask
 from tests.splits.world import IDS, PATCHES, ZONES, SplitWorld, mask
@@ -154,12 +154,22 @@ def add_phase(world: SplitWorld) -> None:
     challenges.load(world.folder / "tiny")
 
 
+def test_with_nothing_asked_another_phase_takes_the_sides_of_the_first(world: SplitWorld) -> None:
+    world.install("--public-share", "0.5")
+    add_phase(world)
+    world.install("--phase", "second")
+    first, second = GroundTruth.objects.order_by("name", "pk")[:2]
+    assert first.split_commitment != second.split_commitment
+    sides = [splits.load(one, folder=world.labels_dir).public_zones for one in (first, second)]
+    assert sides[0] == sides[1]
+
+
 def test_another_phase_on_shared_patches_takes_the_same_sides(
     world: SplitWorld, tmp_path: Path
 ) -> None:
     add_phase(world)
     world.install("--public-share", "0.5", "--split-seed", "1")
-    for words in ((), ("--public-share", "0.5", "--split-seed", "2")):
+    for words in (("--no-split",), ("--public-share", "0.5", "--split-seed", "2")):
         with pytest.raises(CommandError, match="would be private here and public in"):
             world.install("--phase", "second", *words)
     (tmp_path / "zones").write_text("\n".join(world.split.public_zones))

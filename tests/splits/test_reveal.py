@@ -358,7 +358,7 @@ def test_it_is_refused_before_its_time(scored: Scored, why: str, settings: Any) 
         (scored.world.labels_dir / splits.file_name(scored.world.truth.split_commitment)).unlink()
     said = {
         "open": "closes at 2030-01-01",
-        "waiting": "1 evaluations of tiny/test have no verdict yet",
+        "waiting": "without a verdict: 1",
         "no list": "copy .*split there",
     }[why]
     before = state()

@@ -178,14 +178,29 @@ def test_a_damaged_sample_is_told_as_a_submission_would_be(
         assert words in str(answer.context["form"].errors["sample"])
 
 
-def test_a_task_in_use_is_not_changed_here(client: Client, visit: Visit) -> None:
-    phase = factories.make_phase()
-    factories.submit(factories.make_team(phase.challenge), phase)
-    owner = visit(factories.make_organiser(phase.challenge))
-    answer = owner.post(reverse("web:desk-task", args=[phase.challenge.slug]), TASK)
-    assert answer.status_code == 422
-    assert "Something was submitted under this task" in answer.content.decode()
-    assert TaskSpec.objects.count() == 1
+def test_of_a_task_in_use_classes_change_and_wait_for_a_re_score(
+    client: Client, challenge: Challenge
+) -> None:
+    url = reverse("web:desk-task", args=[challenge.slug])
+    client.post(url, TASK)
+    phase = challenge.phases.get()
+    first = phase.task_spec
+    phase.ground_truth, phase.is_published = factories.make_truth(challenge), True
+    phase.opens_at = timezone.now()
+    phase.save()
+    act(client, challenge, "publish")
+    challenge.refresh_from_db()
+    factories.submit(factories.make_team(challenge), phase, at=timezone.now())
+    refused = client.post(url, TASK | {"patch_width_px": "512"})
+    assert refused.status_code == 422
+    assert "size, names and patterns of files cannot" in refused.content.decode()
+    unscored = "name_en,name_fr,color,scored\nunburnt,intact,#194a26,no\nburnt,brûlé,#f80c00,yes"
+    saved = client.post(url, TASK | {"classes": unscored, "ids": "OTHER"}, follow=True)
+    assert "counts once a re-score under it is published" in saved.content.decode()
+    assert saved.redirect_chain[-1][0] == reverse("web:desk-scores", args=[challenge.slug])
+    phase.refresh_from_db()
+    assert (phase.task_spec, TaskSpec.objects.count()) == (first, 2)
+    assert phase.public_patches[0][0] == "SITE-A_r00_c00"
 
 
 def test_the_launch_check_says_what_is_missing_until_it_is_published(

@@ -7,7 +7,9 @@ from django.urls import reverse
 from playwright.sync_api import Browser
 from pytest_django.live_server_helper import LiveServer
 
+from challenge.models import Announcement
 from challenge.services.challenges import page_editing
+from challenge.services.notifications import announcements
 from tests import factories
 from tests.web.browser import open_page
 from tests.web.looks import LOOKS, find_faults, sign_in_as
@@ -30,6 +32,14 @@ def test_no_page_has_violations_overflows_or_console_errors(
                 title="Rules of the challenge", markdown=f"{MARKDOWN} {number}",
             )  # fmt: skip
     page_editing.remove(challenge=challenge, actor=olive, slug="data")
+    texts = {"en": "Hello", "fr": "Bonjour"}
+    announcements.publish(
+        challenge=challenge,
+        actor=olive,
+        title=texts,
+        body=texts,
+        mail_to=Announcement.MailTo.NOBODY,
+    )
     context, page, complaints = open_page(
         browser, live_server.url, width_px=width_px, language=language, theme=theme
     )
@@ -39,6 +49,7 @@ def test_no_page_has_violations_overflows_or_console_errors(
     for address in (
         reverse("web:desk", args=[challenge.slug]),
         reverse("web:desk-pages", args=[challenge.slug]),
+        reverse("web:desk-announcements", args=[challenge.slug]),
         reverse("web:desk-page", args=[challenge.slug, "rules", "fr"]),
         reverse("web:desk-page-version", args=[challenge.slug, version.pk]),
         reverse("web:desk-preview", args=[challenge.slug, "rules"]),

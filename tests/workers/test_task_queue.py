@@ -120,6 +120,8 @@ def test_settings_route_every_task_to_its_queue() -> None:
     assert routes == {
         "scoring.score": "scoring",
         "scoring.rescore": "scoring",
+        "scoring.compare_pixels": "scoring",
+        "scoring.reveal": "scoring",
         "baselines.train": "gpu",
         "challenge.send_mail": "default",
         "challenge.deliver_webhooks": "default",

@@ -23,7 +23,7 @@ from challenge.services.challenges.toml_document import (
 )
 from challenge.services.challenges.validation import validate
 from scoring.engine.task import specification as task_spec
-from scoring.engine.task.specification import Patch, SpecError, TaskSpec
+from scoring.engine.task.specification import Limits, Patch, SpecError, TaskSpec
 
 FILE_NAME = "challenge.toml"
 
@@ -155,7 +155,7 @@ def _phases(
     tables: schema.Document, document: TomlDocument, folder: Path, spec: TaskSpec | None
 ) -> tuple[PhaseFile, ...]:
     expected = spec.expected if spec else ()
-    largest = spec.limits.archive_bytes if spec else None
+    largest = (spec.limits if spec else Limits()).archive_bytes
     phases = []
     for number, table in enumerate(tables.phases):
         path: KeyPath = ("phases", number)
@@ -163,7 +163,7 @@ def _phases(
             document.add_mistake(
                 (*path, "closes_at"), "is not after opens_at; a phase closes after it opens"
             )
-        if largest is not None and (table.archive_bytes or 0) > largest:
+        if (table.archive_bytes or 0) > largest:
             document.add_mistake(
                 (*path, "archive_bytes"), f"is {table.archive_bytes}; allowed are 1 to {largest}"
             )
@@ -176,7 +176,7 @@ def _phases(
             document.add_mistake(
                 (*path, "ids_csv"), "is missing, and the task expects no ids either"
             )
-        phases.append(PhaseFile(table, table.archive_bytes or largest or 1, patches))
+        phases.append(PhaseFile(table, table.archive_bytes or largest, patches))
     _check_public_labels(phases, document)
     return tuple(phases)
 

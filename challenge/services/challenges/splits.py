@@ -28,7 +28,8 @@ from scoring.engine.truth.store import PackedTruth, StoreInfo
 class SplitRequest:
     """What the organiser asks: a share (with a seed or at random), a file of public zones, none.
 
-    With nothing asked the split of the phase's earlier labels, if they have one, is carried over.
+    With nothing asked the split of the phase's earlier labels, if they have one, is carried over,
+    else that of another phase's labels of the same zones.
     """
 
     public_share: float | None = None
@@ -49,7 +50,9 @@ class SplitRequest:
 def decide(phase: Phase, info: StoreInfo, request: SplitRequest, *, folder: Path) -> Split | None:
     """Return the split of labels that are being installed, None for one set of zones.
 
-    A list that is that of the phase's earlier labels keeps their nonce. Raises SplitError.
+    A list that is that of the phase's earlier labels keeps their nonce. With nothing asked and no
+    earlier labels, labels of the zones of another phase's take the sides that patches have there:
+    no other split would be taken (:func:`check_sides`). Raises SplitError.
     """
     if request.none:
         return None
@@ -60,7 +63,7 @@ def decide(phase: Phase, info: StoreInfo, request: SplitRequest, *, folder: Path
     elif request.public_zones is not None:
         split = split_files.chosen(domain_of, _read_zones(request.public_zones))
     elif carried is None:
-        return None
+        return _of_another_phase(phase, set(domain_of), folder=folder)
     else:
         truth, split = carried
         if set(domain_of) != _zones_of(truth):
@@ -193,6 +196,19 @@ def _carried(phase: Phase, *, folder: Path) -> tuple[GroundTruth, Split] | None:
     if truth is None or not truth.is_split:
         return None
     return truth, load(truth, folder=folder)
+
+
+def _of_another_phase(phase: Phase, zones: set[str], *, folder: Path) -> Split | None:
+    """Return the sides of another phase's labels of the same zones, under a nonce of its own."""
+    others = GroundTruth.objects.filter(
+        challenge=phase.challenge,
+        labels_public=False,
+        phases__in=Phase.objects.exclude(pk=phase.pk),
+    ).exclude(split_commitment="")
+    for truth in others.order_by("pk").distinct():
+        if _zones_of(truth) == zones:
+            return Split.of(load(truth, folder=folder).public_zones)
+    return None
 
 
 def _zones_of(truth: GroundTruth) -> set[str]:

@@ -17,6 +17,7 @@ from django.conf import settings
 from challenge.models import Phase
 from challenge.services.challenges import ground_truth
 from challenge.services.challenges.ground_truth import Installed
+from challenge.services.challenges.splits import SplitRequest
 from challenge.services.labels import label_jobs
 from challenge.services.labels.label_jobs import LabelClaim
 from challenge.services.storage import archives
@@ -72,8 +73,9 @@ def install(
         def confirm(installed: Installed) -> None:
             label_jobs.complete(claim.job_id, attempt=claim.attempt, installed=installed)
 
+        split = SplitRequest(public_share=claim.public_share)
         return ground_truth.install_with(
-            write_pack, phase=phase, actor=claim.actor, confirm=confirm
+            write_pack, phase=phase, split=split, actor=claim.actor, confirm=confirm
         )
 
 

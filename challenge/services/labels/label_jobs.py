@@ -26,6 +26,8 @@ from challenge.services.storage import archives, uploads
 from challenge.services.task_queue import TaskName
 from scoring.engine.truth import sealed
 
+# In the upload's metadata: how much of the labels is public, where the owner asks for a split.
+PUBLIC_SHARE = "public_share"
 # Gone of the sealed copy while its job waited: its uploader deleted it.
 COPY_GONE = "seal-gone"
 
@@ -42,6 +44,7 @@ class LabelClaim:
     uploader: str
     actor: User | None
     archive: str
+    public_share: float | None = None
 
     @property
     def label(self) -> str:
@@ -63,15 +66,27 @@ class LabelJobs(LeasedJobs[LabelJob]):
 jobs = LabelJobs()
 
 
-def create(*, phase: Phase, upload_id: UUID, actor: User, now: datetime | None = None) -> LabelJob:
+def create(
+    *,
+    phase: Phase,
+    upload_id: UUID,
+    actor: User,
+    public_share: float | None = None,
+    now: datetime | None = None,
+) -> LabelJob:
     """Queue the installation of sealed masks that ``actor`` uploaded.
+
+    ``public_share``, more than 0 and less than 1, has the labels worker draw about so much of each
+    domain's zones as public ones; None carries the split of earlier labels over, if they have one.
 
     Only a file with the head of sealed masks is taken: any other is deleted at once, since it might
     be the masks themselves. Raises NotAllowed, what `uploads.get` and `uploads.finish` raise,
-    Refusal ``labels-not-sealed``, Conflict ``labels-upload-used``.
+    Refusal ``labels-not-sealed`` and ``labels-share-invalid``, Conflict ``labels-upload-used``.
     """
     now = now or timezone.now()
     roles.require(actor, Act.LABELS, phase.challenge)
+    if public_share is not None and not 0 < public_share < 1:
+        raise refuse("labels-share-invalid", found=f"{100 * public_share:g}")
     upload = uploads.get(user=actor, upload_id=upload_id, now=now)
     if upload.purpose != Upload.Purpose.LABELS:
         raise refuse("upload-not-found")
@@ -83,6 +98,9 @@ def create(*, phase: Phase, upload_id: UUID, actor: User, now: datetime | None =
         uploads.lock_unsubmitted(upload)
         if LabelJob.objects.filter(upload=upload).exists():
             raise refuse("labels-upload-used")
+        if public_share is not None:
+            upload.metadata = {**upload.metadata, PUBLIC_SHARE: public_share}
+            upload.save(update_fields=["metadata"])
         job = jobs.enqueue(
             now=now,
             actor=actor,
@@ -101,6 +119,7 @@ def create(*, phase: Phase, upload_id: UUID, actor: User, now: datetime | None =
             now=now,
             job=job.pk,
             sealed_bytes=job.sealed_bytes,
+            public_share=public_share,
         )
     return job
 
@@ -133,6 +152,7 @@ def claim(*, worker: str, now: datetime | None = None) -> LabelClaim | None:
                     uploader=job.uploader,
                     actor=job.created_by,
                     archive=job.upload.archive,
+                    public_share=job.upload.metadata.get(PUBLIC_SHARE),
                 )
             _end(job, LabelState.REFUSED, now=now, error_code=COPY_GONE)
 

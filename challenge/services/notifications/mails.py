@@ -248,7 +248,7 @@ def _invitation_text(invitation: Invitation, *, language: str) -> tuple[str, str
 
 
 def _role_invitation_text(words: dict[str, str]) -> tuple[str, str]:
-    subject = _("Invitation to organise a FLAIR challenge")
+    subject = _("Invitation to organise a challenge")
     message = (
         _(
             "You are invited to organise the challenge %(challenge)s, in the role: %(role)s.\n\n"

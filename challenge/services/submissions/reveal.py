@@ -20,10 +20,9 @@ from django.db import transaction
 from django.utils import timezone
 
 from challenge.errors import Refusal
-from challenge.models import Evaluation, GroundTruth, Phase, Score, Submission, TaskSpec, User
-from challenge.rules import disclosure
-from challenge.rules.lifecycle import OPEN_STATES, State
-from challenge.selectors import phase_disclosure
+from challenge.models import GroundTruth, Phase, Score, Submission, TaskSpec, User
+from challenge.rules.lifecycle import State
+from challenge.selectors import reveals
 from challenge.services import audit
 from challenge.services.challenges import splits
 from challenge.services.leaderboard import ranks
@@ -117,35 +116,8 @@ def reveal(
 
 def check(phase: Phase, *, now: datetime) -> None:
     """Raise RevealError where a phase's private zones cannot be revealed at ``now``."""
-    if phase.counted_zones == CountedZones.ALL:
-        raise RevealError(f"{phase} has no private zones: its labels were installed without any")
-    until = disclosure.rounded_until(
-        closes_at=phase.last_close,
-        labels_open_until=phase.labels_open_until,
-        precision=disclosure.Precision.LABELS_CLOSED,
-    )
-    if until == disclosure.NEVER:
-        raise RevealError(
-            f"{phase}, or another phase on its labels, has no close: set one, and reveal after it"
-        )
-    if now < until:
-        raise RevealError(
-            f"the last phase on the labels of {phase} closes at {until:%Y-%m-%d %H:%M} (UTC): "
-            "reveal after that, since whoever still submits could aim at what is revealed"
-        )
-    waiting = Evaluation.objects.filter(
-        submission__entry__phase=phase, state__in=OPEN_STATES
-    ).count()
-    if waiting:
-        raise RevealError(
-            f"{waiting} evaluations of {phase} have no verdict yet: wait for the workers, or "
-            "withdraw them"
-        )
-    if not phase_disclosure.is_settled(phase, now=now):
-        raise RevealError(
-            f"{phase} is not settled: until {phase.choosing_minutes} minutes after the close and "
-            "the last verdict teams choose their submissions; wait, or settle it on the desk"
-        )
+    if (found := reveals.obstacle(phase, now=now)) is not None:
+        raise RevealError(f"{phase}: {found}")
 
 
 def _phase(phase: Phase) -> Phase:
