@@ -939,6 +939,88 @@ CATALOGUE: dict[str, Kind] = {
     "challenge-deletion-unconfirmed": Kind(
         Refusal, _("Nothing was deleted: type the address “%(slug)s” to confirm.")
     ),
+    "export-description-invalid": Kind(
+        Conflict,
+        _(
+            "What the challenge says of itself would not be read back from an export: %(found)s. "
+            "Put it right on the desk, then export again."
+        ),
+    ),
+    "export-archive-refused": Kind(
+        Refusal, _("The export cannot be read: %(found)s Nothing was imported.")
+    ),
+    "export-manifest-invalid": Kind(
+        Refusal,
+        _(
+            "This is no export of a challenge: its manifest.json is missing or is none (found: "
+            "%(found)s). Take the file that the desk or export_challenge wrote."
+        ),
+    ),
+    "export-format-unknown": Kind(
+        Refusal,
+        _(
+            "The export is of another format (found: %(found)s; allowed is %(allowed)s). Import it "
+            "with the release that wrote it, or export it again."
+        ),
+    ),
+    "export-members-differ": Kind(
+        Refusal,
+        _(
+            "Members of the export and its manifest are not the same: %(found)s. Take the file as "
+            "it was written; a zip that was packed again is none."
+        ),
+    ),
+    "export-member-altered": Kind(
+        Refusal,
+        _(
+            "%(member)s in the export is not what was written: it was altered or damaged. Copy the "
+            "file again from where it was exported."
+        ),
+    ),
+    "export-too-large": Kind(
+        TooLarge,
+        _(
+            "%(member)s in the export has %(found)s bytes; allowed are %(allowed)s (*: all members "
+            "but archives together)."
+        ),
+    ),
+    "export-line-invalid": Kind(
+        Refusal,
+        _(
+            "%(member)s in the export, line %(line)s, is not as the layout says "
+            "(found: %(found)s). "
+            "Export the challenge again; nothing was imported."
+        ),
+    ),
+    "export-data-refused": Kind(
+        Refusal,
+        _(
+            "The database refuses what the export says: %(found)s. Nothing was imported; export "
+            "the challenge again, or import into an empty site."
+        ),
+    ),
+    "import-challenge-exists": Kind(
+        Conflict,
+        _(
+            "There is a challenge at the address %(slug)s already. An export is imported once, "
+            "into a site that has none there."
+        ),
+    ),
+    "import-account-taken": Kind(
+        Conflict,
+        _(
+            "There is an account with the name or the address of %(username)s already. Allow "
+            "accounts with the same name and address to be linked, or import an export without "
+            "personal data."
+        ),
+    ),
+    "import-submission-exists": Kind(
+        Conflict,
+        _(
+            "Submission %(submission)s is on this site already: the challenge was imported once "
+            "under another address. Nothing was imported."
+        ),
+    ),
     "bundle-archive-refused": Kind(
         Refusal, _("The bundle cannot be read: %(found)s Nothing was imported.")
     ),

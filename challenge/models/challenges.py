@@ -152,6 +152,14 @@ class GroundTruth(models.Model):
     public_pixels = models.BigIntegerField(default=0, editable=False)
     public_zones = models.JSONField(default=list, blank=True, editable=False)
     split_nonce = models.CharField(max_length=64, blank=True, default="", editable=False)
+    given_commitment = models.CharField(
+        max_length=64,
+        blank=True,
+        default="",
+        db_default="",
+        editable=False,
+        help_text=_("of imported labels that were hidden: their digest is not known here"),
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -173,8 +181,15 @@ class GroundTruth(models.Model):
         return bool(self.split_commitment)
 
     @property
+    def digest_is_known(self) -> bool:
+        """Whether ``digest`` is that of the labels; not where they were hidden when imported."""
+        return not self.given_commitment
+
+    @property
     def commitment(self) -> str:
         """The commitment to the labels, in hexadecimal."""
+        if self.given_commitment:
+            return self.given_commitment
         return commitments.commitment(self.digest, key=self.commitment_key)
 
 

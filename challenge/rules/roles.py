@@ -24,7 +24,8 @@ class Act(StrEnum):
     with their addresses, approval and refusal, the audit trail. ``VERDICTS``: disqualify and
     reinstate, withdraw what waits, remove an archive. ``FINALS``: the final results.
     ``RESCORE``: queue scored or failed submissions again. ``ARCHIVES``: download what teams sent.
-    ``EXPORT``: all submissions as a file. ``LABELS``: which labels and which task count.
+    ``EXPORT``: all submissions as a file. ``EXPORT_ALL``: the whole challenge as a file.
+    ``LABELS``: which labels and which task count.
     ``PUBLISH``: show or hide the challenge and its phases. ``ROLES``: invite, change and revoke.
     """
 
@@ -38,6 +39,7 @@ class Act(StrEnum):
     RESCORE = "rescore"
     ARCHIVES = "archives"
     EXPORT = "export"
+    EXPORT_ALL = "export-all"
     LABELS = "labels"
     PUBLISH = "publish"
     ROLES = "roles"

@@ -96,7 +96,7 @@ def labels_sealed(phase: Phase, *, now: datetime | None = None) -> bool:
 def labels_document(truth: GroundTruth, *, phase: Phase, now: datetime) -> dict[str, str]:
     """Return name and commitment of labels; once they are not hidden, digest and key too."""
     document = {"name": str(truth), "commitment": truth.commitment}
-    if not labels_sealed(phase, now=now):
+    if truth.digest_is_known and not labels_sealed(phase, now=now):
         document |= {"digest": truth.digest, "commitment_key": truth.commitment_key}
     return document
 

@@ -38,7 +38,7 @@ def submissions(
         parts, content_type = csv_lines(names, rows), "text/csv; charset=utf-8"
     else:
         parts, content_type = json_array(lines), "application/json"
-    return _attachment(
+    return attachment(
         StreamingHttpResponse(parts, content_type=content_type),
         name=f"{slug}-{phase_slug}-submissions.{kind}",
     )
@@ -50,7 +50,7 @@ def latex_table(request: SignedInRequest, slug: str, phase_slug: str) -> HttpRes
     phase = _phase(request, slug, phase_slug, Act.EXPORT)
     text = exports.latex_table(phase, user=request.user)
     response = HttpResponse(text, content_type="application/x-latex; charset=utf-8")
-    return _attachment(response, name=f"{slug}-{phase_slug}-leaderboard.tex")
+    return attachment(response, name=f"{slug}-{phase_slug}-leaderboard.tex")
 
 
 @page_view("GET", sign_in=True, cache=False)
@@ -61,7 +61,7 @@ def archives(request: SignedInRequest, slug: str, phase_slug: str) -> HttpRespon
     length_bytes = archive_exports.total_bytes(phase)
     stream_slots.occupy_download(request, user_id=request.user.pk, length_bytes=length_bytes)
     response = StreamingHttpResponse(archive_exports.stream(phase), content_type="application/zip")
-    return _attachment(response, name=f"{slug}-{phase_slug}-archives.zip")
+    return attachment(response, name=f"{slug}-{phase_slug}-archives.zip")
 
 
 def _phase(request: SignedInRequest, slug: str, phase_slug: str, act: Act) -> Phase:
@@ -70,7 +70,8 @@ def _phase(request: SignedInRequest, slug: str, phase_slug: str, act: Act) -> Ph
     return pages.phase_by_slug(slug, phase_slug, user=request.user)
 
 
-def _attachment(response: Answer, *, name: str) -> Answer:
+def attachment(response: Answer, *, name: str) -> Answer:
+    """Have the browser save an answer under a name."""
     response["Content-Disposition"] = f'attachment; filename="{name}"'
     response["X-Content-Type-Options"] = "nosniff"
     return response

@@ -55,6 +55,7 @@ def index(request: SignedInRequest, slug: str) -> HttpResponse:
         ],
         "may_export": roles.may(request.user, Act.EXPORT, challenge),
         "may_archives": roles.may(request.user, Act.ARCHIVES, challenge),
+        "may_export_all": roles.may(request.user, Act.EXPORT_ALL, challenge),
     }
     return render(request, "web/desk_scores.html", context)
 

@@ -12,6 +12,7 @@ from challenge.web import (
     bundle_import,
     desk,
     desk_announcements,
+    desk_challenge_export,
     desk_clone,
     desk_create,
     desk_duplicates,
@@ -89,6 +90,16 @@ urlpatterns = [
     ),
     path("challenges/<slug:slug>/desk/task/", desk_create.task, name="desk-task"),
     path("challenges/<slug:slug>/desk/clone/", desk_clone.clone, name="desk-clone"),
+    path(
+        "challenges/<slug:slug>/desk/export/",
+        desk_challenge_export.page,
+        name="desk-challenge-export",
+    ),
+    path(
+        "challenges/<slug:slug>/desk/export.zip",
+        desk_challenge_export.download,
+        name="desk-challenge-export-zip",
+    ),
     path("challenges/<slug:slug>/desk/launch/", desk_create.check, name="desk-launch"),
     path(
         "challenges/<slug:slug>/desk/announcements/",

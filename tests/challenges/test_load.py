@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.utils import timezone
 
 from challenge.models import Announcement, AuditEvent, Challenge, Page, Phase, TaskSpec
 from challenge.rules.disclosure import NEVER
 from challenge.services.challenges import challenges
 from tests.challenges import folders
+from tests.factories import make_team, make_truth, submit
 
 pytestmark = pytest.mark.django_db
 
@@ -210,3 +212,39 @@ def test_it_says_when_phases_share_labels(tmp_path: Path, precision: str, said: 
     practice = Phase.objects.get(slug="practice")
     assert (practice.labels_open_until, practice.archives_kept_days) == (phase.closes_at, 7)
     assert challenges.load(tmp_path).changes == []
+
+
+def test_what_changes_of_a_phase_mean_is_confirmed_by_exactly_these_words(tmp_path: Path) -> None:
+    load(folders.write(tmp_path))
+    phase = Phase.objects.get()
+    phase.ground_truth = make_truth(phase.challenge)
+    phase.save()
+    team = make_team(phase.challenge)
+    submit(team, phase, at=timezone.now())
+    toml = (tmp_path / "challenge.toml").read_text()
+    toml = toml.replace("closes_at = 2030-01-01", "closes_at = 2025-01-01")
+    toml = toml.replace('detail = "domains"', 'detail = "full"')
+    (tmp_path / "challenge.toml").write_text(toml)
+
+    said = load(tmp_path, dry_run=True)
+    assert "consequence: phase test: closes\n" in said
+    with pytest.raises(CommandError, match="nothing was loaded") as caught:
+        load(tmp_path)
+    told = str(caught.value)
+    assert "  phase test: queue-waits (n 1)\n  phase test: detail-widens (detail full)\n" in told
+    word = told.split("--confirm ")[1]
+    assert word.startswith("test:closes,test:queue-waits,test:detail-widens@")
+    assert f"--confirm {word}\n" in said
+    assert Phase.objects.get().detail == "domains"
+
+    submit(team, phase, at=timezone.now())
+    with pytest.raises(CommandError, match="is not what the load means now") as stale:
+        load(tmp_path, confirm=word)
+    assert "queue-waits (n 2)" in str(stale.value)
+    load(tmp_path, confirm=str(stale.value).split("--confirm ")[1])
+    assert Phase.objects.get().detail == "full"
+    event = AuditEvent.objects.filter(action="challenge.load").first()
+    assert event is not None
+    assert event.data["confirmed"] == ["test:closes", "test:queue-waits", "test:detail-widens"]
+    with pytest.raises(CommandError, match="nothing to confirm"):
+        load(tmp_path, confirm=word)

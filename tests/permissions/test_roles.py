@@ -33,12 +33,14 @@ finals    yes no  yes no
 rescore   yes no  yes no
 archives  yes no  yes no
 export    yes no  yes no
+export-all yes no no no
 labels    yes no  no  no
 publish   yes no  no  no
 roles     yes no  no  no
 """
 # The act of each route that is for organisers; a route that is missing here fails the test.
 ACT_OF = {
+    "GET api/v1/organise/challenges/<slug>/export": Act.EXPORT_ALL,
     "GET api/v1/organise/challenges/<slug>/phases/<phase>/archives": Act.ARCHIVES,
     "GET api/v1/organise/challenges/<slug>/phases/<phase>/comparison": Act.READ,
     "POST api/v1/organise/challenges/<slug>/phases/<phase>/comparison": Act.VERDICTS,
@@ -105,6 +107,8 @@ ACT_OF = {
     "POST challenges/<slug:slug>/desk/phases/<slug:phase_slug>/settle/": Act.PUBLISH,
     "GET challenges/<slug:slug>/desk/phases/new/": Act.PHASES,
     "POST challenges/<slug:slug>/desk/phases/new/": Act.PHASES,
+    "GET challenges/<slug:slug>/desk/export.zip": Act.EXPORT_ALL,
+    "GET challenges/<slug:slug>/desk/export/": Act.EXPORT_ALL,
     "GET challenges/<slug:slug>/desk/launch/": Act.READ,
     "POST challenges/<slug:slug>/desk/launch/": Act.PUBLISH,
     "GET challenges/<slug:slug>/desk/task/": Act.LABELS,

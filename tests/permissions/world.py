@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -232,8 +234,14 @@ def visitor(role: str, world: World) -> Visitor:
 
 
 def body_of(answer: Any) -> str:
-    """What was sent, as text."""
+    """What was sent, as text; of a challenge's export, what it holds."""
     content = b"".join(answer.streaming_content) if answer.streaming else answer.content
+    if answer.headers.get("Content-Type") == "application/zip":
+        with zipfile.ZipFile(io.BytesIO(content)) as found:
+            names = found.namelist()
+            if "challenge.jsonl" in names:  # its manifest has the time of day
+                names.remove("manifest.json")
+                content = b"\n".join(found.read(name) for name in names)
     return bytes(content).decode(errors="replace")
 
 

@@ -9,13 +9,15 @@ from ninja import Router
 
 from challenge.api import csv_answers
 from challenge.api.access import ORGANISE, SignedInRequest
-from challenge.api.desk_access import phase_of
+from challenge.api.desk_access import challenge_of, phase_of
 from challenge.api.types import Slug
 from challenge.rules.json_arrays import json_array
 from challenge.rules.roles import Act
 from challenge.rules.spreadsheet import csv_lines
 from challenge.selectors import exports
 from challenge.services import audit, stream_slots
+from challenge.services.exports import exporting
+from challenge.services.exports.exporting import Options
 from challenge.services.submissions import archive_exports
 
 router = Router(tags=["organisers"])
@@ -85,6 +87,29 @@ def export_archives(request: SignedInRequest, slug: Slug, phase: Slug) -> Any:
     stream_slots.occupy_download(request, user_id=request.user.pk, length_bytes=length_bytes)
     response = StreamingHttpResponse(archive_exports.stream(shown), content_type="application/zip")
     return _attachment(response, name=f"{slug}-{phase}-archives.zip")
+
+
+@router.get(
+    "/organise/challenges/{slug}/export",
+    response={200: None},
+    auth=ORGANISE,
+    openapi_extra=_file("application/zip", {"type": "string", "format": "binary"}),
+)
+def export_challenge(
+    request: SignedInRequest, slug: Slug, personal_data: bool = False, archives: bool = False
+) -> Any:
+    """The whole challenge in one zip, streamed, for `manage.py import_challenge`; owners alone.
+
+    Without `personal_data` people are numbers and free reasons are left out. `archives` adds what
+    teams sent. Values leave as organisers may see them now.
+    """
+    challenge = challenge_of(request, slug, Act.EXPORT_ALL)
+    options = Options(personal_data=personal_data, archives=archives)
+    export = exporting.prepare(challenge=challenge, actor=request.user, options=options)
+    length_bytes = exporting.length_bytes(challenge, options)
+    stream_slots.occupy_download(request, user_id=request.user.pk, length_bytes=length_bytes)
+    response = StreamingHttpResponse(exporting.stream(export), content_type="application/zip")
+    return _attachment(response, name=f"{slug}-export.zip")
 
 
 def _attachment(response: Any, *, name: str) -> Any:

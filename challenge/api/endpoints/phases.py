@@ -223,11 +223,12 @@ def list_labels(request: HttpRequest, slug: Slug, phase: Slug) -> dict[str, Any]
                 "patch_count": truth.patch_count,
                 "labels_public": truth.labels_public,
                 "commitment": truth.commitment,
-                "digest": None if sealed else truth.digest,
-                "commitment_key": None if sealed else truth.commitment_key,
+                "digest": truth.digest if shows_digest else None,
+                "commitment_key": truth.commitment_key if shows_digest else None,
                 "split": _split_out(truth, selected),
             }
             for truth in phases.label_versions(selected)
+            for shows_digest in [truth.digest_is_known and not sealed]
         ]
     }
 

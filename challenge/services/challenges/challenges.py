@@ -8,6 +8,7 @@ stays untouched.
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 from django.db import transaction
@@ -24,14 +25,16 @@ from challenge.models import (
     TaskSpec,
     User,
 )
-from challenge.rules import disclosure
+from challenge.rules import disclosure, phase_consequences
 from challenge.rules.disclosure import Precision
+from challenge.selectors import phase_facts
 from challenge.services import audit
 from challenge.services.challenges import challenge_file, page_editing, phases, public_labels
 from challenge.services.challenges.challenge_file import ChallengeFile, PhaseFile
 from challenge.services.challenges.load_report import (
     LoadConflicts,
     LoadReport,
+    LoadUnconfirmed,
     Take,
     digest,
     put,
@@ -43,15 +46,22 @@ from scoring.engine.task import specification as task_spec
 
 
 def load(
-    path: Path, *, dry_run: bool = False, take: Take | None = None, actor: User | None = None
+    path: Path,
+    *,
+    dry_run: bool = False,
+    take: Take | None = None,
+    confirmed: str = "",
+    actor: User | None = None,
 ) -> LoadReport:
     """Create or update the challenge described in folder ``path``; a second time changes nothing.
 
     With ``dry_run`` the same report is made and nothing is kept. ``take`` says what counts where
-    the folder and the desk both changed a field. Raises `toml_document.FileMistakes` with every
-    mistake's file and line, before anything is written, and `LoadConflicts`.
+    the folder and the desk both changed a field; ``confirmed`` is the report's confirmation where
+    changes of phases have consequences. Raises `toml_document.FileMistakes` with every
+    mistake's file and line, before anything is written, `LoadConflicts` and `LoadUnconfirmed`.
     """
-    return save(challenge_file.read(path), dry_run=dry_run, take=take, actor=actor)
+    file = challenge_file.read(path)
+    return save(file, dry_run=dry_run, take=take, confirmed=confirmed, actor=actor)
 
 
 @transaction.atomic
@@ -60,11 +70,13 @@ def save(
     *,
     dry_run: bool = False,
     take: Take | None = None,
+    confirmed: str = "",
     actor: User | None = None,
 ) -> LoadReport:
     """Write what `challenge_file.read` found, in one transaction.
 
-    Raises `LoadConflicts` unless ``take`` settles them; nothing is written then.
+    Raises `LoadConflicts` unless ``take`` settles them, `LoadUnconfirmed` unless ``confirmed``
+    confirms exactly what changes of phases mean; nothing is written then.
     """
     report = LoadReport(file.slug, take=take)
     challenge = Challenge.objects.select_for_update().filter(slug=file.slug).first()
@@ -103,6 +115,8 @@ def save(
     _children(challenge, file, report, actor=actor)
     if report.conflicts and not dry_run:
         raise LoadConflicts(report.conflicts)
+    if confirmed != report.confirmation and not dry_run:
+        raise LoadUnconfirmed(report.consequences, report.confirmation)
     if challenge.loaded != report.snapshot:
         challenge.loaded = report.snapshot
         challenge.save(update_fields=["loaded"])
@@ -114,6 +128,7 @@ def save(
             target=challenge,
             source_digest=file.digest,
             changes=report.changes,
+            confirmed=[f"{phase}:{one.code}" for phase, one in report.consequences],
         )
     transaction.set_rollback(dry_run)
     return report
@@ -167,6 +182,7 @@ def _phase(
         )
         spec = phase.task_spec or spec
     _check_window(phase, file, what)
+    former = copy.copy(phase)
     phase = put(
         phase or Phase(challenge=challenge, slug=file.slug),
         {
@@ -194,6 +210,8 @@ def _phase(
         what,
         report,
     )
+    if former is not None:
+        _consequences(former, phase, report)
     if phase.ground_truth is None:
         report.remarks.append(
             f"{what}: has no ground truth yet; install it: manage.py install_ground_truth "
@@ -204,6 +222,19 @@ def _phase(
             f"{what}: its ground truth has other patches than the file lists; "
             "install one that fits, or correct the list"
         )
+
+
+def _consequences(former: Phase, phase: Phase, report: LoadReport) -> None:
+    """Report what the changes of a stored phase mean, as the desk does before it saves."""
+    row = {name: getattr(former, name) for name in phases.FIELDS}
+    changes = {
+        name: getattr(phase, name) for name, value in row.items() if getattr(phase, name) != value
+    }
+    facts = phase_facts.facts_of(former, changes=changes, now=timezone.now())
+    found = phase_consequences.consequences(row, changes, facts)
+    report.consequences += [(phase.slug, one) for one in found]
+    report.bound.append([phase.pk, phases.fingerprint(former), phases.fingerprint(phase)])
+    report.bound.append([[one.code.value, dict(one.params)] for one in found])
 
 
 def _check_window(phase: Phase | None, file: PhaseFile, what: str) -> None:

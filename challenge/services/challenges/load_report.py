@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 from django.db import models
 
 from challenge.models import TaskSpec
+from challenge.rules import digests
+from challenge.rules.phase_consequences import Consequence
 
 _SHOWN_CHARACTERS = 60
 
@@ -41,12 +43,26 @@ class LoadConflicts(Exception):
         super().__init__("\n".join(self.conflicts))
 
 
+class LoadUnconfirmed(Exception):
+    """Changes of phases mean something that nobody confirmed, or confirmed as it was before.
+
+    ``consequences`` are (phase, consequence), ``confirmation`` what confirms exactly these;
+    nothing is written.
+    """
+
+    def __init__(self, consequences: Iterable[tuple[str, Consequence]], confirmation: str) -> None:
+        self.consequences = list(consequences)
+        self.confirmation = confirmation
+        super().__init__(confirmation)
+
+
 @dataclass
 class LoadReport:
     """What a load did: one line per change, and what an organiser should know besides.
 
     ``conflicts`` are fields that both changed and nothing settled. ``loaded`` is what the last
-    load left, ``snapshot`` what this one leaves: digests by what and field.
+    load left, ``snapshot`` what this one leaves: digests by what and field. ``consequences`` are
+    what changes of stored phases mean, by phase; ``bound`` is what a confirmation is bound to.
     """
 
     slug: str
@@ -57,6 +73,19 @@ class LoadReport:
     conflicts: list[str] = field(default_factory=list)
     loaded: Snapshot = field(default_factory=dict)
     snapshot: Snapshot = field(default_factory=dict)
+    consequences: list[tuple[str, Consequence]] = field(default_factory=list)
+    bound: list[object] = field(default_factory=list)
+
+    @property
+    def confirmation(self) -> str:
+        """The codes of all consequences and a digest of what they are; empty: nothing to confirm.
+
+        As on the desk it confirms exactly these changes of the phases as they stand.
+        """
+        if not self.consequences:
+            return ""
+        codes = ",".join(f"{phase}:{one.code}" for phase, one in self.consequences)
+        return f"{codes}@{digests.of_json(self.bound)[:12]}"
 
     def writes(self, what: str, name: str, stored: object, wanted: object) -> bool:
         """Say whether the folder's value of a field is written over the stored one, which differs.

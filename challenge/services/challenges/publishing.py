@@ -28,12 +28,8 @@ def set_published(
         before = locked.is_published
         if before == published:
             return False
-        there = set(locked.pages.values_list("slug", flat=True))
-        missing = [slug for slug in NEEDED_PAGES if slug not in there]
-        if published and missing:
-            raise refuse("challenge-pages-missing", pages=", ".join(missing))
-        if published and not locked.task_specs.exists():
-            raise refuse("challenge-task-missing")
+        if published:
+            check_ready(locked)
         locked.is_published = published
         locked.was_published = locked.was_published or published
         locked.save(update_fields=["is_published", "was_published", "updated_at"])
@@ -48,3 +44,16 @@ def set_published(
         )
     challenge.is_published, challenge.was_published = published, locked.was_published
     return True
+
+
+def check_ready(challenge: Challenge) -> None:
+    """Check that a challenge can be published.
+
+    Raises Refusal ``challenge-pages-missing``, ``challenge-task-missing``.
+    """
+    there = set(challenge.pages.values_list("slug", flat=True))
+    missing = [slug for slug in NEEDED_PAGES if slug not in there]
+    if missing:
+        raise refuse("challenge-pages-missing", pages=", ".join(missing))
+    if not challenge.task_specs.exists():
+        raise refuse("challenge-task-missing")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import tempfile
 import zipfile
@@ -17,30 +16,12 @@ from challenge.errors import Refusal
 from challenge.models import Phase, Submission, User
 from challenge.services import audit
 from challenge.services.storage import archives
+from challenge.services.storage.zip_stream import Sink
 from challenge.services.submissions import downloads
 
 MANIFEST = "manifest.json"
 # A manifest of so many bytes is kept in memory, a longer one on the disk.
 MANIFEST_IN_MEMORY = 1 << 20
-
-
-class _Sink(io.RawIOBase):
-    """What a zip is written into: bytes wait here until they are sent on. It cannot seek."""
-
-    def __init__(self) -> None:
-        self._parts: list[bytes] = []
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any) -> int:
-        self._parts.append(bytes(data))
-        return len(data)
-
-    def take(self) -> bytes:
-        taken = b"".join(self._parts)
-        self._parts.clear()
-        return taken
 
 
 def submissions_of(phase: Phase) -> Any:
@@ -74,7 +55,7 @@ def stream(phase: Phase) -> Iterator[bytes]:
     became of it: "included", "altered" (what is stored is not what was accepted; ``found_sha256``
     says what), "removed" or the code for which its bytes could not be had.
     """
-    sink = _Sink()
+    sink = Sink()
     with (
         tempfile.SpooledTemporaryFile(MANIFEST_IN_MEMORY) as manifest,
         zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED, allowZip64=True) as target,
@@ -106,7 +87,7 @@ def _line(submission: Submission) -> dict[str, Any]:
 
 
 def _add(
-    target: zipfile.ZipFile, sink: _Sink, submission: Submission, line: dict[str, Any]
+    target: zipfile.ZipFile, sink: Sink, submission: Submission, line: dict[str, Any]
 ) -> Iterator[bytes]:
     """Write one archive; ``line`` says afterwards what became of it."""
     try:
@@ -128,7 +109,7 @@ def _add(
 
 
 def _copy(
-    target: zipfile.ZipFile, sink: _Sink, info: zipfile.ZipInfo, source: IO[bytes]
+    target: zipfile.ZipFile, sink: Sink, info: zipfile.ZipInfo, source: IO[bytes]
 ) -> Iterator[bytes]:
     info.external_attr = 0o600 << 16
     with target.open(info, "w", force_zip64=True) as member:
