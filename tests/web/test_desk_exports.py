@@ -124,6 +124,35 @@ def test_the_zip_of_all_archives_says_what_became_of_each(
     assert [act.data["archives"] for act in acts] == [3, 3]
 
 
+def test_the_whole_challenge_leaves_by_the_page_and_by_the_api(
+    phase: Phase, owner: User, sent: list[Submission]
+) -> None:
+    client = Client()
+    client.force_login(owner)
+    slug = phase.challenge.slug
+    address = reverse("web:desk-challenge-export", args=[slug])
+    assert address in body(client.get(reverse("web:desk-scores", args=[slug]))).decode()
+    assert "export.zip" in body(client.get(address)).decode()
+    bare = body(client.get(reverse("web:desk-challenge-export-zip", args=[slug])))
+    _row, token = tokens.create(user=owner, name="t", scopes=["organise"])
+    full = body(
+        Client().get(
+            f"/api/v1/organise/challenges/{slug}/export?personal_data=true&archives=true",
+            headers={"Authorization": f"Bearer {token}"},
+        )
+    )
+    kinds = []
+    for data in (bare, full):
+        with zipfile.ZipFile(io.BytesIO(data)) as found:
+            manifest = json.loads(found.read("manifest.json"))["manifest"]
+            kinds.append((manifest["personal_data"], manifest["archives"]))
+            archives = [name for name in found.namelist() if name.startswith("archives/")]
+            assert len(archives) == (3 if manifest["archives"] else 0)
+    assert kinds == [(False, False), (True, True)]
+    acts = AuditEvent.objects.filter(action="challenge.export", actor=owner).order_by("pk")
+    assert [(act.data["personal_data"], act.data["archives"]) for act in acts] == kinds
+
+
 def test_archives_are_streamed_with_flat_memory(phase: Phase, owner: User) -> None:
     for number in range(3):
         archive = make_archive(bytes([number]) * (12 << 20))
@@ -260,7 +289,7 @@ def test_no_page_has_violations_overflows_or_console_errors(
     )
     sign_in_as(owner, context, site=live_server.url)
     faults: list[str] = []
-    for name in ("desk-scores", "desk-trail"):
+    for name in ("desk-scores", "desk-trail", "desk-challenge-export"):
         address = reverse(f"web:{name}", args=[phase.challenge.slug])
         shown.goto(address)
         assert shown.locator("html").get_attribute("lang") == language

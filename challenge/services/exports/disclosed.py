@@ -76,8 +76,8 @@ def may_leave(phase: Phase, stored: StoredScore) -> bool:
     return not phase.awaits_reveal or stored.counted_zones == CountedZones.PUBLIC
 
 
-def score(stored: StoredScore, *, full: bool) -> layout.Score:
-    """Return a score in full, or with its rounded values alone."""
+def score(stored: StoredScore, card: dict[str, Any], *, full: bool) -> layout.Score:
+    """Return a score in full, or with its rounded values alone; ``card`` is without zones."""
     rounded = layout.Rounded.model_validate(stored.rounded) if stored.rounded else None
     return layout.Score(
         counted_zones=stored.counted_zones,
@@ -91,12 +91,11 @@ def score(stored: StoredScore, *, full: bool) -> layout.Score:
         miou_high=stored.miou_high if full else None,
         class_ious=stored.class_ious if full else dict.fromkeys(stored.class_ious),
         domain_mious=stored.domain_mious if full else {},
-        card=_card(stored, full=full),
+        card=_card(stored, card, full=full),
     )
 
 
-def _card(stored: StoredScore, *, full: bool) -> layout.Card:
-    card = stored.card
+def _card(stored: StoredScore, card: dict[str, Any], *, full: bool) -> layout.Card:
     told: dict[str, Any] = {
         "spec": card.get("spec", ""),
         "spec_digest": card.get("spec_digest", ""),

@@ -24,6 +24,7 @@ from challenge.models import (
     QuotaLine,
     RankLine,
     Registration,
+    Score,
     Submission,
     TaskSpec,
     Team,
@@ -31,6 +32,7 @@ from challenge.models import (
     User,
 )
 from challenge.selectors import trail
+from challenge.selectors.submissions import Without
 from challenge.services.exports import disclosed, layout
 from challenge.services.training import results
 
@@ -79,12 +81,13 @@ class Rows:
     def submissions(self, phase: Phase) -> Iterator[layout.Submission]:
         """Return the submissions of a phase, the oldest first, some at a time."""
         full = disclosed.figures(phase, now=self.now) == "full"
+        # The zones' matrices, nine tenths of a card, stay behind.
+        scores = Score.objects.defer("card").annotate(card_told=Without("card", "zones"))
         evaluations = (
             Evaluation.objects.filter(
                 ground_truth=phase.ground_truth_id, task_spec=phase.task_spec_id
             )
-            .select_related("score")
-            .prefetch_related("events")
+            .prefetch_related("events", Prefetch("score", scores))
             .order_by("pk")
         )
         rows = (
@@ -397,5 +400,9 @@ def _evaluations(
                 layout.Event(**{name: getattr(event, name) for name in EVENT})
                 for event in row.events.all()
             ],
-            score=disclosed.score(stored, full=full) if stored is not None else None,
+            score=_score(stored, full=full) if stored is not None else None,
         )
+
+
+def _score(stored: Any, *, full: bool) -> layout.Score:
+    return disclosed.score(stored, stored.card_told, full=full)
