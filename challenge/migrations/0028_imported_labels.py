@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('challenge', '0027_challenge_loaded'),
+        ('challenge', '0029_pixel_comparisons'),
     ]
 
     operations = [
