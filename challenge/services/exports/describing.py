@@ -10,8 +10,8 @@ from typing import Any
 from challenge.errors import refuse
 from challenge.models import Challenge, Phase, TaskSpec
 from challenge.rules import settlement
+from challenge.rules.languages import LANGUAGES
 from challenge.selectors import phases as phase_selector
-from challenge.services.challenges import schema
 from challenge.services.challenges.description import Description
 from challenge.services.challenges.toml_document import FileMistakes
 
@@ -40,6 +40,7 @@ def describe(challenge: Challenge) -> Description:
         "title": filled(challenge.title, challenge.slug),
         "order": challenge.sort_order,
         "published": False,
+        "languages": challenge.required_languages,
         **{name: getattr(challenge, name) for name in _HEAD},
         **{
             name: facts[name]
@@ -81,11 +82,9 @@ def filled(texts: Mapping[str, str], otherwise: str) -> dict[str, str]:
     >>> filled({"en": "Land cover", "fr": ""}, "")
     {'en': 'Land cover', 'fr': 'Land cover'}
     """
-    there = [texts[code] for code in schema.LANGUAGES if texts.get(code, "").strip()]
+    there = [texts[code] for code in LANGUAGES if texts.get(code, "").strip()]
     other = there[0] if there else otherwise
-    return {
-        code: (texts.get(code, "").strip() and texts[code]) or other for code in schema.LANGUAGES
-    }
+    return {code: (texts.get(code, "").strip() and texts[code]) or other for code in LANGUAGES}
 
 
 def _phases(challenge: Challenge) -> Iterable[Phase]:

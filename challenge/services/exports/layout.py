@@ -15,7 +15,8 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, ConfigDict, Field
 
-from challenge.services.challenges.schema import LANGUAGES, SLUG, Table
+from challenge.rules.languages import LANGUAGES
+from challenge.services.challenges.schema import SLUG, Table
 
 TYPE = "challenge export"
 # Raised when a member or a key changes its meaning; an import reads exactly this one.
