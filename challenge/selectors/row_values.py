@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import Case, OuterRef, When
+from django.db.models import Case, OuterRef, Q, When
 from django.db.models.functions import JSONObject
 
 from challenge.rules.disclosure import DisclosurePolicy, disclose_class_ious, disclose_value
@@ -76,10 +76,11 @@ def seeds_column() -> Case:
     same = (
         scores.on_board_in("phase")
         .filter(
+            # an imported score of hidden labels has its rounded value alone
+            Q(miou__isnull=False) | Q(rounded_miou__isnull=False),
             evaluation__submission__entry=OuterRef("entry"),
             evaluation__submission__is_baseline=True,
             evaluation__submission__method_name=OuterRef("submission__method_name"),
-            miou__isnull=False,
         )
         .order_by("evaluation__submission_id", "-evaluation__revision")
         .distinct("evaluation__submission_id")

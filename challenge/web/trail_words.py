@@ -18,6 +18,7 @@ ACTS: dict[str, str | Promise] = {
     "challenge.clone": _("Next edition made"),
     "challenge.create": _("Challenge created"),
     "challenge.delete": _("Draft deleted"),
+    "challenge.export": _("Whole challenge exported"),
     "challenge.hide": _("Challenge hidden"),
     "challenge.import": _("Bundle imported"),
     "challenge.languages": _("Required languages changed"),

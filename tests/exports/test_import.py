@@ -164,7 +164,7 @@ def replaced(member: str, old: bytes, new: bytes) -> Change:
 SENT = "submissions/test.jsonl"
 LINE = "export-line-invalid"
 MADE_UP: list[tuple[Change, str]] = [
-    (lambda m: m.update({"challenge/../../x.md": b"x"}), "export-archive-refused"),
+    (lambda m: m.update({"description/../../x.md": b"x"}), "export-archive-refused"),
     (lambda m: m.update({"notes.txt": b"x"}), "export-members-differ"),
     (lambda m: m.update({"trail.jsonl": b"{" * (17 << 20)}), "export-too-large"),
     (lambda m: m.update({"teams.jsonl": b"[1]\n"}), LINE),

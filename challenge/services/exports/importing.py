@@ -99,7 +99,7 @@ def _write(found: ExportArchive, options: Options, stored: list[str], *, now: da
     challenge = _described(found)
     target = Target(challenge, now=now, link_accounts=options.link_accounts)
     readers: dict[str, Callable[[Any], None]] = {
-        "challenge.jsonl": target.texts,
+        "texts.jsonl": target.texts,
         "tasks.jsonl": target.task,
         "labels.jsonl": target.labels,
         "phases.jsonl": target.phase,
@@ -115,7 +115,7 @@ def _write(found: ExportArchive, options: Options, stored: list[str], *, now: da
         "trail.jsonl": target.trail_event,
     }
     target.begin(team_numbers=[one.team for one in found.lines("teams.jsonl", layout.Team)])
-    _read_lines(found, readers, ("challenge.jsonl", "tasks.jsonl", "labels.jsonl", "phases.jsonl"))
+    _read_lines(found, readers, ("texts.jsonl", "tasks.jsonl", "labels.jsonl", "phases.jsonl"))
     target.begin_pages()
     _read_lines(found, readers, ("pages.jsonl", "page-versions.jsonl", "people.jsonl"))
     target.end_page_versions()

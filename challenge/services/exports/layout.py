@@ -22,7 +22,7 @@ TYPE = "challenge export"
 # Raised when a member or a key changes its meaning; an import reads exactly this one.
 FORMAT = 1
 MANIFEST = "manifest.json"
-DESCRIPTION = "challenge/"
+DESCRIPTION = "description/"
 
 
 def _one_of(*words: str) -> Any:
@@ -48,7 +48,7 @@ class Record(Table):
 
 
 class Challenge(Record):
-    """``challenge.jsonl``, one line: the texts as they are, where the file needs every language."""
+    """``texts.jsonl``, one line: the texts as they are, where the file needs every language."""
 
     title: _Texts
     tagline: _Texts
@@ -499,7 +499,7 @@ class SignedManifest(Record):
 
 # The members of lines, in the order in which they are written and read.
 LINES: dict[str, type[Record]] = {
-    "challenge.jsonl": Challenge,
+    "texts.jsonl": Challenge,
     "tasks.jsonl": Task,
     "labels.jsonl": Labels,
     "phases.jsonl": Phase,
@@ -516,7 +516,7 @@ LINES: dict[str, type[Record]] = {
     "trail.jsonl": TrailEvent,
 }
 _MEMBER = re.compile(
-    r"challenge/challenge\.toml|challenge/(pages|ids)/[a-z0-9.-]+\.(md|csv)"
+    r"description/challenge\.toml|description/(pages|ids)/[a-z0-9.-]+\.(md|csv)"
     r"|submissions/[a-z0-9-]+\.jsonl|archives/[a-z0-9-]+/[0-9a-f-]{36}\.zip",
     re.ASCII,
 )
@@ -530,7 +530,7 @@ def submissions_member(phase: str) -> str:
 def is_member(name: str) -> bool:
     """Say whether an export may have a member of this name, the manifest aside.
 
-    >>> is_member("submissions/test.jsonl"), is_member("challenge/../x.md")
+    >>> is_member("submissions/test.jsonl"), is_member("description/../x.md")
     (True, False)
     """
     return name in LINES or _MEMBER.fullmatch(name) is not None

@@ -55,7 +55,7 @@ class Rows:
     def of(self, member: str) -> Iterator[layout.Record]:
         """Return the lines of a member of :data:`layout.LINES`."""
         makers = {
-            "challenge.jsonl": self._challenge,
+            "texts.jsonl": self._challenge,
             "tasks.jsonl": self._tasks,
             "labels.jsonl": self._labels,
             "phases.jsonl": self._phases,
