@@ -6,12 +6,14 @@ from typing import TypeVar
 
 from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
 
+from challenge.errors import refuse
 from challenge.models import Phase
 from challenge.rules.json_arrays import json_array
 from challenge.rules.roles import Act
 from challenge.rules.spreadsheet import csv_lines
 from challenge.selectors import exports, pages, roles
 from challenge.services import audit, stream_slots
+from challenge.services.leaderboard import certificates
 from challenge.services.submissions import archive_exports
 from challenge.web.requests import SignedInRequest, page_view
 
@@ -62,6 +64,18 @@ def archives(request: SignedInRequest, slug: str, phase_slug: str) -> HttpRespon
     stream_slots.occupy_download(request, user_id=request.user.pk, length_bytes=length_bytes)
     response = StreamingHttpResponse(archive_exports.stream(phase), content_type="application/zip")
     return attachment(response, name=f"{slug}-{phase_slug}-archives.zip")
+
+
+@page_view("GET", sign_in=True, cache=False)
+def certificates_zip(request: SignedInRequest, slug: str, phase_slug: str) -> HttpResponseBase:
+    """Answer the certificates of all ranked teams, in every language, as one zip."""
+    phase = _phase(request, slug, phase_slug, Act.EXPORT)
+    if phase.result_version == 0:
+        raise refuse("not-found")
+    certificates.record(phase, actor=request.user)
+    stream_slots.occupy(request, user_id=request.user.pk, direction=stream_slots.Direction.DOWNLOAD)
+    response = StreamingHttpResponse(certificates.stream(phase), content_type="application/zip")
+    return _attachment(response, name=f"{slug}-{phase_slug}-certificates.zip")
 
 
 def _phase(request: SignedInRequest, slug: str, phase_slug: str, act: Act) -> Phase:

@@ -91,6 +91,7 @@ def _page(
         ],
         "form": form,
         "reveal": reveals.standing(phase, now=timezone.now()) if phase.awaits_reveal else None,
+        "may_export": roles.may(request.user, Act.EXPORT, challenge),
         "may_sign": roles.may(request.user, Act.FINALS, challenge),
         "publishes_hidden": phase.visibility in {Visibility.OWN_TEAM, Visibility.ORGANISERS},
     }

@@ -128,6 +128,11 @@ urlpatterns = [
         name="desk-result",
     ),
     path(
+        "challenges/<slug:slug>/desk/phases/<slug:phase_slug>/certificates.zip",
+        desk_exports.certificates_zip,
+        name="desk-certificates",
+    ),
+    path(
         "challenges/<slug:slug>/desk/phases/<slug:phase_slug>/copy/",
         desk_results.copy_best,
         name="desk-copy",
@@ -259,6 +264,11 @@ urlpatterns = [
         "challenges/<slug:slug>/<slug:phase_slug>/result.json",
         results.as_json,
         name="result-json",
+    ),
+    path(
+        "challenges/<slug:slug>/<slug:phase_slug>/result/certificates/<int:pk>.pdf",
+        results.certificate,
+        name="certificate",
     ),
     path(
         "challenges/<slug:slug>/<slug:phase_slug>/result.csv",

@@ -96,6 +96,7 @@ ACT_OF = {
     "POST challenges/<slug:slug>/desk/labels/<str:act>/": Act.READ,
     "GET challenges/<slug:slug>/desk/phases/": Act.READ,
     "POST challenges/<slug:slug>/desk/phases/": Act.PHASES,
+    "GET challenges/<slug:slug>/desk/phases/<slug:phase_slug>/certificates.zip": Act.EXPORT,
     "GET challenges/<slug:slug>/desk/phases/<slug:phase_slug>/copy/": Act.READ,
     "POST challenges/<slug:slug>/desk/phases/<slug:phase_slug>/copy/": Act.FINALS,
     "GET challenges/<slug:slug>/desk/phases/<slug:phase_slug>/duplicates/": Act.READ,

@@ -175,7 +175,7 @@ def address(route: str, world: World, **changed: str) -> str:
         arguments = arguments | {"pk": arguments["token_pk"]}
     if route.startswith("account/webhooks/"):
         arguments = arguments | {"pk": arguments["webhook_id"]}
-    if "/teams/<int:pk>" in route:
+    if "/teams/<int:pk>" in route or "/certificates/<int:pk>" in route:
         arguments = arguments | {"pk": arguments["team_id"]}
 
     if "/versions/<int:pk>" in route:

@@ -7,14 +7,16 @@ from typing import Any
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.utils import translation
 
 from challenge.errors import refuse
 from challenge.models import FinalResult
 from challenge.rules.spreadsheet import write_csv
 from challenge.selectors import final_results as selector
-from challenge.selectors import pages
+from challenge.selectors import pages, people
+from challenge.services.leaderboard import certificates
 from challenge.web.leaderboard.row_html import MARKS
-from challenge.web.requests import page_view
+from challenge.web.requests import SignedInRequest, page_view
 from challenge.web.views import challenge_context
 
 PAGE_LINES = 100
@@ -34,6 +36,7 @@ def page(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
         "result": result,
         "versions": selector.versions(phase),
         "classes": result.document["classes"],
+        "certificate_team": _certificate_team(request, result),
         "one_by_one": _one_by_one(ranked, request.GET.get("rank", "")),
         "page_rows": Paginator(lines, PAGE_LINES).get_page(request.GET.get("page", 1)),
     }
@@ -76,6 +79,19 @@ def as_csv(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
     return response
 
 
+@page_view("GET", sign_in=True, cache=False)
+def certificate(request: SignedInRequest, slug: str, phase_slug: str, pk: int) -> HttpResponse:
+    """Answer a team's certificate as a PDF, to its members and to organisers."""
+    phase = pages.phase_by_slug(slug, phase_slug, user=request.user)
+    language = request.GET.get("language", "") or translation.get_language() or "en"
+    pdf = certificates.of_team(phase, user=request.user, team_id=pk, language=language)
+    response = HttpResponse(pdf, content_type="application/pdf")
+    name = f"{slug}-{phase_slug}-{pk}-{language}.pdf"
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
+    response["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
 def shown_lines(document: dict[str, Any]) -> list[dict[str, Any]]:
     """Return a document's lines with what a template needs: marks in words, IoUs in order."""
     keys = [one["key"] for one in document["classes"]]
@@ -87,6 +103,14 @@ def shown_lines(document: dict[str, Any]) -> list[dict[str, Any]]:
         }
         for line in document["lines"]
     ]
+
+
+def _certificate_team(request: HttpRequest, result: FinalResult) -> int | None:
+    """Return the viewer's team where it has a certificate: a ranked line in the last version."""
+    if result.version != result.phase.result_version:
+        return None
+    team_id = people.team_id_in(request.user, result.phase)
+    return team_id if team_id in selector.ranked_lines(result) else None
 
 
 def _result(request: HttpRequest, slug: str, phase_slug: str) -> FinalResult:
