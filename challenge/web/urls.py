@@ -266,7 +266,7 @@ urlpatterns = [
         name="result-json",
     ),
     path(
-        "challenges/<slug:slug>/<slug:phase_slug>/result/certificates/<int:pk>.pdf",
+        "challenges/<slug:slug>/<slug:phase_slug>/certificates/<int:pk>.pdf",
         results.certificate,
         name="certificate",
     ),

@@ -25,7 +25,7 @@ ZIP = "/challenges/abc/desk/phases/test/certificates.zip"
 
 
 def address(team: Team, language: str) -> str:
-    return f"/challenges/abc/test/result/certificates/{team.pk}.pdf?language={language}"
+    return f"/challenges/abc/test/certificates/{team.pk}.pdf?language={language}"
 
 
 def text_of(pdf: bytes) -> str:
@@ -69,7 +69,7 @@ def test_a_certificate_says_what_was_signed_to_its_team_and_to_organisers(
         assert who.ask("GET", address(asked, "en")).status_code in (302, 404)
     assert mine.ask("GET", address(rival, "xx")).status_code == 404
     page = mine.ask("GET", "/challenges/abc/test/result/").content.decode()
-    assert f"/result/certificates/{rival.pk}.pdf?language=fr" in page
+    assert f"/certificates/{rival.pk}.pdf?language=fr" in page
 
     packed = b"".join(Visitor(judge).ask("GET", ZIP).streaming_content)
     with zipfile.ZipFile(io.BytesIO(packed)) as archive:
