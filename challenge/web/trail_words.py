@@ -15,6 +15,7 @@ ACTS: dict[str, str | Promise] = {
     "announcement.create": _("Announcement published"),
     "announcement.mailed": _("Announcement mailed"),
     "archives.export": _("All archives downloaded"),
+    "certificates.export": _("All certificates downloaded"),
     "challenge.clone": _("Next edition made"),
     "challenge.create": _("Challenge created"),
     "challenge.delete": _("Draft deleted"),
