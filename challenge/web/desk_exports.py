@@ -75,7 +75,7 @@ def certificates_zip(request: SignedInRequest, slug: str, phase_slug: str) -> Ht
     certificates.record(phase, actor=request.user)
     stream_slots.occupy(request, user_id=request.user.pk, direction=stream_slots.Direction.DOWNLOAD)
     response = StreamingHttpResponse(certificates.stream(phase), content_type="application/zip")
-    return _attachment(response, name=f"{slug}-{phase_slug}-certificates.zip")
+    return attachment(response, name=f"{slug}-{phase_slug}-certificates.zip")
 
 
 def _phase(request: SignedInRequest, slug: str, phase_slug: str, act: Act) -> Phase:
