@@ -190,6 +190,35 @@ CATALOGUE: dict[str, Kind] = {
         _("The archive is larger than %(limit_bytes)s bytes, the most this phase takes."),
     ),
     "archive-empty": Kind(Refusal, _("The file is empty; a zip of predictions is wanted.")),
+    "kit-source-unreadable": Kind(
+        Refusal,
+        _(
+            "%(source)s is neither a folder nor a zip that can be read (%(reason)s): give one with "
+            "an image of each patch of the phase."
+        ),
+    ),
+    "kit-images-missing": Kind(
+        Refusal,
+        _(
+            "%(source)s lacks the images of %(missing)s of the phase's %(expected)s patches, the "
+            "first is %(first)s: every patch needs one TIFF whose name ends with its id."
+        ),
+    ),
+    "kit-image-twice": Kind(
+        Refusal,
+        _("%(file)s: the patch %(patch)s already has the image %(other)s; leave one of them."),
+    ),
+    "kit-image-unusable": Kind(
+        Refusal,
+        _(
+            "%(file)s: found %(found)s; needed is a TIFF of %(height)s × %(width)s px and at most "
+            "%(limit_mb)s MB."
+        ),
+    ),
+    "kit-too-large": Kind(
+        TooLarge,
+        _("The kit would be larger than %(limit_gb)s GB: name where the images are instead."),
+    ),
     "archive-unreachable": Kind(
         Refusal, _("The archives cannot be reached at the moment: try again in a minute."), 503
     ),

@@ -55,6 +55,8 @@ CSRF_TRUSTED_ORIGINS = [SITE_URL]
 # Whom people write to and where they talk, linked at the foot of every page.
 CONTACT_EMAIL = env.text("CONTACT_EMAIL")
 FORUM_URL = env.text("FORUM_URL")
+# Set by the demonstration alone: its mails lie there, and a page shows them to anyone.
+DEMO_MAILS_DIR = env.folder("DEMO_MAILS_DIR")
 if FORUM_URL:
     env.take_apart("FORUM_URL", FORUM_URL, schemes=("http", "https"))
 

@@ -52,8 +52,11 @@ class Bend:
 
 @dataclass(frozen=True)
 class World:
-    """A synthetic test set: its masks and the pixel classifier's predictions of it."""
+    """A synthetic data set: its folder, the masks that are scored against, and the pixel
+    classifier's predictions of them.
+    """
 
+    root: Path
     labels: Path
     pixel_zip: Path
 
@@ -75,7 +78,7 @@ def make_world(
     _baselines("pixel", str(root), "--out", str(folder / "pixel.zip"))
     say(f"{layout}: the pixel classifier has predicted every patch")
     (labels,) = root.glob("*labels_test")
-    return World(labels, folder / "pixel.zip")
+    return World(root, labels, folder / "pixel.zip")
 
 
 def make_dataset(keep: Path, *, layout: str, ids_csv: Path) -> None:

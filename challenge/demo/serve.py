@@ -84,6 +84,11 @@ def run(*, serve: bool) -> int:
     if datasets is not None:
         datasets.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("SITE_URL", f"http://{bind}")
+    # Mails would reach nobody: a page shows them instead.
+    mails = data / "mails"
+    if not env.text("EMAIL_URL"):
+        mails.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.environ |= {"EMAIL_URL": f"file://{mails}", "DEMO_MAILS_DIR": str(mails)}
     # The demo's organiser is made up, and nobody has the app for its codes.
     os.environ.setdefault("SECOND_FACTOR_REQUIRED", "0")
 
@@ -117,10 +122,20 @@ def run(*, serve: bool) -> int:
             processes.start("web", WEB, environment={"BIND": bind, "LABELS_DIR": ""})
             wait_until_served(f"http://{bind}/healthz", processes)
             say(f"The site is at http://{bind}/ until you press Ctrl-C")
+            print(where_things_are(bind), flush=True)
             while True:
                 time.sleep(1)
                 processes.check()
     return 0
+
+
+def where_things_are(bind: str) -> str:
+    """What a visitor of the demo looks for: mails, another port, passwords."""
+    lines = ["    Another port: BIND=127.0.0.1:8001 make demo"]
+    if env.text("DEMO_MAILS_DIR"):
+        lines.insert(0, f"    Its mails (sign-ups, scores): http://{bind}/demo/mails/")
+    lines.append("    The password of the organiser and the captains stands above, at “Log in as”")
+    return "\n".join(lines)
 
 
 def refuse_taken(bind: str) -> None:

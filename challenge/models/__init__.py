@@ -12,6 +12,7 @@ from challenge.models.comparisons import PixelComparison, PixelComparisonEvent
 from challenge.models.disqualifications import TeamDisqualification
 from challenge.models.events import AuditEvent, Webhook, WebhookDelivery
 from challenge.models.grants import Grant
+from challenge.models.kits import PracticeKit
 from challenge.models.labels import LabelJob, LabelJobEvent, LabelKey
 from challenge.models.mailboxes import FormerMembership, Mailbox
 from challenge.models.mails import OutgoingMail
@@ -71,6 +72,7 @@ __all__ = [
     "Phase",
     "PixelComparison",
     "PixelComparisonEvent",
+    "PracticeKit",
     "PublishedResult",
     "QuotaLine",
     "RankLine",

@@ -14,7 +14,11 @@ from challenge.models.roles import ROLES
 
 
 class Registration(models.Model):
-    """A person takes part in a challenge and accepted its rules."""
+    """A person takes part in a challenge and accepted its rules.
+
+    ``ids_at``, ``kit_at`` and ``check_at`` are when this person first fetched a list of patches,
+    fetched a kit (or a sample archive), and checked an archive: the first steps that pages tick.
+    """
 
     class State(models.TextChoices):
         PENDING = "pending", _("waiting for approval")
@@ -27,6 +31,9 @@ class Registration(models.Model):
     terms_version = models.CharField(max_length=40)
     accepted_at = models.DateTimeField()
     note = models.TextField(blank=True)
+    ids_at = models.DateTimeField(null=True, blank=True, editable=False)
+    kit_at = models.DateTimeField(null=True, blank=True, editable=False)
+    check_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     class Meta:
         ordering = ["-accepted_at"]

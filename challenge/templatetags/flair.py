@@ -20,6 +20,7 @@ from django.utils.translation import gettext_lazy as _
 
 from challenge.formats import SHORT_DAY_FORMAT, day_text, decimal_text, percent_text
 from challenge.selectors import languages
+from challenge.services import client_wheel
 from challenge.templatetags import markdown_html
 from scoring.engine.problems.problems import Problem
 
@@ -242,6 +243,12 @@ def markdown_headings(value: str) -> list[tuple[str, SafeString]]:
 
 def _color(value: str | None) -> str:
     return value if value and COLOR.fullmatch(value) else "#808080"
+
+
+@register.simple_tag
+def client_commands() -> dict[str, str]:
+    """Return the lines that install the command ``flair`` from this site and log it in."""
+    return {"install": client_wheel.install_command(), "login": client_wheel.login_command()}
 
 
 @register.simple_tag

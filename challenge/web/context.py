@@ -32,6 +32,7 @@ def shell(request: HttpRequest) -> dict[str, Any]:
             "palette": PALETTE,
             "organises": SimpleLazyObject(lambda: roles.organises_any(request.user)),
             "contact_email": settings.CONTACT_EMAIL,
+            "demo": settings.DEMO_MAILS_DIR is not None,
             "forum_url": settings.FORUM_URL,
             "address": links.absolute(request.path),
             "picture": links.absolute(static("img/patch-036294.webp")),

@@ -41,12 +41,17 @@ class SignedInRequest(PageRequest):
 
 
 def page_view(
-    *methods: str, sign_in: bool = False, gzip: bool = False, cache: bool = True
+    *methods: str,
+    sign_in: bool = False,
+    newcomers: bool = False,
+    gzip: bool = False,
+    cache: bool = True,
 ) -> Callable[[View], View]:
     """Make a view of a function: its methods, who may call it, what becomes of its answer.
 
     A Refusal that no form caught is answered with a page of its status and its message.
-    ``sign_in`` sends others to the login page; then the request is a :class:`SignedInRequest`.
+    ``sign_in`` sends others to the login page, with ``newcomers`` to sign up, from where a link
+    leads to the login page; then the request is a :class:`SignedInRequest`.
     ``gzip`` compresses the answer, ``cache=False`` forbids browsers to keep it.
     """
 
@@ -58,7 +63,8 @@ def page_view(
             except Refusal as refusal:
                 return refusal_page(request, refusal)
 
-        decorated: View = login_required(answer) if sign_in else answer
+        login_url = "account_signup" if newcomers else None
+        decorated: View = login_required(answer, login_url=login_url) if sign_in else answer
         decorated = require_http_methods(list(methods))(decorated)
         if not cache:
             decorated = never_cache(decorated)

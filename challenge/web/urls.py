@@ -10,6 +10,7 @@ from django.urls import path
 
 from challenge.web import (
     bundle_import,
+    demo_mails,
     desk,
     desk_announcements,
     desk_challenge_export,
@@ -30,7 +31,7 @@ from challenge.web import (
     teams,
 )
 from challenge.web.accounts import accounts, webhooks
-from challenge.web.challenges import calendar, challenges, feeds, home, kit, robots
+from challenge.web.challenges import calendar, challenges, client, feeds, home, kit, robots
 from challenge.web.leaderboard import badge, results
 from challenge.web.leaderboard import views as leaderboard
 from challenge.web.submissions import downloads, submissions, submitting
@@ -43,9 +44,13 @@ urlpatterns = [
     path("robots.txt", robots.robots, name="robots"),
     path("sitemap.xml", robots.sitemap, name="sitemap"),
     path(".well-known/security.txt", robots.security_text, name="security-text"),
+    path("demo/mails/", demo_mails.mails, name="demo-mails"),
     path("status/", desk_health.status, name="status"),
     path("help/", home.help_page, name="help"),
     path("credits/", home.credits_page, name="credits"),
+    path("starter.py", kit.starter_program, {"kind": "py"}, name="starter-script"),
+    path("starter.ipynb", kit.starter_program, {"kind": "ipynb"}, name="starter-notebook"),
+    path("client/<str:file_name>", client.wheel, name="client-wheel"),
     path("preferences/", home.preferences, name="preferences"),
     path("account/", accounts.profile, name="profile"),
     path("account/tokens/", accounts.tokens, name="tokens"),
@@ -291,6 +296,7 @@ urlpatterns = [
         kit.sample_archive,
         name="sample-archive",
     ),
+    path("challenges/<slug:slug>/<slug:phase_slug>/kit.zip", kit.kit, name="kit"),
     path(
         "challenges/<slug:slug>/<slug:phase_slug>/teams/<int:pk>/badge.svg",
         badge.badge,

@@ -49,9 +49,10 @@ def challenge_context(
         now = timezone.now()
         lines = [pages.phase_status(phase, now) for phase in pages.phase_menu(challenge)]
     main = main_phase([line.phase for line in lines], preferred=phase)
-    acts = []
+    acts, organising = [], []
+    board = []
     if main is not None:
-        acts.append(_tab("leaderboard", gettext("Leaderboard"), current, challenge, main))
+        board.append(_tab("leaderboard", gettext("Leaderboard"), current, challenge, main))
     if membership is not None and main is not None:
         acts.append(_tab("submit", gettext("Submit"), current, challenge, main))
         acts.append(
@@ -69,14 +70,14 @@ def challenge_context(
             }
         )
     if people.is_organiser(user, challenge):
-        acts.append(
+        organising.append(
             {
                 "url": reverse("web:desk", args=[challenge.slug]),
                 "title": gettext("Desk"),
                 "current": current in {"desk", "desk-people"},
             }
         )
-        acts.append(
+        organising.append(
             {
                 "url": reverse("web:training", args=[challenge.slug]),
                 "title": gettext("Training runs"),  # a page of the challenge may be "Baselines"
@@ -94,11 +95,15 @@ def challenge_context(
         for slug, title in pages.tab_pages(challenge, language=languages.current())
     ]
     # what moves comes second, so that a phone shows it without scrolling
-    tabs = [*texts[:1], *acts, *texts[1:]]
+    groups = [
+        (gettext("The challenge"), [*texts[:1], *board, *texts[1:]]),
+        (gettext("Taking part"), acts),
+        (gettext("Organising"), organising),
+    ]
     return {
         "challenge": challenge,
         "membership": membership,
-        "tabs": tabs,
+        "tab_groups": [{"title": title, "tabs": tabs} for title, tabs in groups if tabs],
         "phase_statuses": lines,
         "phases": [phase_summary(line) for line in lines],
         "challenge_open": any(line.open or line.waits_for_labels for line in lines),

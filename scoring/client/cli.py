@@ -51,6 +51,8 @@ def parser() -> argparse.ArgumentParser:
     login.add_argument("--token", help="the token; - reads it from stdin; else it is asked for")
     login.add_argument("--forget", action="store_true", help="delete the stored token")
 
+    add("phases", commands.list_phases, "list the phases of a site, as other commands name them")
+
     check = add("check", commands.check, "look for everything the server would refuse")
     check.add_argument("predictions", help="zip or folder")
     _add_phase(check)

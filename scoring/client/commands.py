@@ -257,6 +257,35 @@ def _show_result(submission: dict[str, Any], *, api: Api, output: Output) -> Exi
     return RESULT_CODES.get(state, Exit.OK)
 
 
+def list_phases(args: argparse.Namespace, output: Output) -> Exit:
+    """Every phase of every challenge: how it is named here, and until when it is open."""
+    with Api(_account(args, need_token=False), lang=output.lang) as api:
+        listed = api.get("challenges")
+    output.result(listed)
+    found = [phase for challenge in listed["items"] for phase in challenge["phases"]]
+    if not found:
+        output.say("no-phases")
+    output.table(
+        [
+            (say("phase", output.lang), False),
+            (say("state", output.lang), False),
+            (say("closes", output.lang), False),
+            (say("name", output.lang), False),
+        ],
+        [
+            (
+                phase["phase"],
+                say(phases.window_code(phase), output.lang),
+                (phase["closes_at"] or "–")[:16].replace("T", " "),
+                phase["name"].get(output.lang) or phase["name"].get("en", ""),
+            )
+            for phase in found
+        ],
+        whole=(0, 1, 2),
+    )
+    return Exit.OK
+
+
 def status(args: argparse.Namespace, output: Output) -> Exit:
     """One submission, or the latest ones."""
     with Api(_account(args), lang=output.lang) as api:

@@ -49,6 +49,13 @@ def address(phase: str) -> str:
     return f"challenges/{challenge}/phases/{slug}"
 
 
+def window_code(phase: dict[str, Any]) -> str:
+    """The text that says whether a phase, as the API lists it, takes submissions now."""
+    if phase["window"] == "open" and not phase["takes_submissions"]:
+        return "phase-not-ready"
+    return f"phase-{phase['window']}"
+
+
 def fetch(phase: str, *, api: Api, offline: bool = False) -> PhaseTask:
     """The phase's task; from the disk when ``offline``. Raises ``CommandError``."""
     url = f"{address(phase)}/task"

@@ -19,6 +19,7 @@ from django.utils import timezone
 from challenge.api.root import api
 from challenge.models import Challenge, Page, PageVersion, Phase, Submission, Team, Upload, User
 from challenge.selectors.messages import Audience
+from challenge.services import client_wheel
 from challenge.services.accounts import tokens
 from challenge.services.challenges import page_editing
 from challenge.services.notifications import messages, webhooks
@@ -122,6 +123,7 @@ def make_world(**phase_fields: Any) -> World:
         "act": "rename",
         "token": token,
         "token_pk": str(own.pk),
+        "file_name": client_wheel.build().file_name,
         "invitation_id": str(invitation.pk),
         "request_id": str(merge.pk),
         "webhook_id": str(hook.pk),

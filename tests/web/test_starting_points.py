@@ -150,6 +150,7 @@ def test_a_page_names_its_address_and_a_picture(phase: Phase, visit: Visit, sett
 def test_joining_and_submitting_lead_to_pages_that_are_there(phase: Phase, visit: Visit) -> None:
     slug = phase.challenge.slug
     join = reverse("web:join", args=[slug])
+    assert visit().get(join)["Location"] == f"/accounts/signup/?next={join}"
     assert visit(factories.make_user()).post(join, {"accept": "on"})["Location"] == (
         f"/challenges/{slug}/"
     )
@@ -164,3 +165,11 @@ def test_joining_and_submitting_lead_to_pages_that_are_there(phase: Phase, visit
     )
     submit = visit(factories.captain_of(team)).get(address("submit", phase)).content.decode()
     assert f'href="/challenges/{slug}/submission"' in submit
+    Phase.objects.filter(pk=phase.pk).update(labels_public=True)
+    cache.clear()
+    assert visit(factories.make_user()).post(join, {"accept": "on"})["Location"] == (
+        address("submit", phase)
+    )
+    data = visit(factories.captain_of(team)).get(f"/challenges/{slug}/data").content.decode()
+    assert 'id="kit"' in data
+    assert 'id="first-steps"' in data

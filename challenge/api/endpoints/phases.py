@@ -21,6 +21,8 @@ from challenge.selectors import people as people_selectors
 from challenge.selectors.leaderboard import BASELINE, ORGANISER, Leaderboard, Row
 from challenge.services.storage import limits
 from challenge.services.submissions import quota
+from challenge.services.teams import first_steps
+from challenge.services.teams.first_steps import FirstStep
 
 router = Router(tags=["phases"])
 
@@ -179,6 +181,8 @@ def get_task(request: HttpRequest, slug: Slug, phase: Slug) -> dict[str, Any]:
     selected = pages.phase_by_slug(slug, phase, user=request.user)
     if selected.task_spec is None:
         raise refuse("phase-not-ready")
+    # who asks for the task is about to check an archive with it
+    first_steps.record(request.user, challenge=selected.challenge, step=FirstStep.CHECK)
     expected = [[domain, zone, patch] for patch, domain, zone in phases.expected_patches(selected)]
     return {
         "phase": str(selected),
@@ -202,6 +206,7 @@ def list_patches(
 ) -> Any:
     """The patches to predict: [patch id, domain, zone]."""
     selected = pages.phase_by_slug(slug, phase, user=request.user)
+    first_steps.record(request.user, challenge=selected.challenge, step=FirstStep.IDS)
     patches = phases.expected_patches(selected)
     if format == "csv":
         rows = [(domain, zone, patch) for patch, domain, zone in patches]

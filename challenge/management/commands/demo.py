@@ -26,7 +26,7 @@ from challenge.demo.people import PLAYERS, Player, Try
 from challenge.errors import Refusal
 from challenge.models import Challenge, Evaluation, Phase, Submission, User
 from challenge.selectors import leaderboard
-from challenge.services.challenges import challenges, ground_truth
+from challenge.services.challenges import challenges, ground_truth, kits
 from challenge.services.challenges.ground_truth import InstallError
 from challenge.services.challenges.toml_document import FileMistakes
 from challenge.services.submissions import submissions
@@ -129,6 +129,8 @@ class Command(BaseCommand):
                 world = futures[phase.pk].result()
                 self._install(phase, world)
                 phase.refresh_from_db()
+                kit = kits.publish(phase=phase, source=world.root, actor=None).kit
+                self._say(f"{phase}: a practice kit of {kit.image_count} images")
                 made[phase.pk] = self._send(phase, world, users, Path(name))
         return [submission for rows in made.values() for submission in rows]
 

@@ -53,6 +53,11 @@ def export(*, user: User, now: datetime | None = None) -> dict[str, Any]:
                 "terms_version": registration.terms_version,
                 "accepted_at": registration.accepted_at.isoformat(),
                 "note": registration.note,
+                "first_steps": {
+                    name: moment.isoformat()
+                    for name in ("ids_at", "kit_at", "check_at")
+                    if (moment := getattr(registration, name)) is not None
+                },
                 "accepted_versions": {
                     one.version: one.accepted_at.isoformat()
                     for one in registration.acceptances.all()

@@ -30,11 +30,12 @@ FILE_NAME = "challenge.toml"
 
 @dataclass(frozen=True)
 class PhaseFile:
-    """One ``[[phases]]`` table with its upload limit and its patches."""
+    """One ``[[phases]]`` table with its upload limit, its patches and its kit's source."""
 
     table: schema.Phase
     archive_bytes: int
     patches: tuple[Patch, ...]
+    kit: Path | None = None
 
     @property
     def slug(self) -> str:
@@ -176,9 +177,22 @@ def _phases(
             document.add_mistake(
                 (*path, "ids_csv"), "is missing, and the task expects no ids either"
             )
-        phases.append(PhaseFile(table, table.archive_bytes or largest, patches))
+        kit = _kit(table.kit, (*path, "kit"), document, folder)
+        phases.append(PhaseFile(table, table.archive_bytes or largest, patches, kit))
     _check_public_labels(phases, document)
     return tuple(phases)
+
+
+def _kit(name: str, key: KeyPath, document: TomlDocument, folder: Path) -> Path | None:
+    """The folder or zip beside the toml that a phase's kit is made from; None where none is."""
+    if not name:
+        return None
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()):
+        document.add_mistake(key, f"{name!r} lies outside the challenge's folder")
+    elif not path.exists():
+        document.add_mistake(key, f"there is no folder or zip {name!r} beside {FILE_NAME}")
+    return path
 
 
 def _check_needed_pages(tables: schema.Document, document: TomlDocument) -> None:
@@ -311,5 +325,6 @@ def _digest(folder: Path) -> str:
     total = hashlib.sha256()
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         total.update(path.relative_to(folder).as_posix().encode() + b"\0")
-        total.update(hashlib.sha256(path.read_bytes()).digest())
+        with path.open("rb") as file:  # images of a kit are larger than memory should hold
+            total.update(hashlib.file_digest(file, "sha256").digest())
     return total.hexdigest()

@@ -29,7 +29,13 @@ from challenge.rules import disclosure, phase_consequences
 from challenge.rules.disclosure import Precision
 from challenge.selectors import phase_facts
 from challenge.services import audit
-from challenge.services.challenges import challenge_file, page_editing, phases, public_labels
+from challenge.services.challenges import (
+    challenge_file,
+    kits,
+    page_editing,
+    phases,
+    public_labels,
+)
 from challenge.services.challenges.challenge_file import ChallengeFile, PhaseFile
 from challenge.services.challenges.load_report import (
     LoadConflicts,
@@ -61,7 +67,30 @@ def load(
     mistake's file and line, before anything is written, `LoadConflicts` and `LoadUnconfirmed`.
     """
     file = challenge_file.read(path)
-    return save(file, dry_run=dry_run, take=take, confirmed=confirmed, actor=actor)
+    report = save(file, dry_run=dry_run, take=take, confirmed=confirmed, actor=actor)
+    if not dry_run:
+        _kits(file, report)
+    return report
+
+
+def _kits(file: ChallengeFile, report: LoadReport) -> None:
+    """Publish what phases name as their kits; the rest of the folder is loaded by now."""
+    for one in file.phases:
+        if one.kit is None:
+            continue
+        phase = Phase.objects.select_related("challenge", "task_spec", "ground_truth").get(
+            challenge__slug=file.slug, slug=one.slug
+        )
+        try:
+            done = kits.publish(phase=phase, source=one.kit, actor=None)
+        except (Refusal, OSError) as error:
+            report.remarks.append(f"phase {one.slug}: its kit was not published: {error}")
+            continue
+        if done.changed:
+            images, examples = done.kit.image_count, done.kit.example_count
+            report.changes.append(
+                f"phase {one.slug}: kit: {images} images, {examples} labelled examples"
+            )
 
 
 @transaction.atomic

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from functools import partial
 
+from django.core.files.storage import default_storage
 from django.db import IntegrityError, transaction
 from django.db.models import ProtectedError
 
 from challenge.errors import refuse
-from challenge.models import Challenge, GroundTruth, Phase, Submission, TaskSpec, User
+from challenge.models import (
+    Challenge,
+    GroundTruth,
+    Phase,
+    PracticeKit,
+    Submission,
+    TaskSpec,
+    User,
+)
 from challenge.rules.roles import Act, Role
 from challenge.selectors import roles
 from challenge.services import audit
@@ -96,6 +106,8 @@ def delete(*, challenge: Challenge, actor: User, now: datetime | None = None) ->
         with transaction.atomic():
             locked = _locked_draft(challenge)
             stores = list(locked.ground_truths.values_list("store_name", flat=True))
+            for kit in PracticeKit.objects.filter(phase__challenge=locked):
+                transaction.on_commit(partial(default_storage.delete, kit.stored_name))
             Phase.objects.filter(challenge=locked).delete()
             GroundTruth.objects.filter(challenge=locked).delete()
             TaskSpec.objects.filter(challenge=locked).delete()

@@ -186,6 +186,7 @@ class Phase(Table):
     archives_kept_days: int = Field(default=ARCHIVES_DAYS, ge=1, le=36_500)
     inference_ratio_limit: float | None = Field(default=None, ge=0.01, le=1_000_000)
     ids_csv: str = ""
+    kit: str = Field(default="", max_length=200)
 
 
 class Result(Table):

@@ -197,12 +197,21 @@ def read_range(submission: Submission, *, first: int, end: int) -> Iterator[byte
     """
     if submission.archive_removed_at is not None:
         raise removed_refusal(submission)
+    return read_stored(submission.archive, first=first, end=end)
+
+
+def read_stored(name: str, *, first: int, end: int) -> Iterator[bytes]:
+    """Return a stored file from byte ``first`` up to ``end``, a chunk at a time.
+
+    Raises, before the first chunk is asked for, Conflict ``archive-missing``, Refusal
+    ``archive-unreachable``.
+    """
     store = object_store.configured_store()
     if store is None:
-        if not default_storage.exists(submission.archive):
+        if not default_storage.exists(name):
             raise refuse("archive-missing")
-        return _read_local_range(submission.archive, first, end)
-    chunks = store.read_object(submission.archive, first=first, end=end)
+        return _read_local_range(name, first, end)
+    chunks = store.read_object(name, first=first, end=end)
     with _refusals():
         first_chunk = next(chunks, b"")
     return chain([first_chunk], chunks)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext
 
 from challenge.errors import Refusal
 from challenge.models import Challenge, Registration
-from challenge.selectors import languages, pages, people
+from challenge.selectors import first_steps, languages, pages, people
 from challenge.services.teams import teams
 from challenge.web import forms
 from challenge.web.challenges import blocks
@@ -57,6 +61,8 @@ def page(request: HttpRequest, slug: str, page_slug: str) -> HttpResponse:
         registered=context["membership"] is not None,
     )
     context |= {"page": shown, "parts": parts, "contents": blocks.contents(parts)}
+    if page_slug == "data":
+        context |= _starting_points(request, challenge)
     return render(request, "web/page.html", context)
 
 
@@ -68,7 +74,7 @@ def news(request: HttpRequest, slug: str) -> HttpResponse:
     return render(request, "web/news.html", context | {"announcements": pages.news(challenge)})
 
 
-@page_view("GET", "POST", sign_in=True)
+@page_view("GET", "POST", sign_in=True, newcomers=True)
 def join(request: SignedInRequest, slug: str) -> HttpResponse:
     """Show the rules; take part once they are accepted."""
     challenge = pages.challenge_by_slug(slug, user=request.user)
@@ -93,7 +99,7 @@ def join(request: SignedInRequest, slug: str) -> HttpResponse:
                 messages.info(
                     request, gettext("Thank you. The organisers will look at your registration.")
                 )
-            return redirect(_next_page(challenge))
+            return redirect(_next_page(challenge, made))
     rules = pages.page(challenge, slug="rules", language=languages.current())
     context = challenge_context(request, challenge, current="join")
     return render(
@@ -116,7 +122,24 @@ def join(request: SignedInRequest, slug: str) -> HttpResponse:
     )
 
 
-def _next_page(challenge: Challenge) -> str:
-    """Return where joining leads: to the data, where the challenge has a page about it."""
+def _starting_points(request: HttpRequest, challenge: Challenge) -> dict[str, Any]:
+    """Return what the page of the data adds: the kit of the practice phase, and first steps."""
+    menu = pages.phase_menu(challenge)
+    phase = first_steps.practice_phase(menu) or (menu[-1] if menu else None)
+    if phase is None:
+        return {}
+    return {
+        "kit_phase": phase,
+        "kit": first_steps.kit_of(phase),
+        "steps": first_steps.first_steps(request.user, challenge),
+    }
+
+
+def _next_page(challenge: Challenge, registration: Registration) -> str:
+    """Return where joining leads: to the open practice phase, else to what there is to read."""
+    phase = first_steps.practice_phase(pages.phase_menu(challenge))
+    approved = registration.state == Registration.State.APPROVED
+    if approved and phase is not None and pages.phase_status(phase, timezone.now()).open:
+        return reverse("web:submit", args=[challenge.slug, phase.slug])
     slugs = dict(pages.tab_pages(challenge, language=languages.current()))
     return page_url(challenge, "data" if "data" in slugs else "overview")

@@ -71,6 +71,7 @@ def render(
     *,
     challenge: Challenge,
     keys: Sequence[str],
+    names: Sequence[str],
     by_rank: bool,
     axis: Axis,
     group_letters: Mapping[int, str],
@@ -78,6 +79,7 @@ def render(
 ) -> list[RenderedRow]:
     """Print rows in the page's language, each class column shaded on a scale of its own.
 
+    ``names`` are those of the classes ``keys``, for the list that a line unfolds to on phones.
     ``by_rank`` draws a line under each group of teams that cannot be told apart; ``public`` adds
     the column of public values and of how the ranks differ. ``axis`` and ``group_letters`` are
     those of the whole leaderboard, of which ``rows`` are a page.
@@ -90,11 +92,12 @@ def render(
     words = _Words()
     rendered = []
     for position, row in enumerate(rows):
-        cells = []
-        for key in keys:
+        cells, unfolded = [], []
+        for key, title in zip(keys, names, strict=True):
             value = row.class_ious.get(key)
             text = _percent(value, point) if row.class_ious else ""
             cells.append(f'<td class="{_shade(value, *ranges[key])}">{text}</td>')
+            unfolded.append(f"<li>{escape(title)} <b>{text}</b></li>")
         low, high = row.interval or (None, None)
         std = f'<span class="tied"> ±{percent(row.std)}</span>' if row.std else ""
         count = "" if row.submission_count is None else row.submission_count
@@ -105,7 +108,8 @@ def render(
                 start=f'<tr class="{_css(row)}{" group-end" if position in ends else ""}',
                 name=f'"{_anchor(row)} data-line="{row.key}"><td class="c-rank">{_rank(row)}</td>'
                 f'<th scope="row" class="c-team">{name}',
-                cells=f'{remarks}</th><td class="c-miou">{_percent(row.miou, point)}{std}</td>'
+                cells=f"{remarks}{_details(unfolded, words) if row.class_ious else ''}</th>"
+                f'<td class="c-miou">{_percent(row.miou, point)}{std}</td>'
                 f"{_public(row, point, words) if public else ''}"
                 f'<td class="c-whisker">{whisker(row.miou, low, high, axis.start, axis.stop)}'
                 f"{_interval(low, high, point)}</td>"
@@ -173,6 +177,7 @@ class _Words:
         self.over = escape(gettext("Declared inference time above the phase's limit"))
         self.rose = escape(gettext("places gained by the private zones"))
         self.fell = escape(gettext("places lost by the private zones"))
+        self.classes = escape(gettext("Classes"))
         self.code, self.paper = escape(gettext("code")), escape(gettext("paper"))
         self.marks = {mark: escape(str(word)) for mark, word in MARKS.items()}
         self.tags = {kind: escape(str(word)) for kind, word in TAGS.items()}
@@ -220,6 +225,14 @@ def _team(row: Row, url: str, words: _Words, group: str) -> tuple[str, str]:
                 f' <a class="source" href="{escape(link)}" rel="noopener nofollow">{word}</a>'
             )
     return shown, f'{remarks}<span class="method">{escape(method_text(row))}</span>'
+
+
+def _details(lines: list[str], words: _Words) -> str:
+    """Return a line's classes as a list to unfold: on phones its columns are far away."""
+    return (
+        f'<details class="unfold narrow-only"><summary>{words.classes}</summary>'
+        f"<ul>{''.join(lines)}</ul></details>"
+    )
 
 
 def _public(row: Row, point: str, words: _Words) -> str:

@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 from pydantic import TypeAdapter
 
 from challenge.selectors.leaderboard import Leaderboard, Row
+from challenge.templatetags import flair
 from challenge.web.challenges.facts import class_shares
 from challenge.web.leaderboard import row_html
 from challenge.web.leaderboard.row_html import Axis, RenderedRow
@@ -145,6 +146,7 @@ def build(board: Leaderboard, *, options: Options) -> Table:
             shown,
             challenge=board.phase.challenge,
             keys=[column.key for column in columns],
+            names=[flair.text(column.name) for column in columns],
             by_rank=options.sort in ("miou", "rank"),
             public=board.is_revealed,
             axis=axis,

@@ -15,10 +15,13 @@ from django.utils.http import quote_etag
 
 from challenge.errors import Refusal, refuse
 from challenge.models import Phase, Submission, Upload, User
+from challenge.selectors import first_steps as first_steps_selector
 from challenge.selectors import languages, pages, people, phases, submissions
 from challenge.services.storage import limits
 from challenge.services.submissions import quota
 from challenge.services.submissions import submissions as service
+from challenge.services.teams import first_steps
+from challenge.services.teams.first_steps import FirstStep
 from challenge.web.challenges.facts import class_shares
 from challenge.web.forms import SubmitForm
 from challenge.web.requests import SignedInRequest, page_view
@@ -57,6 +60,8 @@ def submit(request: SignedInRequest, slug: str, phase_slug: str) -> HttpResponse
         "open_lines": pages.phase_menu(phase.challenge),
         "explains_format": "submission" in dict(pages.tab_pages(phase.challenge, language=current)),
         "patches": len(phases.expected_patches(phase)),
+        "kit": first_steps_selector.kit_of(phase),
+        "steps": first_steps_selector.first_steps(user, phase.challenge),
     }
     return render(request, "web/submit.html", context, status=422 if form.errors else 200)
 
@@ -88,6 +93,7 @@ def check_data(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse
     phase = pages.phase_by_slug(slug, phase_slug, user=user)
     if phase.task_spec is None:
         raise refuse("phase-not-ready")
+    first_steps.record(user, challenge=phase.challenge, step=FirstStep.CHECK)
     ids = [patch[0] for patch in phases.expected_patches(phase)]
     document = check_documents.build(
         phase.task_spec.data,

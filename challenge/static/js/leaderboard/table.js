@@ -12,6 +12,15 @@ function readNumber(cell) {
 }
 
 /**
+ * What a row's cell says of team and method, without the list that it unfolds to on phones.
+ * @param {Element} cell
+ */
+function nameText(cell) {
+  const said = [...cell.childNodes].filter((node) => node.nodeName !== "DETAILS");
+  return said.map((node) => node.textContent ?? "").join("");
+}
+
+/**
  * Order two values, unknown ones last in either direction; 0 for equal ones.
  * @param {string | number | null} a
  * @param {string | number | null} b
@@ -70,7 +79,7 @@ export class LeaderboardTable {
    */
   nameOf(row) {
     this.names ??= new Map(this.rows.map(
-      (each) => [each, (each.cells[1].textContent ?? "").toLowerCase()],
+      (each) => [each, nameText(each.cells[1]).toLowerCase()],
     ));
     return this.names.get(row) ?? "";
   }
