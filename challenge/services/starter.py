@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import json
 from pathlib import Path
+from typing import Any
 
 PATH = Path(__file__).resolve().parents[1] / "static" / "starter" / "starter.py"
 CELL = "# %%"
@@ -24,12 +25,12 @@ def script() -> str:
 @functools.cache
 def notebook() -> str:
     """Return the program as a Jupyter notebook (nbformat 4.5)."""
-    cells = []
+    cells: list[dict[str, Any]] = []
     for number, text in enumerate(script().split(f"\n{CELL}")):
         head, _newline, body = text.removeprefix(CELL).partition("\n")
         source = body.strip("\n")
-        cell = {"cell_type": "code", "execution_count": None, "id": f"cell-{number}"}
-        cell |= {"metadata": {}, "outputs": []}
+        cell: dict[str, Any] = {"cell_type": "code", "execution_count": None}
+        cell |= {"id": f"cell-{number}", "metadata": {}, "outputs": []}
         if head == MARKDOWN:
             lines = (line.removeprefix("#").removeprefix(" ") for line in source.split("\n"))
             source = "\n".join(lines)

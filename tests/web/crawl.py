@@ -15,7 +15,10 @@ from django.test import Client
 from challenge.models import Challenge, Phase, User
 from tests import factories
 
-FILE_ENDINGS = (".json", ".csv", ".tex", ".zip", ".txt", ".xml", ".svg", ".ics")
+FILE_ENDINGS = (
+    *(".json", ".csv", ".tex", ".zip", ".txt", ".xml", ".svg", ".ics"),
+    *(".py", ".ipynb", ".whl"),
+)
 # Django's own admin is crawled by tests/admin.
 NOT_FOLLOWED = ("/admin/", "/static/", "/media/")
 # Sorting, weighing and paging a board make many addresses of one page.

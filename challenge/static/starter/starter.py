@@ -54,13 +54,13 @@ if not examples:
     raise SystemExit("This kit has no labelled examples: take some from the challenge's data.")
 
 
-def read(name):
+def read(name: str) -> np.ndarray:
     """The raster of a file of the kit: [bands, rows, columns]."""
     with MemoryFile(kit.read(name)) as file, file.open() as raster:
         return raster.read()
 
 
-def features(image):
+def features(image: np.ndarray) -> np.ndarray:
     """What the classifier sees of each pixel: its bands, and their means over 9 × 9 pixels."""
     bands = image.astype(np.float32)
     half = 4
