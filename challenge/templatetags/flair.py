@@ -247,8 +247,12 @@ def _color(value: str | None) -> str:
 
 @register.simple_tag
 def client_commands() -> dict[str, str]:
-    """Return the lines that install the command ``flair`` from this site and log it in."""
-    return {"install": client_wheel.install_command(), "login": client_wheel.login_command()}
+    """Return the lines that install ``flair`` from this site, log it in and list the phases."""
+    return {
+        "install": client_wheel.install_command(),
+        "login": client_wheel.login_command(),
+        "phases": "flair phases",
+    }
 
 
 @register.simple_tag
