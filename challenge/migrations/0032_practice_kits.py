@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('challenge', '0029_pixel_comparisons'),
+        ('challenge', '0031_challenge_required_languages'),
     ]
 
     operations = [
