@@ -57,7 +57,7 @@ if not examples:
 def read(name: str) -> np.ndarray:
     """The raster of a file of the kit: [bands, rows, columns]."""
     with MemoryFile(kit.read(name)) as file, file.open() as raster:
-        return raster.read()
+        return np.asarray(raster.read())
 
 
 def features(image: np.ndarray) -> np.ndarray:
