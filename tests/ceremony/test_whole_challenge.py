@@ -169,10 +169,8 @@ class Course:
         for person, rows in ((self.ada, 40), (self.ben, 8)):
             self.hand_in(person, f"First of {person.user.username}", wrong_rows=rows)
         self.wait_until_scored()
-        assert set(RankLine.objects.values_list("entry__team__name", "rank")) == {
-            ("ada", 2),
-            ("ben", 1),
-        }
+        ranked = RankLine.objects.values_list("entry__team__name", "rank")
+        self.world.wait(lambda: set(ranked.all()) == {("ada", 2), ("ben", 1)}, "the ranks")
 
     def rescore(self) -> None:
         page = self.desk(self.owner, "Task")
