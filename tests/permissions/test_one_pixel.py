@@ -42,8 +42,8 @@ SEEN_BY = ("anonymous", "rival", "captain", "organiser")
 # The standing submissions of both teams have MIOU. One pixel more or less of a large test moves
 # the figures by about this.
 PIXEL = 1e-6
-# Headers that say when an answer was made.
-CLOCK = ("Set-Cookie", "Date", "Expires")
+# Headers that say when an answer was made, or to which request.
+CLOCK = ("Set-Cookie", "Date", "Expires", "X-Request-ID")
 CSRF = re.compile(r'(csrfmiddlewaretoken" value="|X-CSRFToken&quot;: &quot;)[^"&]+')
 
 

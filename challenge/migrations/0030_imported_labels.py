@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('challenge', '0031_challenge_required_languages'),
+        ('challenge', '0029_challenge_required_languages'),
     ]
 
     operations = [

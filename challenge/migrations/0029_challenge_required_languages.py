@@ -6,7 +6,7 @@ import challenge.models.challenges
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('challenge', '0029_pixel_comparisons'),
+        ('challenge', '0028_pixel_comparisons'),
     ]
 
     operations = [
