@@ -41,24 +41,28 @@ def teams(request: SignedInRequest, slug: str) -> HttpResponse:
 @page_view("GET", sign_in=True, cache=False)
 def team(request: SignedInRequest, slug: str, pk: int) -> HttpResponse:
     """Answer one team: members, submissions, disqualifications."""
-    challenge = desk.challenge_of(request, slug)
-    shown = selector.desk(selector.get(challenge, pk), user=request.user)
-    context = challenge_context(request, challenge, current="desk-people")
-    context |= _grants(request, shown) | {
-        "desk": shown,
+    return _page(request, selector.get(desk.challenge_of(request, slug), pk))
+
+
+def _page(
+    request: SignedInRequest, team: Team, *, refused: GrantForm | None = None, status: int = 200
+) -> HttpResponse:
+    """Answer a team's page; ``refused`` is a grant's form with what was typed and what is wrong."""
+    challenge = team.challenge
+    context = challenge_context(request, challenge, current="desk-people") | {
+        "desk": selector.desk(team, user=request.user),
         "may_judge": roles.may(request.user, Act.VERDICTS, challenge),
-        "reason_form": ReasonForm(auto_id="team-%s"),
-    }
-    return render(request, "web/desk_team.html", context)
-
-
-def _grants(request: SignedInRequest, shown: selector.TeamDesk) -> dict[str, Any]:
-    challenge, now = shown.team.challenge, timezone.now()
-    return {
         "may_grant": roles.may(request.user, Act.PEOPLE, challenge),
-        "now": now,
-        "grant_form": GrantForm(phases=_phases(challenge), auto_id="grant-%s"),
+        "now": timezone.now(),
+        "reason_form": ReasonForm(auto_id="team-%s"),
+        "grant_form": refused or _grant_form(team),
+        "grant_refused": refused is not None,
     }
+    return render(request, "web/desk_team.html", context, status=status)
+
+
+def _grant_form(team: Team, data: Any = None) -> GrantForm:
+    return GrantForm(data, phases=_phases(team.challenge), auto_id="grant-%s")
 
 
 def _phases(challenge: Challenge) -> list[Phase]:
@@ -70,6 +74,8 @@ def act(request: SignedInRequest, slug: str, pk: int, act: str) -> HttpResponse:
     """Do one of the acts of a team's page and go back to it; a refusal is told there."""
     challenge = desk.challenge_of(request, slug)
     found = selector.get(challenge, pk)
+    if act == "grant":
+        return _grant(request, found)
     if act not in ACTS:
         raise refuse("not-found")
     try:
@@ -111,24 +117,30 @@ def _reinstate_submission(request: SignedInRequest, team: Team) -> str:
     }
 
 
-def _grant(request: SignedInRequest, team: Team) -> str:
-    phases = {phase.slug: phase for phase in _phases(team.challenge)}
-    form = GrantForm(request.POST, phases=list(phases.values()))
+def _grant(request: SignedInRequest, team: Team) -> HttpResponse:
+    """Grant what the form asks for; a refusal keeps what was typed."""
+    form = _grant_form(team, request.POST)
     if not form.is_valid():
-        first = next(iter(form.errors.items()))
-        label = form.fields[first[0]].label if first[0] in form.fields else ""
-        raise refuse("form-invalid", field=label, problem=str(first[1][0]))
+        return _page(request, team, refused=form, status=422)
     given = form.cleaned_data
-    grants.give(
-        team=team,
-        phase=phases[given["phase"]],
-        actor=request.user,
-        until=given["until"],
-        reason=given["reason"],
-        late=given["late"],
-        extra_places=given["extra_places"] or 0,
-    )
-    return gettext("Granted; the team is mailed.")
+    phases = {phase.slug: phase for phase in _phases(team.challenge)}
+    try:
+        grants.give(
+            team=team,
+            phase=phases[given["phase"]],
+            actor=request.user,
+            until=given["until"],
+            reason=given["reason"],
+            late=given["late"],
+            extra_places=given["extra_places"] or 0,
+        )
+    except NotAllowed:
+        raise
+    except Refusal as refusal:
+        form.add_error(None, str(refusal))
+        return _page(request, team, refused=form, status=refusal.status)
+    messages.success(request, gettext("Granted; the team is mailed."))
+    return redirect("web:desk-team", team.challenge.slug, team.pk)
 
 
 def _withdraw_grant(request: SignedInRequest, team: Team) -> str:
@@ -173,6 +185,5 @@ ACTS: dict[str, Callable[[SignedInRequest, Team], str]] = {
     "reinstate": _reinstate,
     "disqualify-submission": _disqualify_submission,
     "reinstate-submission": _reinstate_submission,
-    "grant": _grant,
     "withdraw-grant": _withdraw_grant,
 }

@@ -44,6 +44,7 @@ SENTENCES = (
     _("label %(found)s already belongs to class %(other)s"),
     _("is missing"),
     _("is %(found)s (%(kind)s), not %(wanted)s"),
+    _("there is no folder or zip %(found)s beside %(name)s"),
     _("is empty"),
     _("has no group (?P<id>…)"),
     _("unknown key: %(found)s"),

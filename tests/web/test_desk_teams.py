@@ -171,6 +171,10 @@ def test_a_judge_grants_and_withdraws_in_utc(
         ({"phase": "none"}, "Phase"),
         ({"late": "on"}, "must have one"),
     ):
-        page = client.post(url(team, "grant"), body | wrong, follow=True).content.decode()
+        answer = client.post(url(team, "grant"), body | wrong)
+        page = answer.content.decode()
+        assert answer.status_code == 422
         assert told in page
+        assert "Fire" in page.split('id="grant-reason"')[1], "what was typed is kept"
+        assert '<details class="stack-s" open>' in page
     assert Grant.objects.count() == 1

@@ -123,3 +123,13 @@ def test_a_page_and_the_api_say_the_same_refusal_in_their_own_words() -> None:
     assert "Authorization: Bearer" in problem["detail"]
     assert problem["page"] == str(refusal)
     assert "page" not in as_problem(refuse("phase-not-ready"))
+
+
+def test_the_foot_of_a_page_credits_the_data_of_its_challenge(phase: Phase, visit: Visit) -> None:
+    """It named IGN under everybody's challenge."""
+    phase.challenge.facts |= {"organiser": "Land <Survey>", "licence": {"name": {"en": "CC0"}}}
+    phase.challenge.save()
+    page = visit().get(f"/challenges/{phase.challenge.slug}/").content.decode()
+    foot = page[page.index('class="site-foot"') :]
+    assert "<p>Data: Land &lt;Survey&gt;, CC0</p>" in foot
+    assert "IGN" not in foot
