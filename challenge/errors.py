@@ -833,6 +833,38 @@ CATALOGUE: dict[str, Kind] = {
         Conflict,
         _("Evaluations without a verdict: %(n)s. Wait for the workers, or withdraw them."),
     ),
+    "documents-count-invalid": Kind(
+        Refusal,
+        _("%(found)s teams cannot be asked at once; allowed are 1 to %(allowed)s."),
+    ),
+    "documents-wanted-missing": Kind(
+        Refusal, _("Say what the teams must send: they read these words.")
+    ),
+    "documents-deadline-invalid": Kind(
+        Refusal, _("The deadline has passed already: choose a moment that is still to come.")
+    ),
+    "documents-nobody-left": Kind(
+        Conflict, _("Every team with a rank was asked already: there is nobody next in line.")
+    ),
+    "documents-empty": Kind(Refusal, _("Give a file or a web address, one of the two.")),
+    "documents-file-invalid": Kind(
+        Refusal,
+        _("%(file)s is no file of the wanted kind; allowed are: %(allowed)s."),
+    ),
+    "documents-file-too-large": Kind(
+        TooLarge,
+        _("%(file)s has %(found_mb)s MB; allowed are %(limit_mb)s MB. Give a web address instead."),
+    ),
+    "documents-decided": Kind(
+        Conflict, _("The organisers have accepted or refused these documents already.")
+    ),
+    "documents-late": Kind(
+        Conflict,
+        _("The deadline for documents was %(deadline)s UTC: ask the organisers for another one."),
+    ),
+    "documents-not-delivered": Kind(
+        Conflict, _("The team has delivered nothing yet that could be accepted.")
+    ),
     "result-not-settled": Kind(
         Conflict,
         _("The phase is not closed and settled yet: only then its result is signed."),

@@ -5,11 +5,11 @@ from challenge.models.challenges import (
     Challenge,
     GroundTruth,
     Phase,
-    PublishedResult,
     TaskSpec,
 )
 from challenge.models.comparisons import PixelComparison, PixelComparisonEvent
 from challenge.models.disqualifications import TeamDisqualification
+from challenge.models.documents import DocumentRequest, WinnerDocument
 from challenge.models.events import AuditEvent, Webhook, WebhookDelivery
 from challenge.models.grants import Grant
 from challenge.models.kits import PracticeKit
@@ -20,7 +20,7 @@ from challenge.models.messages import Message, MessageDelivery
 from challenge.models.pages import Page, PageVersion
 from challenge.models.people import ApiToken, User
 from challenge.models.rescores import Rescore, RescoreEvent
-from challenge.models.results import FinalResult
+from challenge.models.results import FinalResult, PublishedResult
 from challenge.models.roles import ChallengeRole
 from challenge.models.submissions import (
     Evaluation,
@@ -50,6 +50,7 @@ __all__ = [
     "AuditEvent",
     "Challenge",
     "ChallengeRole",
+    "DocumentRequest",
     "Entry",
     "Evaluation",
     "EvaluationEvent",
@@ -92,4 +93,5 @@ __all__ = [
     "User",
     "Webhook",
     "WebhookDelivery",
+    "WinnerDocument",
 ]

@@ -374,39 +374,3 @@ class Phase(models.Model):
         if self.settled_at is None or self.closes_at is None:
             return False
         return self.settled_at >= self.closes_at
-
-
-class PublishedResult(models.Model):
-    """A result published elsewhere (podium, paper), shown as a marked line, never ranked.
-
-    ``miou`` and ``std`` are fractions; ``class_ious`` is {class key: fraction}.
-    """
-
-    class Kind(models.TextChoices):
-        PODIUM = "podium", _("podium")
-        BASELINE = "baseline", _("baseline")
-
-    challenge = models.ForeignKey(Challenge, models.CASCADE, related_name="published_results")
-    phase_slug = models.SlugField(default="test")
-    name = models.CharField(max_length=120)
-    kind = models.CharField(max_length=16, choices=Kind)
-    miou = models.FloatField()
-    std = models.FloatField(null=True, blank=True)
-    class_ious = models.JSONField(default=dict, blank=True)
-    source = models.CharField(max_length=200, blank=True)
-    sort_order = models.IntegerField(default=0)
-
-    class Meta:
-        ordering = ["challenge", "-miou", "sort_order"]
-        constraints = [
-            models.UniqueConstraint(
-                fields=["challenge", "phase_slug", "name"], name="published_result_once"
-            ),
-            models.CheckConstraint(
-                condition=Q(miou__gte=0) & Q(miou__lte=1),
-                name="published_miou_is_a_fraction",
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return self.name

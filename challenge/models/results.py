@@ -1,4 +1,4 @@
-"""Final results of phases: signed, numbered, never changed."""
+"""Results: a phase's final ones, signed, numbered, never changed; those published elsewhere."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from typing import Any
 
 from django.conf import settings
 from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
 
-from challenge.models.challenges import Phase
+from challenge.models.challenges import Challenge, Phase
 
 
 class FinalResult(models.Model):
@@ -43,3 +45,39 @@ class FinalResult(models.Model):
     def signed(self) -> dict[str, Any]:
         """What anyone can verify: document, signature and public key."""
         return {"result": self.document, "signature": self.signature, "key": self.key}
+
+
+class PublishedResult(models.Model):
+    """A result published elsewhere (podium, paper), shown as a marked line, never ranked.
+
+    ``miou`` and ``std`` are fractions; ``class_ious`` is {class key: fraction}.
+    """
+
+    class Kind(models.TextChoices):
+        PODIUM = "podium", _("podium")
+        BASELINE = "baseline", _("baseline")
+
+    challenge = models.ForeignKey(Challenge, models.CASCADE, related_name="published_results")
+    phase_slug = models.SlugField(default="test")
+    name = models.CharField(max_length=120)
+    kind = models.CharField(max_length=16, choices=Kind)
+    miou = models.FloatField()
+    std = models.FloatField(null=True, blank=True)
+    class_ious = models.JSONField(default=dict, blank=True)
+    source = models.CharField(max_length=200, blank=True)
+    sort_order = models.IntegerField(default=0)
+
+    class Meta:
+        ordering = ["challenge", "-miou", "sort_order"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["challenge", "phase_slug", "name"], name="published_result_once"
+            ),
+            models.CheckConstraint(
+                condition=Q(miou__gte=0) & Q(miou__lte=1),
+                name="published_miou_is_a_fraction",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name

@@ -10,17 +10,22 @@ from challenge.errors import Refusal, refuse
 from challenge.models import Evaluation, FinalResult, Phase, Submission
 from challenge.rules.disclosure import Viewer
 from challenge.rules.lifecycle import OPEN_STATES
-from challenge.selectors import leaderboard, phase_disclosure
+from challenge.selectors import documents, leaderboard, phase_disclosure
 from challenge.selectors.leaderboard import TEAM, Row
 
 
 @dataclass(frozen=True)
 class Draft:
-    """What would be signed now: ``lines`` best first, and what still stands against it."""
+    """What would be signed now: ``lines`` best first, and what still stands against it.
+
+    ``documents``: teams whose documents were asked for and are not accepted. They do not stand
+    against it, but who signs confirms to have seen them.
+    """
 
     lines: list[dict[str, Any]]
     obstacles: list[Refusal] = field(default_factory=list)
     decimals: int | None = None
+    documents: list[dict[str, Any]] = field(default_factory=list)
 
 
 def versions(phase: Phase) -> list[FinalResult]:
@@ -53,7 +58,7 @@ def ranked_lines(result: FinalResult) -> dict[int, dict[str, Any]]:
 def draft(phase: Phase, *, now: datetime) -> Draft:
     """Return the lines that would be signed now, under the readers' disclosure.
 
-    Given ``phase.challenge`` and ``phase.task_spec`` loaded. At most seven queries.
+    Given ``phase.challenge`` and ``phase.task_spec`` loaded. At most eight queries.
     """
     policy = phase_disclosure.policy_for(phase, viewer=Viewer.READER, now=now)
     domains, rows = leaderboard.read_rows(phase, policy, visible=True)
@@ -64,7 +69,7 @@ def draft(phase: Phase, *, now: datetime) -> Draft:
         )
     )
     lines = [_line(row, domains=domains, digests=digests) for row in own]
-    return Draft(lines, obstacles(phase, lines=lines), policy.decimals)
+    return Draft(lines, obstacles(phase, lines=lines), policy.decimals, documents.missing(phase))
 
 
 def obstacles(phase: Phase, *, lines: list[dict[str, Any]]) -> list[Refusal]:

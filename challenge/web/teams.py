@@ -14,7 +14,7 @@ from django.utils.translation import gettext
 
 from challenge.errors import Refusal, refuse
 from challenge.models import Invitation, Membership, MergeRequest, Phase, Team, User
-from challenge.selectors import disqualifications, pages, people
+from challenge.selectors import disqualifications, documents, pages, people
 from challenge.selectors import teams as selector
 from challenge.services import invitations, links
 from challenge.services.teams import merges
@@ -85,6 +85,7 @@ def manage(request: SignedInRequest, slug: str) -> HttpResponse:
             "invitations": selector.open_invitations(own),
             "merge_requests": selector.open_merge_requests(own),
             "disqualification": disqualifications.of_team(own),
+            "document_requests": documents.of_team(own),
             "has_submitted": selector.has_submitted(own),
             "others": Team.objects.filter(
                 challenge=challenge, merged_into__isnull=True, is_platform=False

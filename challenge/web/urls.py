@@ -16,6 +16,7 @@ from challenge.web import (
     desk_challenge_export,
     desk_clone,
     desk_create,
+    desk_documents,
     desk_duplicates,
     desk_exports,
     desk_health,
@@ -34,7 +35,7 @@ from challenge.web.accounts import accounts, webhooks
 from challenge.web.challenges import calendar, challenges, client, feeds, home, kit, robots
 from challenge.web.leaderboard import badge, results
 from challenge.web.leaderboard import views as leaderboard
-from challenge.web.submissions import downloads, submissions, submitting
+from challenge.web.submissions import documents, downloads, submissions, submitting
 from challenge.web.training import training
 
 app_name = "web"
@@ -146,6 +147,11 @@ urlpatterns = [
         "challenges/<slug:slug>/desk/phases/<slug:phase_slug>/duplicates/",
         desk_duplicates.duplicates,
         name="desk-duplicates",
+    ),
+    path(
+        "challenges/<slug:slug>/desk/phases/<slug:phase_slug>/documents/",
+        desk_documents.documents,
+        name="desk-documents",
     ),
     path("challenges/<slug:slug>/desk/people/", desk.people, name="desk-people"),
     path("challenges/<slug:slug>/desk/people/teams/", desk_teams.teams, name="desk-teams"),
@@ -274,6 +280,16 @@ urlpatterns = [
         "challenges/<slug:slug>/<slug:phase_slug>/certificates/<int:pk>.pdf",
         results.certificate,
         name="certificate",
+    ),
+    path(
+        "challenges/<slug:slug>/<slug:phase_slug>/documents/",
+        documents.documents,
+        name="documents",
+    ),
+    path(
+        "challenges/<slug:slug>/<slug:phase_slug>/documents/<int:document_id>/",
+        documents.download,
+        name="document",
     ),
     path(
         "challenges/<slug:slug>/<slug:phase_slug>/result.csv",

@@ -15,6 +15,7 @@ from scoring.client.errors import CommandError
 from scoring.engine.task.specification import Patch, TaskSpec, from_json
 
 PHASE = re.compile(r"[-a-zA-Z0-9_]+/[-a-zA-Z0-9_]+", re.ASCII)
+WINDOW_CODES = {"open": "phase-open", "upcoming": "phase-upcoming", "closed": "phase-closed"}
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def window_code(phase: dict[str, Any]) -> str:
     """The text that says whether a phase, as the API lists it, takes submissions now."""
     if phase["window"] == "open" and not phase["takes_submissions"]:
         return "phase-not-ready"
-    return f"phase-{phase['window']}"
+    return WINDOW_CODES.get(phase["window"], "phase-not-ready")
 
 
 def fetch(phase: str, *, api: Api, offline: bool = False) -> PhaseTask:

@@ -130,6 +130,7 @@ def make_world(**phase_fields: Any) -> World:
         "message_id": str(message.pk),
         "entry_id": "1",
         "grant_id": "1",
+        "document_id": "1",
         "registration_id": str(challenge.registrations.get(user=people["rival"]).pk),
     }
     return World(challenge, phase, alpha, people, submission, arguments)

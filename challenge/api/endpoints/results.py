@@ -51,14 +51,24 @@ class ObstacleOut(Schema):
     detail: str
 
 
+class MissingDocuments(Schema):
+    """A team that was asked for documents which are not accepted."""
+
+    team: str
+    rank: int
+    state: str
+
+
 class ResultDraft(Schema):
     """The lines that would be signed now, best first, and what stands against it.
 
-    Send ``digest`` back to sign exactly these lines.
+    Send ``digest`` back to sign exactly these lines, although ``documents`` of these teams are not
+    accepted.
     """
 
     digest: str
     obstacles: list[ObstacleOut]
+    documents: list[MissingDocuments]
     lines: list[dict[str, Any]]
 
 
@@ -83,6 +93,7 @@ def get_result_draft(request: SignedInRequest, slug: Slug, phase: Slug) -> dict[
     return {
         "digest": service.digest(draft),
         "obstacles": [{"code": one.code, "detail": str(one.message)} for one in draft.obstacles],
+        "documents": draft.documents,
         "lines": draft.lines,
     }
 

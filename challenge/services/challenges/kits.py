@@ -124,8 +124,8 @@ def publish(*, phase: Phase, source: Path, actor: User | None) -> Published:
             document = {k: v for k, v in phase.task_spec.data.items() if k != "expected"}
             with zipfile.ZipFile(file, "w") as target:
                 ids = [[domain, zone, patch] for patch, domain, zone in patches]
-                _write(target, "ids.csv", write_csv(["domain", "zone", "patch"], ids).encode())
-                _write(target, "task.json", json.dumps(document, ensure_ascii=False).encode())
+                _add_file(target, "ids.csv", write_csv(["domain", "zone", "patch"], ids).encode())
+                _add_file(target, "task.json", json.dumps(document, ensure_ascii=False).encode())
                 _copy(target, found, contents, spec)
         return _store(phase, file, contents, actor)
 
@@ -218,7 +218,7 @@ def _copy(target: zipfile.ZipFile, source: _Source, contents: _Contents, spec: T
         ("examples/labels", contents.masks, examples),
     ):
         for patch in ids:
-            _write(target, f"{folder}/{patch}.tif", _image(source, names[patch], spec))
+            _add_file(target, f"{folder}/{patch}.tif", _image(source, names[patch], spec))
 
 
 def _image(source: _Source, name: str, spec: TaskSpec) -> bytes:
@@ -241,7 +241,7 @@ def _image(source: _Source, name: str, spec: TaskSpec) -> bytes:
     return data
 
 
-def _write(target: zipfile.ZipFile, name: str, content: bytes) -> None:
+def _add_file(target: zipfile.ZipFile, name: str, content: bytes) -> None:
     """Store a file as it is: images are compressed already."""
     assert target.fp is not None
     if target.fp.tell() + len(content) > MAX_BYTES:

@@ -33,7 +33,7 @@ from challenge.models import (
 from challenge.rules.rounding import Steps
 from challenge.services import signing
 from challenge.services.accounts import usernames
-from challenge.services.exports import layout, rows
+from challenge.services.exports import columns, layout
 from challenge.services.training import results
 from scoring.engine.task import specification as task_spec
 
@@ -114,7 +114,7 @@ class Target:
 
     def phase(self, line: layout.Phase) -> None:
         phase = Phase.objects.get(challenge=self.challenge, slug=line.slug)
-        names = ("name", "summary", "archive_limit_bytes", "grace_minutes", *rows.PHASE)
+        names = ("name", "summary", "archive_limit_bytes", "grace_minutes", *columns.PHASE)
         for name in names:
             setattr(phase, name, getattr(line, name))
         phase.task_spec = self.tasks[line.task_version] if line.task_version is not None else None

@@ -20,7 +20,7 @@ from challenge.models import (
     TrainingRun,
 )
 from challenge.rules.lifecycle import OPEN_STATES, RunState, State
-from challenge.services.exports import export_archive, layout, rows
+from challenge.services.exports import columns, export_archive, layout
 from challenge.services.exports.export_archive import ExportArchive
 from challenge.services.exports.imported_rows import Target
 from challenge.services.storage import archives
@@ -150,7 +150,7 @@ def _write_evaluations(batch: list[layout.Submission], *, phase: Phase, target: 
 
 def _columns(one: layout.Evaluation, *, target: Target) -> dict[str, Any]:
     """The columns of an evaluation; what waits for a worker of the other site has failed here."""
-    columns = {name: getattr(one, name) for name in rows.EVALUATION}
+    columns = {name: getattr(one, name) for name in columns.EVALUATION}
     if State(one.state) in OPEN_STATES:
         columns |= {
             "state": State.FAILED.value,
@@ -197,7 +197,7 @@ def _submission(
         original_name=archives.clean_name(line.original_name),
         disqualified_reason=line.disqualified_reason,
         **{name: target.people[of] if of else None for name, of in people.items()},
-        **{name: getattr(line, name) for name in rows.SUBMISSION},
+        **{name: getattr(line, name) for name in columns.SUBMISSION},
     )
 
 

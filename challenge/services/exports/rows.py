@@ -33,7 +33,7 @@ from challenge.models import (
 )
 from challenge.selectors import trail
 from challenge.selectors.submissions import Without
-from challenge.services.exports import disclosed, layout
+from challenge.services.exports import columns, disclosed, layout
 from challenge.services.training import results
 
 AT_ONCE = 10  # submissions, each with a card, in memory
@@ -149,7 +149,7 @@ class Rows:
                 labels_name=truth.name if truth else None,
                 labels_version=truth.version if truth else None,
                 figures=disclosed.figures(phase, now=self.now),
-                **{name: getattr(phase, name) for name in PHASE},
+                **{name: getattr(phase, name) for name in columns.PHASE},
             )
 
     def _pages(self) -> Iterator[layout.Record]:
@@ -348,7 +348,7 @@ class Rows:
             disqualified_by=self._known(row.disqualified_by_id),
             training_runs=[
                 layout.TrainingRun(
-                    run=run.pk, **{name: getattr(run, name) for name in TRAINING_RUN}
+                    run=run.pk, **{name: getattr(run, name) for name in columns.TRAINING_RUN}
                 )
                 for run in row.training_runs.all()
             ],
@@ -359,7 +359,7 @@ class Rows:
                 for line in row.quota_lines.all()
             ],
             evaluations=list(_evaluations(row.evaluations.all(), phase=phase, full=full)),
-            **{name: getattr(row, name) for name in SUBMISSION},
+            **{name: getattr(row, name) for name in columns.SUBMISSION},
         )
 
     def _number(self, user_id: int) -> int:
@@ -370,23 +370,6 @@ class Rows:
         return None if user_id is None else self.persons.get(user_id)
 
 
-PHASE = (
-    "frozen_at", "freeze_hides_own", "late_until", "settled_at", "revealed_at", "counted_zones",
-    "ranked_at", "ranks_version", "ranks_step", "result_version",
-)  # fmt: skip
-SUBMISSION = (
-    "id", "number", "created_at", "archive_sha256", "archive_bytes", "method_name",
-    "method_description", "external_data", "code_url", "paper_url", "baseline_seconds",
-    "method_seconds", "hardware", "is_baseline", "is_final", "disqualified_at",
-)  # fmt: skip
-TRAINING_RUN = ("recipe", "seed", "group", "queued_at", "started_at", "finished_at")
-EVALUATION = (
-    "revision", "state", "priority", "attempt", "queued_at", "started_at", "finished_at",
-    "error_code", "patches_done", "patches_total", "problems", "problems_more",
-)  # fmt: skip
-EVENT = ("from_state", "to_state", "attempt", "at", "reason")
-
-
 def _evaluations(
     rows: Iterable[Evaluation], *, phase: Phase, full: bool
 ) -> Iterator[layout.Evaluation]:
@@ -395,9 +378,9 @@ def _evaluations(
         if stored is not None and not disclosed.may_leave(phase, stored):
             continue
         yield layout.Evaluation(
-            **{name: getattr(row, name) for name in EVALUATION},
+            **{name: getattr(row, name) for name in columns.EVALUATION},
             events=[
-                layout.Event(**{name: getattr(event, name) for name in EVENT})
+                layout.Event(**{name: getattr(event, name) for name in columns.EVENT})
                 for event in row.events.all()
             ],
             score=_score(stored, full=full) if stored is not None else None,

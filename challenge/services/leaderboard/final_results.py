@@ -31,7 +31,10 @@ REASON_CHARACTERS = 2000
 
 def digest(draft: Draft) -> str:
     """Return the digest of what a draft shows (SHA-256, hex): what a signature confirms."""
-    return hashlib.sha256(signing.canonical({"lines": draft.lines})).hexdigest()
+    shown: dict[str, Any] = {"lines": draft.lines}
+    if draft.documents:
+        shown["documents"] = draft.documents
+    return hashlib.sha256(signing.canonical(shown)).hexdigest()
 
 
 def sign(

@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils import translation
 from django.utils.translation import gettext as _
 
-from challenge.models import Challenge, Grant, Registration, Submission, Team, User
+from challenge.models import Challenge, DocumentRequest, Grant, Registration, Submission, Team, User
 from challenge.selectors import languages
 from challenge.selectors.languages import text_in
 from challenge.services import links
@@ -123,6 +123,54 @@ def granted(grant: Grant, *, now: datetime) -> int:
         return name, text(late % facts, places % facts, _because(grant.reason), link)
 
     return queue_for(members_of(team), compose, now=now)
+
+
+def documents_asked(row: DocumentRequest, *, now: datetime) -> int:
+    """Ask the members of a team for documents, in the organisers' words, with the deadline."""
+
+    def compose() -> tuple[str, str]:
+        first = _(
+            "Your team %(team)s has rank %(rank)s in “%(phase)s” of %(challenge)s. Before the "
+            "result is signed the organisers ask for documents, until %(deadline)s UTC:"
+        )
+        facts = _document_facts(row)
+        return facts["challenge"], text(first % facts, row.wanted, _documents_link(row))
+
+    return queue_for(members_of(row.team), compose, now=now)
+
+
+def documents_decided(row: DocumentRequest, *, now: datetime) -> int:
+    """Tell the members of a team what became of their documents."""
+
+    def compose() -> tuple[str, str]:
+        if row.state == DocumentRequest.State.ACCEPTED:
+            first = _(
+                "The organisers of %(challenge)s accepted the documents of your team %(team)s."
+            )
+        else:
+            first = _(
+                "The organisers of %(challenge)s refused the documents of your team %(team)s."
+            )
+        facts = _document_facts(row)
+        link = _documents_link(row)
+        return facts["challenge"], text(first % facts, _because(row.reason), link)
+
+    return queue_for(members_of(row.team), compose, now=now)
+
+
+def _document_facts(row: DocumentRequest) -> dict[str, str]:
+    return {
+        "challenge": challenge_name(row.phase.challenge),
+        "phase": text_in(row.phase.name, languages.current(), default=row.phase.slug),
+        "team": row.team.name,
+        "rank": str(row.rank),
+        "deadline": f"{row.deadline:%Y-%m-%d %H:%M}",
+    }
+
+
+def _documents_link(row: DocumentRequest) -> str:
+    address = reverse("web:documents", args=[row.phase.challenge.slug, row.phase.slug])
+    return links.absolute(address)
 
 
 def challenge_name(challenge: Challenge) -> str:

@@ -6,7 +6,6 @@ import math
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import IO, Any
-from urllib.parse import urlsplit
 
 from django.db import transaction
 from django.db.models import Exists, Max, OuterRef
@@ -18,6 +17,7 @@ from challenge.rules import plain_text
 from challenge.rules.lifecycle import OPEN_STATES, State
 from challenge.rules.quota import Reason
 from challenge.rules.roles import Act
+from challenge.rules.web_address import is_web_address
 from challenge.rules.windows import Window
 from challenge.selectors import grants, people, phase_disclosure, roles
 from challenge.services import phase_lock
@@ -76,7 +76,7 @@ class MethodFacts:
             if len(values[name]) > limit:
                 raise refuse("field-too-long", field=name, length=len(values[name]), limit=limit)
         for name in ("code_url", "paper_url"):
-            if values[name] and not _is_web_address(values[name]):
+            if values[name] and not is_web_address(values[name]):
                 raise refuse("url-invalid", field=name)
         for name in ("baseline_seconds", "method_seconds"):
             seconds = values[name]
@@ -323,11 +323,3 @@ def _check_window(phase: Phase, team: Team, *, now: datetime) -> None:
         raise refuse("phase-upcoming", opens_at=f"{phase.opens_at:%Y-%m-%d %H:%M}")
     if window is Window.CLOSED:
         raise refuse("phase-closed", closes_at=f"{phase.closes_at:%Y-%m-%d %H:%M}")
-
-
-def _is_web_address(text: str) -> bool:
-    try:
-        parts = urlsplit(text)
-        return parts.scheme in {"http", "https"} and bool(parts.hostname)
-    except ValueError:
-        return False
