@@ -21,8 +21,9 @@ T ?= tests
 SERVE ?= 1
 # How many of the slowest tests are listed; 0 lists all.
 DURATIONS ?= 40
-# The whole suite runs in as many processes as there are cores, at most four; one folder in one.
-JOBS ?= $(if $(filter tests,$(T)),logical,0)
+# The whole suite runs in a process more than there are cores, since many tests wait for others, at most in four;
+# one folder in one.
+JOBS ?= $(if $(filter tests,$(T)),$(shell echo $$(( $$(nproc 2>/dev/null || echo 2) + 1 ))),0)
 # Folders that need neither database nor broker nor torch, without what starts many processes.
 FAST := tests/scoring tests/rules tests/client tests/config/test_env.py
 SLOW := $(addprefix --ignore=tests/scoring/,attacks bench scorer cli decode test_fuzz.py test_resource_limits.py \

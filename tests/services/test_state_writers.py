@@ -15,6 +15,7 @@ from challenge.errors import CATALOGUE, Refusal, refuse
 WRITERS = {
     "challenge/services/leased_jobs.py",
     "challenge/services/teams/teams.py",
+    "challenge/services/teams/winner_documents.py",  # of documents that were asked for
 }
 CODE = re.compile(r'\brefuse\(\s*"([a-z0-9-]+)"')
 

@@ -161,7 +161,7 @@ def everything_seen(scored: Scored) -> dict[str, str]:
     arguments |= dict.fromkeys(
         (
             *("invitation_id", "request_id", "registration_id", "message_id"),
-            *("entry_id", "grant_id"),
+            *("entry_id", "grant_id", "document_id", "file_name"),
         ),
         "1",
     )

@@ -135,7 +135,7 @@ def mail_to(world: World, address: str) -> str:
 def test_a_newcomer_gets_from_the_home_page_to_a_submission(world: World, browser: Browser) -> None:
     context, page, complaints = open_page(browser, world.url)
     page.goto("/")
-    page.get_by_role("link", name="Take part").click()
+    page.get_by_role("link", name="Take part", exact=True).click()
     page.fill("[name=email]", "new@example.org")
     page.fill("[name=username]", "newcomer")
     page.fill("[name=password1]", seed.PASSWORD)
@@ -153,7 +153,7 @@ def test_a_newcomer_gets_from_the_home_page_to_a_submission(world: World, browse
     page.get_by_role("button", name="Take part").click()
     expect(page.get_by_role("status").first).to_have_text("You take part. Good luck!")
     page.get_by_role("link", name="Submit", exact=True).click()
-    page.get_by_role("link", name="Practice").click()
+    page.get_by_role("link", name="Practice", exact=True).click()
 
     bad = archives.make_zip(
         world.folder / "bad.zip", world.practice_ids[:-2], shift=1, compression="tiff_adobe_deflate"
@@ -194,7 +194,7 @@ def test_a_participant_reaches_a_comparison_in_french(world: World, browser: Bro
     complaints: list[str] = []
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.goto("/")
-    page.get_by_role("link", name="Participer").click()
+    page.get_by_role("link", name="Participer", exact=True).click()
     page.fill("[name=email]", "lea@example.org")
     page.fill("[name=username]", "lea")
     page.fill("[name=password1]", seed.PASSWORD)

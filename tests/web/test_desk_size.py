@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.contrib.auth.models import Permission
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -30,7 +31,7 @@ def add_teams(phase: Phase, count: int) -> int:
         team = factories.make_team(phase.challenge)
         for days in (3, 2):
             sent = factories.submit(team, phase, at=now - timedelta(days=days))
-            factories.give_score(sent, 0.4 + number / 100)
+            factories.give_score(sent, 0.4 + number // 2 / 100)  # two teams with the same pixels
     return int(team.pk)
 
 
@@ -41,9 +42,12 @@ def queries(client: Client, arguments: dict[str, str]) -> dict[str, int]:
         address = desk_addresses.fill(route, arguments)
         if address.endswith(FILES) or client.get(address).status_code == 405:
             continue
-        with CaptureQueriesContext(connection) as captured:
-            assert client.get(address).status_code == 200, address
-        counted[route] = len(captured)
+        rounds = []
+        for _round in range(2):  # a cache that ends now costs one of them a query
+            with CaptureQueriesContext(connection) as captured:
+                assert client.get(address).status_code == 200, address
+            rounds.append(len(captured))
+        counted[route] = min(rounds)
     return counted
 
 
@@ -60,6 +64,7 @@ def test_no_desk_page_makes_more_queries_for_more_teams(visit: Visit) -> None:
     version = page_editing.keep(page, actor=None)
     team = add_teams(phase, 3)
     owner = factories.make_organiser(challenge)
+    owner.user_permissions.add(Permission.objects.get(codename="add_challenge"))  # for the clone
     message = messages.send(
         challenge=challenge,
         actor=owner,

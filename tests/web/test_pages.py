@@ -76,10 +76,10 @@ def test_joining_needs_the_rules_accepted(phase: Phase, visit: Visit) -> None:
     assert phase.challenge.teams.get().memberships.get().user.username == "ada"
 
 
-def test_a_visitor_who_joins_is_asked_to_sign_in(phase: Phase, client: Client) -> None:
+def test_a_visitor_who_joins_is_asked_to_sign_up(phase: Phase, client: Client) -> None:
     answer = client.get(reverse("web:join", args=[phase.challenge.slug]))
     assert answer.status_code == 302
-    assert answer["Location"].startswith("/accounts/login/?next=")
+    assert answer["Location"].startswith("/accounts/signup/?next=")
 
 
 def test_preferences_are_stored_in_cookie_and_account(visit: Visit, db: None) -> None:

@@ -150,14 +150,14 @@ def _write_evaluations(batch: list[layout.Submission], *, phase: Phase, target: 
 
 def _columns(one: layout.Evaluation, *, target: Target) -> dict[str, Any]:
     """The columns of an evaluation; what waits for a worker of the other site has failed here."""
-    columns = {name: getattr(one, name) for name in columns.EVALUATION}
+    values = {name: getattr(one, name) for name in columns.EVALUATION}
     if State(one.state) in OPEN_STATES:
-        columns |= {
+        values |= {
             "state": State.FAILED.value,
             "error_code": NOT_SCORED,
             "finished_at": target.now,
         }
-    return columns
+    return values
 
 
 def _score(evaluation: Evaluation, line: layout.Score) -> Score:

@@ -90,10 +90,10 @@ def test_from_the_first_request_to_the_next_in_line(settled: list[Team]) -> None
         (Visitor(make_user("stranger")), 404),
     ):  # fmt: skip
         assert visitor.browser.get(address).status_code == status
-    file = desk.browser.get(address)
-    assert b"".join(file.streaming_content) == PDF + b" 2"  # type: ignore[attr-defined]
-    assert file["Content-Type"] == "application/octet-stream"
-    assert file["Content-Disposition"].startswith("attachment;")
+    sent_file = desk.browser.get(address)
+    assert b"".join(sent_file.streaming_content) == PDF + b" 2"  # type: ignore[attr-defined]
+    assert sent_file["Content-Type"] == "application/octet-stream"
+    assert sent_file["Content-Disposition"].startswith("attachment;")
 
     # The signature confirms what is missing: the digest before the verdicts is another one.
     draft = final_results.draft(phase, now=timezone.now())
