@@ -174,6 +174,6 @@ def test_a_newcomer_reaches_a_score_in_eight_clicks_on_a_phone(
 
     page.go_back()
     page.goto(page.url)
-    expect(page.locator(".steps li.done")).to_have_count(3)
+    expect(page.locator(".checklist li.done")).to_have_count(3)
     assert complaints == []
     context.close()
