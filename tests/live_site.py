@@ -96,7 +96,7 @@ class LiveSite:
             "API_RATE_ADDRESS": "1000000",
             "API_RATE_UPLOAD": "1000000",
             "API_RATE_TOKEN": "1000000",
-            "LOGIN_FAILED_RATE_ADDRESS": "1000000",
+            "API_RATE_WRONG_TOKEN": "1000000",
             "UPLOAD_RESERVE": "0",
             **self.environment,
         }

@@ -367,6 +367,7 @@ if CLIENT_MIN_RATE_BYTES < 1:
 API_RATE_ADDRESS = env.integer("API_RATE_ADDRESS", default=600, minimum=1)
 API_RATE_UPLOAD = env.integer("API_RATE_UPLOAD", default=1200, minimum=1)
 API_RATE_TOKEN = env.integer("API_RATE_TOKEN", default=600, minimum=1)
+API_RATE_WRONG_TOKEN = env.integer("API_RATE_WRONG_TOKEN", default=30, minimum=1)
 # Of a JSON body, and of a form without its files: far more than any text that is asked for.
 DATA_UPLOAD_MAX_MEMORY_SIZE = MIB
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 1000

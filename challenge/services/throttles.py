@@ -17,7 +17,6 @@ from django.http import HttpRequest
 from challenge.errors import refuse
 
 WINDOW_S = 60
-FAILED_LOGINS_LIMIT = 30
 PINGS_LIMIT = 30
 SIGNUPS_LIMIT = 5
 TEST_MESSAGES_LIMIT = 20
@@ -71,7 +70,7 @@ def check_token(token_id: int, *, kind: str) -> None:
 
 def check_failed_login(request: HttpRequest) -> None:
     """Count one wrong token of an address, so that tokens cannot be guessed."""
-    _refuse(count_request(f"failed:{address(request)}", limit=FAILED_LOGINS_LIMIT))
+    _refuse(count_request(f"failed:{address(request)}", limit=int(settings.API_RATE_WRONG_TOKEN)))
 
 
 def check_invitations(user_id: int) -> None:

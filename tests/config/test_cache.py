@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from allauth.account.models import EmailAddress
+from django.conf import settings as site_settings
 from django.contrib.sessions.backends import db as database_sessions
 from django.core.cache import cache, caches
 from django.test import Client, RequestFactory
@@ -191,7 +192,7 @@ def test_passwords_cannot_be_guessed_freely_while_the_cache_is_away(
 
 def test_rate_limits_hold_in_each_process_while_the_cache_is_away(away: str) -> None:
     request = RequestFactory().get("/", REMOTE_ADDR=f"192.0.2.{WAYS.index(away)}")
-    for _ in range(throttles.FAILED_LOGINS_LIMIT):
+    for _ in range(site_settings.API_RATE_WRONG_TOKEN):
         throttles.check_failed_login(request)
     with pytest.raises(Refusal):
         throttles.check_failed_login(request)
