@@ -15,7 +15,7 @@ from challenge.api.access import DESCRIPTION, Anyone, Scoped
 from challenge.api.types import FieldError, Problem
 
 PROBLEM_REF = {"$ref": "#/components/schemas/Problem"}
-READ_STATUSES = ("400", "401", "403", "404", "405", "422", "429", "500")
+READ_STATUSES = ("400", "401", "403", "404", "405", "409", "422", "429", "500")
 WRITE_STATUSES = ("400", "401", "403", "404", "405", "409", "410", "413", "422", "429", "500")
 PHRASES = {
     "400": "The request cannot be read",

@@ -116,9 +116,7 @@ def run(*, serve: bool) -> int:
         processes.start("gpu-worker", worker("gpu", queues="gpu", concurrency=1), environment=known)
         say("Loading the challenges and scoring the demo's submissions")
         keep = ("--datasets", str(datasets)) if datasets is not None else ()
-        # The command tells its own steps; the log of every queued submission would hide them.
-        quiet = {"LOG_LEVEL": os.environ.get("LOG_LEVEL", "WARNING")}
-        manage("demo", *keep, environment=labels | quiet)
+        manage("demo", *keep, environment=labels)
         processes.check()
         if serve:
             processes.start("web", WEB, environment={"BIND": bind, "LABELS_DIR": ""})

@@ -6,6 +6,7 @@ worker in another process. Run it through ``make demo``, which starts the engine
 
 from __future__ import annotations
 
+import logging
 import secrets
 import time
 from argparse import ArgumentParser
@@ -67,6 +68,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, timeout: float, datasets: Path | None, **options: Any) -> None:
         self.started_s = time.monotonic()
         self.datasets = datasets
+        # The command tells its own steps: a line for every queued submission would hide them.
+        logging.getLogger("challenge.services.leased_jobs").setLevel(logging.WARNING)
         try:
             loaded = self._load()
             phases = [Phase.objects.get(challenge=c, slug=PHASE) for c in loaded]
