@@ -83,7 +83,6 @@ def documents(request: SignedInRequest, slug: str, phase_slug: str) -> HttpRespo
         "next": selector.next_lines(phase, count=NEXT_SHOWN),
         "ready": phase.settlement_recorded and not phase.awaits_reveal,
         "form": form,
-        "deadline_form": DeadlineForm(auto_id=False),
         "may_judge": roles.may(request.user, Act.FINALS, challenge),
         "may_download": roles.may(request.user, Act.ARCHIVES, challenge),
     }
