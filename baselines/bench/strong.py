@@ -39,7 +39,10 @@ NETWORKS: dict[str, dict[str, Any]] = {
         "aerial": "unet", "encoder": "tu-convnextv2_atto", **_DECODER, **_SERIES,
         "encoder_options": {"dims": [32, 64, 96, 128], "depths": [1, 1, 2, 1]},
     },
-    "strong-maxvit": {"encoder": "tu-maxvit_rmlp_pico_rw_256", **_DECODER},
+    "strong-maxvit": {
+        "encoder": "tu-maxvit_rmlp_pico_rw_256", **_DECODER,
+        "encoder_options": {"embed_dim": [32, 64, 96, 128], "depths": [1, 1, 2, 1]},
+    },
     "strong-swin-upernet": {
         "encoder": "tu-swin_tiny_patch4_window7_224", "decoder_channels": 64,
         "encoder_options": {"embed_dim": 32, "depths": [1, 1, 2, 1], "num_heads": [1, 2, 4, 4]},

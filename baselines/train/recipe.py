@@ -154,7 +154,8 @@ class Training:
     """Length, batches and precision. `global_batch_size` is reached by processes and steps.
 
     `monitor` decides early stopping and which epoch predicts. `ema` is the decay of a moving mean
-    of the weights, which is validated, kept and predicts; None: the weights themselves. `devices`
+    of the weights (less in the first steps), which is validated, kept and predicts; None: the
+    weights themselves. `devices`
     is how many at most are used of those that a worker or a command gives; None: all.
     """
 
