@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
-
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.urls import reverse
-from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
-from challenge.admin.base import OwnChallenges, ReadOnly, ReadOnlyInline, StaffRequest, each
+from challenge.admin.base import ReadOnly, ReadOnlyInline, each, page_link
 from challenge.models import (
     Announcement,
     Challenge,
@@ -22,12 +18,8 @@ from challenge.models import (
     TaskSpec,
 )
 from challenge.rules.disclosure import NEVER, Precision
-from challenge.rules.roles import Act
-from challenge.selectors import phase_disclosure, roles
-from challenge.services import audit
-from challenge.services.challenges import publishing
+from challenge.selectors import phase_disclosure
 from challenge.services.leaderboard import ranks
-from challenge.services.notifications import mails
 
 
 class PhaseInline(ReadOnlyInline):
@@ -37,15 +29,14 @@ class PhaseInline(ReadOnlyInline):
 
 @admin.register(Challenge)
 class ChallengeAdmin(ReadOnly):
-    """A challenge comes from its folder (load_challenge); here it is published or hidden."""
+    """A challenge's names, terms and limits; its desk changes and publishes it."""
 
-    challenge_path = ""
     list_display = ("slug", "is_published", "terms_version", "approval_required", "updated_at")
     list_filter = ("is_published",)
     search_fields = ("slug",)
     inlines = (PhaseInline,)
-    change_act = Act.PUBLISH
     fields = (
+        "on_the_desk",
         "slug",
         "is_published",
         "title",
@@ -60,14 +51,12 @@ class ChallengeAdmin(ReadOnly):
         "team_archives_bytes",
         "source_digest",
     )
-    readonly_fields = tuple(name for name in fields if name != "is_published")
+    readonly_fields = ("on_the_desk",)
 
-    def save_model(self, request: HttpRequest, obj: Challenge, form: Any, change: bool) -> None:
-        publishing.set_published(
-            challenge=obj,
-            actor=cast(StaffRequest, request).user,
-            published=form.cleaned_data["is_published"],
-        )
+    @admin.display(description=_("changed on the desk"))
+    def on_the_desk(self, row: Challenge) -> str:
+        """A link to the challenge's desk."""
+        return page_link("web:desk", row.slug)
 
 
 @admin.register(Phase)
@@ -154,18 +143,11 @@ class PhaseAdmin(ReadOnly):
     @admin.display(description=_("changed on the desk"))
     def on_the_desk(self, row: Phase) -> str:
         """A link to the page that changes it."""
-        url = reverse("web:desk-phase", args=[row.challenge.slug, row.slug])
-        return format_html('<a href="{}">{}</a>', url, url)
+        return page_link("web:desk-phase", row.challenge.slug, row.slug)
 
     @admin.action(description=_("Recompute the ranks"))
     def rank_again(self, request: HttpRequest, rows: QuerySet[Phase]) -> None:
-        user = request.user
-
-        def rank(phase: Phase) -> None:
-            roles.require(user, Act.PHASES, phase.challenge)
-            ranks.recompute(phase=phase)
-
-        each(request, rows, rank, done=_("phases ranked"))
+        each(request, rows, lambda row: ranks.recompute(phase=row), done=_("phases ranked"))
 
 
 @admin.register(GroundTruth)
@@ -198,37 +180,14 @@ class PublishedResultAdmin(ReadOnly):
 
 
 @admin.register(Announcement)
-class AnnouncementAdmin(OwnChallenges):
-    """News: written here or shipped with the challenge; mailed once, after its publication."""
-
-    change_act = Act.PAGES
+class AnnouncementAdmin(ReadOnly):
+    """News: written on the desk or shipped with the challenge."""
 
     list_display = ("__str__", "challenge", "published_at", "mail_to", "mailed_at", "created_by")
     list_filter = ("challenge",)
+    readonly_fields = ("on_the_desk",)
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
-        mailed = ["mail_to"] if obj and obj.mailed_at else []
-        return ["created_by", "key", "mailed_at", *mailed]
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return roles.may_somewhere(request.user, Act.PAGES)
-
-    def formfield_for_foreignkey(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
-        if db_field.name == "challenge":
-            kwargs["queryset"] = roles.challenges_of(request.user, Act.PAGES)
-        return super().formfield_for_foreignkey(db_field, request, **kwargs)
-
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        roles.require(cast(StaffRequest, request).user, Act.PAGES, obj.challenge)
-        if not change:
-            obj.created_by = request.user
-        super().save_model(request, obj, form, change)
-        audit.record(
-            "announcement.change" if change else "announcement.create",
-            actor=cast(StaffRequest, request).user,
-            challenge=obj.challenge,
-            target=obj,
-            changed=form.changed_data,
-            mail_to=obj.mail_to,
-        )
-        mails.notify_workers_on_commit()
+    @admin.display(description=_("changed on the desk"))
+    def on_the_desk(self, row: Announcement) -> str:
+        """A link to the desk's announcements."""
+        return page_link("web:desk-announcements", row.challenge.slug)

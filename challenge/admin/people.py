@@ -13,7 +13,7 @@ from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
-from challenge.admin.base import ReadOnly, ReadOnlyInline, StaffRequest, each
+from challenge.admin.base import OperatorRequest, ReadOnly, ReadOnlyInline, each, page_link
 from challenge.models import (
     ApiToken,
     AuditEvent,
@@ -26,10 +26,7 @@ from challenge.models import (
     WebhookDelivery,
 )
 from challenge.rules.lifecycle import RunState
-from challenge.rules.roles import Act
-from challenge.selectors import roles
 from challenge.services import audit
-from challenge.services.teams import teams
 from challenge.services.training import training_runs
 
 SHOWN_OF_A_LIST = 20
@@ -79,7 +76,7 @@ class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]
         if before != after:
             audit.record(
                 "account.rights" if change else "account.create",
-                actor=cast(StaffRequest, request).user,
+                actor=cast(OperatorRequest, request).user,
                 target=person.username,
                 before=before,
                 after=after,
@@ -91,34 +88,18 @@ class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]
 
 @admin.register(Registration)
 class RegistrationAdmin(ReadOnly):
-    """Approve or refuse, through the service."""
-
-    read_act = Act.PEOPLE
+    """Who asked to take part; the desk decides."""
 
     list_display = ("user", "challenge", "state", "terms_version", "accepted_at", "note")
     list_filter = ("challenge", "state")
     search_fields = ("user__username", "user__email")
     list_select_related = ("user", "challenge")
-    actions = ("approve", "refuse")
+    readonly_fields = ("on_the_desk",)
 
-    @admin.action(description=_("Approve"))
-    def approve(self, request: StaffRequest, rows: QuerySet[Registration]) -> None:
-        self._decide(request, rows, approved=True)
-
-    @admin.action(description=_("Refuse"))
-    def refuse(self, request: StaffRequest, rows: QuerySet[Registration]) -> None:
-        self._decide(request, rows, approved=False)
-
-    def _decide(
-        self, request: StaffRequest, rows: QuerySet[Registration], *, approved: bool
-    ) -> None:
-        actor = request.user
-        each(
-            request,
-            rows,
-            lambda row: teams.decide_registration(registration=row, actor=actor, approved=approved),
-            done=_now("approved") if approved else _now("refused"),
-        )
+    @admin.display(description=_("decided on the desk"))
+    def on_the_desk(self, row: Registration) -> str:
+        """A link to the desk's registrations."""
+        return page_link("web:desk-registrations", row.challenge.slug)
 
 
 class MembershipInline(ReadOnlyInline):
@@ -139,9 +120,8 @@ class TeamAdmin(ReadOnly):
 
 @admin.register(AuditEvent)
 class AuditEventAdmin(ReadOnly):
-    """The trail names people: for the roles that see them."""
+    """What was done, by whom: of every challenge, and of the site."""
 
-    read_act = Act.PEOPLE
     list_display = ("at", "actor", "action", "challenge", "target", "data_shown")
     fields = list_display
     list_filter = ("action", "challenge")
@@ -170,27 +150,16 @@ class TrainingEventInline(ReadOnlyInline):
 
 @admin.register(TrainingRun)
 class TrainingRunAdmin(ReadOnly):
-    challenge_path = "phase__challenge"
     list_display = ("recipe", "seed", "group", "phase", "state", "stage", "worker", "queued_at")
     list_filter = ("state", "recipe", "group")
     search_fields = ("id", "recipe", "group")
     list_select_related = ("phase__challenge",)
     inlines = (TrainingEventInline,)
-    actions = ("cancel", "queue_failed")
-
-    @admin.action(description=_("Cancel"))
-    def cancel(self, request: StaffRequest, rows: QuerySet[TrainingRun]) -> None:
-        actor = request.user
-        each(
-            request,
-            rows,
-            lambda row: training_runs.cancel(run=row, actor=actor),
-            done=_now("cancelled"),
-        )
+    actions = ("queue_failed",)
 
     @admin.action(description=_("Queue failed ones again"))
     def queue_failed(
-        self, request: StaffRequest, rows: QuerySet[TrainingRun]
+        self, request: OperatorRequest, rows: QuerySet[TrainingRun]
     ) -> HttpResponse | None:
         """Show which runs are queued again, then queue these; None sends back to the list."""
         failed = rows.filter(state=RunState.FAILED)
@@ -213,28 +182,13 @@ class TrainingRunAdmin(ReadOnly):
         return None
 
 
-class SuperusersOnly(ReadOnly):
-    """Rows that belong to a person, not to a challenge."""
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        # Asked before any permission is: these rows have no challenge to be filtered by.
-        rows: QuerySet[Any] = self.model._default_manager.get_queryset()
-        return rows if roles.is_operator(request.user) else rows.none()
-
-    def has_module_permission(self, request: HttpRequest) -> bool:
-        return roles.is_operator(request.user)
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return roles.is_operator(request.user)
-
-
 @admin.register(ApiToken)
-class ApiTokenAdmin(SuperusersOnly):
+class ApiTokenAdmin(ReadOnly):
     list_display = ("prefix", "name", "user", "scopes", "created_at", "last_used_at", "revoked_at")
     exclude = ("digest",)
 
 
 @admin.register(WebhookDelivery)
-class WebhookDeliveryAdmin(SuperusersOnly):
+class WebhookDeliveryAdmin(ReadOnly):
     list_display = ("webhook", "event", "created_at", "attempts", "delivered_at", "last_status")
     list_filter = ("event",)

@@ -1,4 +1,4 @@
-"""Submissions and their evaluations: read here, moved by the services' actions."""
+"""Submissions, their evaluations and uploads: read here, changed on the site's own pages."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import Exists, OuterRef, QuerySet, Subquery
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html_join
-from django.utils.translation import gettext as _now
+from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext_lazy as _
 
-from challenge.admin.base import ReadOnly, ReadOnlyInline, StaffRequest, ask_reason, each
+from challenge.admin.base import ReadOnly, ReadOnlyInline, page_link
 from challenge.models import (
     Evaluation,
     EvaluationEvent,
@@ -25,8 +24,7 @@ from challenge.models import (
 from challenge.rules import disclosure
 from challenge.rules.disclosure import Viewer
 from challenge.rules.lifecycle import State
-from challenge.selectors import phase_disclosure, roles
-from challenge.services.submissions import disqualifications, submissions
+from challenge.selectors import phase_disclosure
 
 
 class EvaluationInline(ReadOnlyInline):
@@ -69,9 +67,8 @@ class SamePixels(admin.SimpleListFilter):
 
 @admin.register(Submission)
 class SubmissionAdmin(ReadOnly):
-    """Cancel, score again, disqualify, reinstate: each through its service."""
+    """What was handed in; its page cancels it, the desk disqualifies and reinstates."""
 
-    challenge_path = "entry__phase__challenge"
     list_display = (
         "__str__",
         "phase",
@@ -94,9 +91,8 @@ class SubmissionAdmin(ReadOnly):
     date_hierarchy = "created_at"
     list_select_related = ("entry__team", "entry__phase__challenge")
     inlines = (EvaluationInline, QuotaInline)
-    actions = ("cancel", "disqualify", "reinstate")
     exclude = ("archive", "upload")
-    readonly_fields = ("archive_removed_at", "twins")
+    readonly_fields = ("archive_removed_at", "twins", "on_the_site")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Submission]:
         last = Evaluation.objects.filter(submission=OuterRef("pk")).order_by("-pk")
@@ -160,45 +156,12 @@ class SubmissionAdmin(ReadOnly):
             ),
         )
 
-    @admin.action(description=_("Cancel (take out of the queue)"))
-    def cancel(self, request: StaffRequest, rows: QuerySet[Submission]) -> None:
-        actor = request.user
-        each(
-            request,
-            rows,
-            lambda row: submissions.cancel(submission=row, actor=actor),
-            done=_now("cancelled"),
-        )
-
-    @admin.action(description=_("Disqualify, with a reason"))
-    def disqualify(self, request: StaffRequest, rows: QuerySet[Submission]) -> HttpResponse | None:
-        actor = request.user
-        return ask_reason(
-            self,
-            request,
-            rows,
-            lambda row, reason: disqualifications.disqualify(
-                submission=row, actor=actor, reason=reason
-            ),
-            action="disqualify",
-            title=_now("Disqualify submissions"),
-            done=_now("disqualified"),
-        )
-
-    @admin.action(description=_("Reinstate, with a reason"))
-    def reinstate(self, request: StaffRequest, rows: QuerySet[Submission]) -> HttpResponse | None:
-        actor = request.user
-        return ask_reason(
-            self,
-            request,
-            rows,
-            lambda row, reason: disqualifications.reinstate(
-                submission=row, actor=actor, reason=reason
-            ),
-            action="reinstate",
-            title=_now("Reinstate submissions"),
-            done=_now("reinstated"),
-        )
+    @admin.display(description=_("changed on the site"))
+    def on_the_site(self, row: Submission) -> str:
+        """Links to the submission's page and to its team's on the desk."""
+        entry = row.entry
+        desk = page_link("web:desk-team", entry.phase.challenge.slug, entry.team_id)
+        return format_html("{}, {}", page_link("web:submission", row.pk), desk)
 
 
 def _twins(digest: Any, team: Any, challenge: Any) -> QuerySet[Score]:
@@ -220,7 +183,6 @@ class EventInline(ReadOnlyInline):
 
 @admin.register(Evaluation)
 class EvaluationAdmin(ReadOnly):
-    challenge_path = "submission__entry__phase__challenge"
     list_display = (
         "id",
         "submission",
@@ -245,7 +207,6 @@ class EvaluationAdmin(ReadOnly):
 class ScoreAdmin(ReadOnly):
     """Figures as organisers may see them: here too an open phase's are rounded."""
 
-    challenge_path = "evaluation__submission__entry__phase__challenge"
     list_display = ("id", "evaluation", "miou_shown", "engine_version", "content_digest", "seconds")
     list_filter = ("engine_version",)
     search_fields = ("content_digest", "evaluation__submission__id")
@@ -279,16 +240,6 @@ def _policy(row: Score) -> disclosure.DisclosurePolicy:
 
 @admin.register(Upload)
 class UploadAdmin(ReadOnly):
-    """Bytes on their way; people's, not a challenge's: superusers alone."""
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Upload]:
-        # Asked before any permission is: these rows have no challenge to be filtered by.
-        return Upload.objects.all() if roles.is_operator(request.user) else Upload.objects.none()
+    """Bytes on their way: a person's, of no challenge yet."""
 
     list_display = ("id", "user", "length_bytes", "created_at", "expires_at", "completed_at")
-
-    def has_module_permission(self, request: HttpRequest) -> bool:
-        return roles.is_operator(request.user)
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return roles.is_operator(request.user)

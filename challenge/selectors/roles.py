@@ -94,11 +94,6 @@ def may_create(user: Person) -> bool:
 
 def organises_any(user: Person) -> bool:
     """Say whether a person has a role in any challenge (at most one query in a request)."""
-    return may_somewhere(user, Act.READ)
-
-
-def may_somewhere(user: Person, act: Act) -> bool:
-    """Say whether a person may do an act in any challenge (at most one query in a request)."""
     if is_operator(user):
         return True
     if not isinstance(user, User) or not user.is_active:
@@ -106,7 +101,7 @@ def may_somewhere(user: Person, act: Act) -> bool:
     facts = user.request_facts
     if facts.held_roles is None:
         facts.held_roles = frozenset(in_force().filter(user=user.pk).values_list("role", flat=True))
-    return any(rule.allows(Role(role), act) for role in facts.held_roles)
+    return any(rule.allows(Role(role), Act.READ) for role in facts.held_roles)
 
 
 def lacks_second_factor(user: User, role: Role | None) -> bool:
@@ -173,6 +168,18 @@ def challenges_of(user: Person, act: Act = Act.READ) -> QuerySet[Challenge]:
     if user.is_superuser:
         return challenges
     return challenges.filter(pk__in=held_by(user, act).values("challenge"))
+
+
+def organised_by(user: User) -> list[tuple[Challenge, str]]:
+    """Return the challenges whose desk a person may read, each with the role's name.
+
+    Two queries; all challenges, as an owner, for who operates the site.
+    """
+    held = dict(held_by(user).values_list("challenge", "role"))
+    owner = Role.OWNER.value
+    return [
+        (challenge, str(LABELS[held.get(challenge.pk, owner)])) for challenge in challenges_of(user)
+    ]
 
 
 def held_by(user: User, act: Act = Act.READ) -> QuerySet[ChallengeRole]:

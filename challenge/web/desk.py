@@ -22,6 +22,17 @@ from challenge.web.views import challenge_context
 
 
 @page_view("GET", sign_in=True, cache=False)
+def organised(request: SignedInRequest) -> HttpResponse:
+    """Answer the challenges that a person organises, and the ways to a new one."""
+    context = {
+        "organised": selector.organised_by(request.user),
+        "may_create": selector.may_create(request.user),
+        "is_operator": selector.is_operator(request.user),
+    }
+    return render(request, "web/organise.html", context)
+
+
+@page_view("GET", sign_in=True, cache=False)
 def people(request: SignedInRequest, slug: str) -> HttpResponse:
     """Answer who organises the challenge and as what; owners invite, change and revoke there."""
     return _people_page(request, challenge_of(request, slug), RoleInvitationForm())

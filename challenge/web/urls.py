@@ -54,6 +54,7 @@ urlpatterns = [
     path("client/<str:file_name>", client.wheel, name="client-wheel"),
     path("preferences/", home.preferences, name="preferences"),
     path("account/", accounts.profile, name="profile"),
+    path("organise/", desk.organised, name="organise"),
     path("account/tokens/", accounts.tokens, name="tokens"),
     path("account/tokens/<int:pk>/revoke/", accounts.revoke_token, name="revoke-token"),
     path("account/webhooks/", webhooks.mine, name="webhooks"),

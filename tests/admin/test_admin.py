@@ -1,4 +1,4 @@
-"""The organisers' admin: every list and page opens, actions go through services, nothing else."""
+"""The operators' admin: every list and page opens, nothing is written but through services."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from django.test import Client
 from django.urls import reverse
 
 from challenge.models import (
+    Announcement,
     AuditEvent,
     Evaluation,
     Phase,
@@ -27,7 +28,6 @@ from tests.factories import (
     NOON,
     captain_of,
     give_score,
-    make_challenge,
     make_organiser,
     make_phase,
     make_team,
@@ -49,14 +49,6 @@ def scored(phase: Phase) -> Submission:
 @pytest.fixture
 def boss(client: Client) -> User:
     user = make_user("boss", is_superuser=True)
-    client.force_login(user)
-    return user
-
-
-@pytest.fixture
-def organiser(client: Client, phase: Phase) -> User:
-    user = make_user("organiser")
-    make_organiser(phase.challenge, user)
     client.force_login(user)
     return user
 
@@ -92,13 +84,13 @@ def test_every_list_and_every_row_opens(
     ],
 )
 def test_an_address_cannot_ask_for_a_hidden_value(
-    client: Client, organiser: User, scored: Submission, name: str, query: str
+    client: Client, boss: User, scored: Submission, name: str, query: str
 ) -> None:
     url = reverse(f"admin:challenge_{name}_changelist")
     assert client.get(f"{url}?{query}").status_code == 400
 
 
-def test_the_lists_own_filters_work(client: Client, organiser: User, scored: Submission) -> None:
+def test_the_lists_own_filters_work(client: Client, boss: User, scored: Submission) -> None:
     url = reverse("admin:challenge_submission_changelist")
     phase_id = scored.entry.phase_id
     year = scored.created_at.year
@@ -114,7 +106,7 @@ def test_the_lists_own_filters_work(client: Client, organiser: User, scored: Sub
 
 @pytest.mark.parametrize("name", ["score", "submission"])
 def test_lists_are_not_sorted_by_hidden_values(
-    client: Client, organiser: User, scored: Submission, name: str
+    client: Client, boss: User, scored: Submission, name: str
 ) -> None:
     lower = submit(make_team(scored.entry.phase.challenge), scored.entry.phase)
     give_score(lower, 0.5 - 1e-9)
@@ -147,54 +139,58 @@ def test_a_post_cannot_move_a_state(
     assert scored.evaluations.get().state == "scored"
 
 
-def test_cancel_goes_through_the_service(client: Client, organiser: User, phase: Phase) -> None:
+def test_what_the_desk_does_is_not_done_here(
+    client: Client, boss: User, scored: Submission
+) -> None:
+    """Each of these acts has one way, on the desk or on the submission's page."""
+    phase = scored.entry.phase
     waiting = submit(make_team(phase.challenge), phase)
-    act(client, "cancel", waiting)
-    assert waiting.evaluations.get().state == "cancelled"
-    assert waiting.quota_lines.last().move == "refunded"
-
-
-def test_a_refused_cancellation_is_reported(
-    client: Client, organiser: User, scored: Submission
-) -> None:
-    act(client, "cancel", scored)
-    page = client.get(reverse("admin:challenge_submission_changelist"))
-    assert "cannot become cancelled" in page.content.decode()
-    assert scored.evaluations.get().state == "scored"
-
-
-@pytest.mark.parametrize("page", ["submission", "phase"])
-def test_queueing_again_is_for_the_desk_alone(
-    client: Client, organiser: User, scored: Submission, page: str
-) -> None:
-    listed = client.get(reverse(f"admin:challenge_{page}_changelist")).content.decode()
-    assert '<option value="' in listed
-    assert "score_again" not in listed
-    assert "queue_failed" not in listed
-    if page == "submission":
-        act(client, "score_again", scored)
-        assert scored.evaluations.count() == 1
-
-
-def test_disqualifying_asks_for_a_reason(
-    client: Client, organiser: User, scored: Submission
-) -> None:
-    asked = act(client, "disqualify", scored)
-    assert b"textarea" in asked.content
+    for action in ("cancel", "disqualify", "reinstate", "score_again"):
+        act(client, action, scored, waiting, confirmed="1", reason="because")
+    registration = Registration.objects.filter(challenge=phase.challenge)[0]
+    url = reverse("admin:challenge_registration_changelist")
+    client.post(url, {"action": "refuse", "_selected_action": [registration.pk]})
+    hide = reverse("admin:challenge_challenge_change", args=[phase.challenge_id])
+    assert client.post(hide, {}).status_code == 403
+    assert client.get(reverse("admin:challenge_announcement_add")).status_code == 403
     scored.refresh_from_db()
+    registration.refresh_from_db()
+    phase.challenge.refresh_from_db()
     assert scored.disqualified_at is None
-    act(client, "disqualify", scored, confirmed="1", reason="external data")
-    scored.refresh_from_db()
-    assert scored.disqualified_reason == "external data"
-    assert scored.disqualified_by == organiser
-    assert AuditEvent.objects.filter(action="submission.disqualify").count() == 1
-    act(client, "reinstate", scored, confirmed="1", reason="a mistake")
-    scored.refresh_from_db()
-    assert scored.disqualified_at is None
+    assert scored.evaluations.count() == 1
+    assert waiting.evaluations.get().state == "queued"
+    assert registration.state == "approved"
+    assert phase.challenge.is_published
+
+
+def test_rows_lead_to_the_pages_that_change_them(
+    client: Client, boss: User, scored: Submission
+) -> None:
+    challenge = scored.entry.phase.challenge
+    Announcement.objects.create(challenge=challenge, published_at=NOON, key="k")
+    for row, address in (
+        (challenge, reverse("web:desk", args=[challenge.slug])),
+        (scored, reverse("web:desk-team", args=[challenge.slug, scored.entry.team_id])),
+        (scored, reverse("web:submission", args=[scored.pk])),
+        (Registration.objects.all()[0], reverse("web:desk-registrations", args=[challenge.slug])),
+        (Announcement.objects.get(), reverse("web:desk-announcements", args=[challenge.slug])),
+    ):
+        name = f"admin:challenge_{type(row)._meta.model_name}_change"
+        page = client.get(reverse(name, args=[row.pk])).content.decode()
+        assert f'href="{address}"' in page, name
+
+
+def test_the_first_page_is_grouped_and_has_the_sites_name(client: Client, boss: User) -> None:
+    page = client.get(reverse("admin:index"))
+    groups = {str(app["name"]): app["models"] for app in page.context["app_list"]}
+    assert [*groups][:2] == ["Challenges", "Submissions"]
+    listed = [model["object_name"] for models in groups.values() for model in models]
+    assert sorted(listed) == sorted({model.__name__ for model in admin.site._registry})
+    assert "FLAIR · Operation of this site" in page.content.decode()
 
 
 def test_a_phase_is_read_here_and_changed_on_the_desk(
-    client: Client, organiser: User, phase: Phase
+    client: Client, boss: User, phase: Phase
 ) -> None:
     url = reverse("admin:challenge_phase_change", args=[phase.pk])
     page = client.get(url).content.decode()
@@ -205,34 +201,8 @@ def test_a_phase_is_read_here_and_changed_on_the_desk(
     assert isinstance(phase.name, dict)
 
 
-def test_registrations_are_decided(client: Client, organiser: User, phase: Phase) -> None:
-    make_team(phase.challenge)
-    registration = Registration.objects.get()
-    url = reverse("admin:challenge_registration_changelist")
-    client.post(url, {"action": "refuse", "_selected_action": [registration.pk]})
-    registration.refresh_from_db()
-    assert registration.state == "refused"
-
-
-def test_organisers_see_their_own_challenges_alone(
-    client: Client, organiser: User, phase: Phase
-) -> None:
-    other = make_phase(make_challenge("other"))
-    foreign = submit(make_team(other.challenge, "Foreigners"), other)
-    submit(make_team(phase.challenge, "Ours"), phase)
-    page = client.get(reverse("admin:challenge_submission_changelist")).content.decode()
-    assert "Ours" in page
-    assert "Foreigners" not in page
-    url = reverse("admin:challenge_submission_change", args=[foreign.pk])
-    assert client.get(url).status_code == 302
-    act(client, "cancel", foreign)
-    assert foreign.evaluations.get().state == "queued"
-    assert client.get(reverse("admin:challenge_user_changelist")).status_code == 403
-    assert client.get(reverse("admin:challenge_apitoken_changelist")).status_code == 403
-
-
 def test_lists_show_no_value_of_hidden_labels_finer_than_its_step(
-    client: Client, organiser: User, phase: Phase
+    client: Client, boss: User, phase: Phase
 ) -> None:
     give_score(submit(make_team(phase.challenge), phase), 0.123456789)
     Phase.objects.update(closes_at=None)
@@ -242,7 +212,7 @@ def test_lists_show_no_value_of_hidden_labels_finer_than_its_step(
         assert not re.search(r"0\.123[3-9]|0\.1234", page.content.decode()), name
 
 
-def test_who_organises_nothing_sees_nothing(client: Client, scored: Submission) -> None:
+def test_the_flag_of_staff_opens_nothing(client: Client, scored: Submission) -> None:
     client.force_login(make_user(is_staff=True))
     url = reverse("admin:challenge_submission_changelist")
     assert client.get(url, follow=True).status_code == 403
@@ -259,7 +229,7 @@ def test_the_trail_is_only_read(client: Client, boss: User, phase: Phase) -> Non
 
 
 def test_the_same_pixels_under_another_account_are_shown(
-    client: Client, organiser: User, phase: Phase
+    client: Client, boss: User, phase: Phase
 ) -> None:
     rows = {}
     for name, digest in (("Ours", "a" * 64), ("Twins", "a" * 64), ("Others", "b" * 64)):
@@ -276,7 +246,7 @@ def test_the_same_pixels_under_another_account_are_shown(
 
 
 def test_two_submissions_of_one_team_are_not_reported_as_duplicates(
-    client: Client, organiser: User, phase: Phase
+    client: Client, boss: User, phase: Phase
 ) -> None:
     team = make_team(phase.challenge)
     for _turn in range(2):
@@ -298,7 +268,7 @@ def test_the_admin_has_no_log_in_of_its_own(client: Client) -> None:
 
 
 def test_a_phase_shows_until_when_its_values_are_rounded(
-    client: Client, phase: Phase, organiser: User
+    client: Client, phase: Phase, boss: User
 ) -> None:
     url = reverse("admin:challenge_phase_change", args=[phase.pk])
 
@@ -314,12 +284,11 @@ def test_a_phase_shows_until_when_its_values_are_rounded(
     assert "who submits there can read them" in shown()
 
 
-@pytest.mark.parametrize("name", ["apitoken", "upload", "webhookdelivery"])
+@pytest.mark.parametrize("name", ["apitoken", "upload", "webhookdelivery", "submission"])
 @pytest.mark.parametrize("page", ["change", "delete", "history"])
-def test_rows_of_people_do_not_break_for_organisers(
-    client: Client, organiser: User, name: str, page: str
-) -> None:
+def test_no_row_opens_for_organisers(client: Client, phase: Phase, name: str, page: str) -> None:
     """The admin reads the row before it asks for the permission."""
+    client.force_login(make_organiser(phase.challenge))
     url = reverse(f"admin:challenge_{name}_{page}", args=["1"])
     assert client.get(url).status_code in {302, 403}
 

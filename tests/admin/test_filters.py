@@ -1,4 +1,4 @@
-"""No list, filter or form of the admin names a challenge of other people; rights leave a trail."""
+"""No role opens the operators' admin; changes of rights leave a trail."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from django.contrib import admin
 from django.contrib.auth.models import Group
 from django.test import Client
 from django.urls import reverse
-from pytest_django import Settings
 
 from challenge.models import (
     Announcement,
@@ -53,80 +52,23 @@ def fill(challenge: Challenge, word: str) -> Phase:
 
 
 @pytest.mark.parametrize("role", [Role.OWNER, Role.OBSERVER])
-def test_no_list_or_filter_names_a_draft_of_other_people(client: Client, role: Role) -> None:
+def test_no_role_in_a_challenge_opens_a_list(client: Client, role: Role) -> None:
     own = make_challenge("own")
     fill(own, "known")
-    fill(make_challenge("secret"), "secret")
-    Challenge.objects.filter(slug="secret").update(is_published=False)
     client.force_login(make_organiser(own, role=role))
-    opened = 0
     for model in MODELS:
         name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
         for url in (reverse(f"{name}_changelist"), reverse(f"{name}_add")):
-            answer = client.get(url)
-            opened += answer.status_code == 200
-            assert not SECRET.findall(answer.content.decode()), url
-    assert opened >= (14 if role is Role.OWNER else 11)
+            assert client.get(url).status_code in {302, 403}, url
 
 
-def test_the_operator_sees_both(client: Client) -> None:
+def test_the_operator_sees_drafts(client: Client) -> None:
     fill(make_challenge("secret"), "secret")
     Challenge.objects.filter(slug="secret").update(is_published=False)
     client.force_login(make_user(is_superuser=True))
     for name in ("phase", "submission", "evaluation", "team"):
         page = client.get(reverse(f"admin:challenge_{name}_changelist")).content.decode()
         assert SECRET.search(page), name
-
-
-def test_an_observer_changes_nothing_and_an_editor_publishes_nothing(client: Client) -> None:
-    phase = fill(make_challenge("own"), "known")
-    url = reverse("admin:challenge_phase_change", args=[phase.pk])
-    client.force_login(make_organiser(phase.challenge, role=Role.OBSERVER))
-    assert client.post(url, {"name": "x"}).status_code == 403
-    submission = phase.entries.get().submissions.get()
-    client.post(
-        reverse("admin:challenge_submission_changelist"),
-        {
-            "action": "disqualify",
-            "_selected_action": [str(submission.pk)],
-            "confirmed": "1",
-            "reason": "because",
-        },
-    )
-    submission.refresh_from_db()
-    assert submission.disqualified_at is None
-    client.force_login(make_organiser(phase.challenge, role=Role.EDITOR))
-    assert client.post(url, {"name": "x"}).status_code == 403
-    challenge_page = reverse("admin:challenge_challenge_change", args=[phase.challenge_id])
-    assert client.post(challenge_page, {}).status_code == 403
-    assert Challenge.objects.get().is_published
-
-
-def test_an_owner_hides_the_challenge_and_the_trail_tells(client: Client) -> None:
-    challenge = make_challenge("own")
-    client.force_login(make_organiser(challenge))
-    url = reverse("admin:challenge_challenge_change", args=[challenge.pk])
-    inline = {f"phases-{name}_FORMS": "0" for name in ("TOTAL", "INITIAL")}
-    assert client.post(url, inline).status_code == 302
-    challenge.refresh_from_db()
-    assert not challenge.is_published
-    event = AuditEvent.objects.get(action="challenge.hide")
-    assert (event.data["before"], event.data["after"]) == (
-        {"is_published": True},
-        {"is_published": False},
-    )
-
-
-def test_a_missing_second_factor_is_told_on_the_page(client: Client, settings: Settings) -> None:
-    settings.SECOND_FACTOR_REQUIRED = True
-    challenge = make_challenge("own")
-    client.force_login(make_organiser(challenge))
-    url = reverse("admin:challenge_challenge_change", args=[challenge.pk])
-    inline = {f"phases-{name}_FORMS": "0" for name in ("TOTAL", "INITIAL")}
-    page = client.post(url, inline, follow=True)
-    assert "second factor" in page.content.decode()
-    challenge.refresh_from_db()
-    assert challenge.is_published
 
 
 def test_changes_of_rights_leave_what_they_were_and_are(client: Client) -> None:

@@ -72,7 +72,7 @@ class Course:
 
     def create(self) -> None:
         page = self.owner.page
-        page.goto(reverse("web:profile"))
+        page.goto(reverse("web:organise"))
         self.owner.follow("Create a challenge")
         page.fill("[name=title_en]", "Burnt areas")
         page.fill("[name=title_fr]", "Surfaces brûlées")

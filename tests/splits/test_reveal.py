@@ -156,6 +156,7 @@ def everything_seen(scored: Scored) -> dict[str, str]:
         "anonymous": None,
         "captain": captain_of(scored.alpha),
         "organiser": organiser,
+        "operator": make_user("operator", is_superuser=True),
     }
     arguments = dict.fromkeys(("act", "token", "token_pk", "webhook_id", "run_id"), "1")
     arguments |= dict.fromkeys(
@@ -186,7 +187,7 @@ def everything_seen(scored: Scored) -> dict[str, str]:
     for role, user in people.items():
         visitor = Visitor(user)
         mine = set(urls)
-        if role == "organiser":
+        if role == "operator":
             for model in admin.site._registry:
                 name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
                 mine.add(reverse(f"{name}_changelist"))

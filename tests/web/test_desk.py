@@ -152,7 +152,27 @@ def test_the_form_of_tokens_offers_to_organise_to_who_has_a_role(
 
 
 def test_the_head_leads_organisers_to_their_pages(phase: Phase, visit: Visit) -> None:
-    link = f'href="{reverse("admin:index")}"'
+    link = f'href="{reverse("web:organise")}"'
     assert link not in visit(factories.make_user(is_staff=True)).get("/").content.decode()
-    observer = factories.make_organiser(phase.challenge, role=Role.OBSERVER)
-    assert link in visit(observer).get("/").content.decode()
+    observer = visit(factories.make_organiser(phase.challenge, role=Role.OBSERVER))
+    assert link in observer.get("/").content.decode()
+    other = factories.make_challenge("other")
+    page = observer.get(reverse("web:organise")).content.decode()
+    assert reverse("web:desk", args=[phase.challenge.slug]) in page
+    assert "observer" in page
+    assert reverse("web:desk", args=[other.slug]) not in page
+    assert reverse("admin:index") not in page
+    operator = visit(factories.make_user(is_superuser=True))
+    page = operator.get(reverse("web:organise")).content.decode()
+    assert reverse("web:desk", args=[other.slug]) in page
+    assert reverse("admin:index") in page
+
+
+def test_the_operators_admin_sends_organisers_to_their_desks(phase: Phase, visit: Visit) -> None:
+    owner = visit(factories.make_organiser(phase.challenge))
+    answer = owner.get(reverse("admin:index"), follow=True)
+    assert answer.redirect_chain[-1][0] == reverse("web:organise")
+    for name in ("submission", "phase", "registration", "announcement"):
+        url = reverse(f"admin:challenge_{name}_changelist")
+        assert owner.get(url).status_code == 302
+        assert owner.post(url, {"action": "approve"}).status_code == 302

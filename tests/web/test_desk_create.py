@@ -95,7 +95,7 @@ def test_who_may_create_makes_a_draft_and_owns_it(
         assert page.status_code == 404
     for name in ("challenge", "desk", "desk-launch", "desk-task", "submissions"):
         assert client.get(reverse(f"web:{name}", args=[challenge.slug])).status_code == 200, name
-    assert challenge.slug in client.get(reverse("web:profile")).content.decode()
+    assert challenge.slug in client.get(reverse("web:organise")).content.decode()
 
 
 def test_others_may_not_create(visit: Visit, db: None) -> None:

@@ -78,8 +78,8 @@ def test_a_challenge_is_made_and_no_page_has_violations_overflows_or_console_err
     page.locator("form.card button[type=submit]").click()
     assert page.locator("h2.title-3").count() == 3
     check("report")
-    page.goto(reverse("web:profile"))
-    check("profile")
+    page.goto(reverse("web:organise"))
+    check("organise")
     assert set(Challenge.objects.values_list("slug", flat=True)) == {"burnt-2027", "imported"}
     assert faults == []
     assert [line for line in complaints if "422" not in line] == []

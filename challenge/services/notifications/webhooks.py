@@ -271,7 +271,8 @@ def _delivery_lock() -> Iterator[bool]:
             cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [DELIVER_LOCK])
             (is_mine,) = cursor.fetchone()
         yield is_mine
-        # The server ends a closed connection's transaction a moment later; this frees the lock at once.
+        # The server ends a closed connection's transaction a moment later; this frees the lock
+        # at once.
         own.rollback()
     finally:
         own.close()

@@ -42,8 +42,7 @@ def profile(request: SignedInRequest) -> HttpResponse:
         {
             "form": form,
             "memberships": team_selector.of_user(user),
-            "organised": roles.challenges_of(user),
-            "may_create": roles.may_create(user),
+            "organises": roles.organises_any(user) or roles.may_create(user),
         },
         status=422 if form.errors else 200,
     )

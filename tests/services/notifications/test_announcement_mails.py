@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
@@ -104,28 +103,3 @@ def test_many_mails_start_one_task(django_capture_on_commit_callbacks: Any) -> N
 
 def test_nobody_gets_announcements_without_asking() -> None:
     assert User().mail_on_announcement is False
-
-
-def test_an_announcement_of_the_admin_is_in_the_trail(admin_client: Client) -> None:
-    challenge = factories.make_challenge()
-    fields = {
-        "challenge": challenge.pk,
-        "title": '{"en": "Hello"}',
-        "body": '{"en": "It is open."}',
-        "published_at_0": "2026-01-02",
-        "published_at_1": "08:00:00",
-        "mail_to": "participants",
-    }
-    answer = admin_client.post(reverse("admin:challenge_announcement_add"), fields)
-    assert answer.status_code == 302
-    announcement = Announcement.objects.get()
-    mails.send_due()
-    assert [*AuditEvent.objects.values_list("action", flat=True).order_by("pk")][-2:] == [
-        "announcement.create",
-        "announcement.mailed",
-    ]
-    change = reverse("admin:challenge_announcement_change", args=[announcement.pk])
-    answer = admin_client.post(change, fields | {"mail_to": "subscribers"})
-    assert answer.status_code == 302
-    announcement.refresh_from_db()
-    assert announcement.mail_to == "participants"  # it has been mailed
