@@ -21,7 +21,7 @@ from challenge.rules.roles import Act
 from challenge.selectors import final_results as selector
 from challenge.selectors import leaderboard, phase_disclosure, roles
 from challenge.selectors.final_results import Draft
-from challenge.services import audit, signing
+from challenge.services import audit, phase_lock, signing
 from challenge.services.leaderboard import ranks
 
 # The layout of a document: raise it when a key changes its meaning.
@@ -54,11 +54,7 @@ def sign(
     if len(reason) > REASON_CHARACTERS:
         raise refuse("field-too-long", field="reason", length=len(reason), limit=REASON_CHARACTERS)
     with transaction.atomic():
-        locked = (
-            Phase.objects.select_for_update(of=("self",))
-            .select_related("challenge", "task_spec", "ground_truth")
-            .get(pk=phase.pk)
-        )
+        locked = phase_lock.take(phase.pk)
         ranks.recompute(phase=locked, now=now)
         draft = selector.draft(locked, now=now)
         for obstacle in draft.obstacles:

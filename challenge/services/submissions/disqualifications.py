@@ -12,7 +12,7 @@ from challenge.errors import refuse
 from challenge.models import Submission, User
 from challenge.rules.roles import Act
 from challenge.selectors import roles
-from challenge.services import audit
+from challenge.services import audit, phase_lock
 from challenge.services.leaderboard import ranks
 from challenge.services.notifications import decision_mails
 
@@ -30,6 +30,7 @@ def disqualify(
     if not reason.strip():
         raise refuse("reason-missing")
     with transaction.atomic():
+        phase_lock.share(submission.entry.phase_id)
         locked = Submission.objects.select_for_update().get(pk=submission.pk)
         if locked.disqualified_at is not None:
             raise refuse("already-disqualified")
@@ -54,6 +55,7 @@ def reinstate(
     now = now or timezone.now()
     roles.require(actor, Act.VERDICTS, submission.entry.phase.challenge)
     with transaction.atomic():
+        phase_lock.share(submission.entry.phase_id)
         locked = Submission.objects.select_for_update().get(pk=submission.pk)
         if locked.disqualified_at is None:
             raise refuse("not-disqualified")

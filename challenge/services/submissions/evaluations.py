@@ -357,6 +357,8 @@ def requeue_failed(
     """
     now = now or timezone.now()
     with transaction.atomic():
+        of_phase = Evaluation.objects.values_list("submission__entry__phase", flat=True)
+        phase_lock.share(of_phase.get(pk=evaluation_id))
         evaluation = jobs.lock(evaluation_id)
         submission = evaluation.submission
         if actor is not None:

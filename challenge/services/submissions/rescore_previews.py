@@ -34,7 +34,7 @@ from challenge.rules import digests, disclosure, ranking
 from challenge.rules.lifecycle import State
 from challenge.rules.ranking import Candidate
 from challenge.selectors import disqualifications, phase_disclosure, roles
-from challenge.services import audit
+from challenge.services import audit, phase_lock
 from challenge.services.challenges import phases, splits
 from challenge.services.leaderboard import ranks
 from challenge.services.submissions import rescoring
@@ -210,11 +210,7 @@ def publish(
     if preview.blocking:
         raise refuse("rescore-evidence-missing", count=len(preview.blocking))
     with transaction.atomic():
-        phase = (
-            Phase.objects.select_for_update(of=("self",))
-            .select_related("challenge", "ground_truth", "task_spec")
-            .get(pk=preview.phase.pk)
-        )
+        phase = phase_lock.take(preview.phase.pk)
         if inputs_of(phase, ground_truth=truth, task_spec=task) != preview.inputs:
             raise refuse("rescore-stale")
         zones = splits.counted_zones(truth, phase=phase)

@@ -16,7 +16,7 @@ from challenge.errors import refuse
 from challenge.models import Entry, Phase, RankLine, Team, TeamDisqualification, User
 from challenge.rules.roles import Act
 from challenge.selectors import disqualifications, roles
-from challenge.services import audit
+from challenge.services import audit, phase_lock
 from challenge.services.leaderboard import ranks
 from challenge.services.notifications import decision_mails
 
@@ -110,7 +110,12 @@ def rank_anew(team: Team, *, now: datetime) -> None:
 
 
 def _lock(team: Team) -> Team:
-    """Lock a team and its entries: a submission that holds one's lock is in before or refused."""
+    """Lock a team and its entries, its phases shared.
+
+    A submission that holds an entry's lock is in before or refused; a signature is made before the
+    verdict, or of the lines that it leaves.
+    """
+    phase_lock.share_all(Entry.objects.filter(team=team).values_list("phase", flat=True))
     locked = Team.objects.select_for_update(of=("self",)).select_related("challenge")
     found = locked.filter(pk=team.pk, merged_into=None, is_platform=False).first()
     if found is None:

@@ -26,7 +26,7 @@ from challenge.rules.roles import Act
 from challenge.rules.web_address import is_web_address
 from challenge.selectors import documents as selector
 from challenge.selectors import roles
-from challenge.services import audit
+from challenge.services import audit, phase_lock
 from challenge.services.notifications import decision_mails
 from challenge.services.storage import archives
 
@@ -135,7 +135,7 @@ def deliver(
         values |= _store(file, file_name=file_name, kind=Kind(kind))
     try:
         with transaction.atomic():
-            locked = DocumentRequest.objects.select_for_update(of=("self",)).get(pk=row.pk)
+            locked = _lock(row)
             _check_open(locked, now=now)
             before = locked.documents.filter(kind=kind).first()
             made, _created = WinnerDocument.objects.update_or_create(
@@ -187,7 +187,7 @@ def decide(
     if not accept and not reason:
         raise refuse("reason-missing")
     with transaction.atomic():
-        locked = DocumentRequest.objects.select_for_update(of=("self",)).get(pk=row.pk)
+        locked = _lock(row)
         if locked.state in {State.ACCEPTED, State.REFUSED}:
             raise refuse("documents-decided")
         if accept and locked.state != State.DELIVERED:
@@ -219,7 +219,7 @@ def extend(
     roles.require(actor, Act.FINALS, row.phase.challenge)
     _check_deadline(deadline, now=now)
     with transaction.atomic():
-        locked = DocumentRequest.objects.select_for_update(of=("self",)).get(pk=row.pk)
+        locked = _lock(row)
         if locked.state == State.ACCEPTED:
             raise refuse("documents-decided")
         if locked.state == State.REFUSED:
@@ -237,6 +237,12 @@ def extend(
             after=deadline.isoformat(),
         )
         decision_mails.documents_asked(row, now=now)
+
+
+def _lock(row: DocumentRequest) -> DocumentRequest:
+    """Lock a request, its phase shared: who signs confirms whose documents are missing."""
+    phase_lock.share(row.phase_id)
+    return DocumentRequest.objects.select_for_update(of=("self",)).get(pk=row.pk)
 
 
 def _check_open(row: DocumentRequest, *, now: datetime) -> None:
