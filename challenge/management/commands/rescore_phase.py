@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from challenge.errors import Refusal
-from challenge.models import GroundTruth, Phase, Rescore, TaskSpec
+from challenge.models import GroundTruth, Phase, Rescore, Submission, TaskSpec
 from challenge.selectors import rescores as selector
 from challenge.services.challenges import phases
 from challenge.services.submissions import rescore_previews, rescores, rescoring
@@ -38,6 +39,12 @@ class Command(BaseCommand):
             action="store_true",
             help="rank by the scores that an earlier call queued, once all are there",
         )
+        parser.add_argument(
+            "--partial",
+            action="store_true",
+            help="publish although submissions that decide a line of the board have no score yet; "
+            "says which stay behind",
+        )
         parser.add_argument("--task", type=int, help="version of the task (default: the newest)")
         parser.add_argument(
             "--labels", type=int, help="version of the ground truth (default: the newest)"
@@ -59,6 +66,8 @@ class Command(BaseCommand):
             raise CommandError(f"found no phase {challenge}/{phase}; there are: {known or 'none'}")
         if options["preview"] and not options["from_evidence"]:
             raise CommandError("--preview goes with --from-evidence")
+        if options["partial"] and not (options["publish"] or options["from_evidence"]):
+            raise CommandError("--partial goes with --publish or --from-evidence")
         try:
             if options["publish"]:
                 self._publish(named, options)
@@ -85,11 +94,22 @@ class Command(BaseCommand):
             f"{len(preview.cards)} submissions from evidence, {len(preview.missing)} without; "
             f"{moving} of {len(preview.changes)} teams change their rank"
         )
+        self._name_left_behind(preview.blocking)
         if options["preview"]:
             self.stdout.write("A preview: nothing was written.")
             return
-        rescore_previews.publish(preview, actor=None)
+        rescore_previews.publish(preview, actor=None, partial=options["partial"])
         self.stdout.write(self.style.SUCCESS("Published."))
+
+    def _name_left_behind(self, submissions: Sequence[Submission]) -> None:
+        """Name what decides a line of the board now and would have none."""
+        for submission in submissions:
+            is_gone = submission.archive_removed_at is not None
+            self.stdout.write(
+                f"  left behind: {submission.entry.team.name}, submission {submission.number} "
+                f"({submission.pk}), "
+                f"{'whose archive was removed' if is_gone else 'until its archive is scored'}"
+            )
 
     def _through_the_queue(self, phase: Phase, options: dict[str, Any]) -> None:
         task = self._task(phase, options["task"])
@@ -119,11 +139,12 @@ class Command(BaseCommand):
         if task is None or truth is None:
             raise CommandError(f"{phase} has no labels or no task yet")
         left = rescoring.pending(phase=phase, ground_truth=truth, task_spec=task)
-        if left and not options["force"]:
+        self._name_left_behind(left)
+        if left and not options["partial"]:
             raise CommandError(
-                f"{left} submissions on the board are not scored under {task} and {truth} yet; "
-                "queue those that are missing (the same command without --publish) and wait, "
-                "or --force to publish a board without them"
+                f"{len(left)} submissions on the board are not scored under {task} and {truth} "
+                "yet; queue those that are missing (the same command without --publish) and wait, "
+                "or --partial to publish a board without them"
             )
         phases.publish_truth(phase=phase, actor=None, ground_truth=truth, task_spec=task)
         rescores.end_published(phase=phase)

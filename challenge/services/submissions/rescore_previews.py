@@ -195,19 +195,26 @@ def preview(
 
 
 def publish(
-    preview: Preview, *, actor: User | None, worker: str = "evidence", now: datetime | None = None
+    preview: Preview,
+    *,
+    actor: User | None,
+    worker: str = "evidence",
+    partial: bool = False,
+    now: datetime | None = None,
 ) -> int:
     """Record a preview's scores and make its labels and task those that count.
 
     Returns how many scores were recorded; all of it is one transaction. Submissions without
     evidence that decide nothing are queued with their archives. Earlier scores stay recorded.
-    Raises Conflict ``rescore-evidence-missing`` where one that decides a line has none,
+    ``partial``, which an operator's command alone asks for, queues those that decide a line, too:
+    until they are scored the board is without them. Raises Conflict
+    ``rescore-evidence-missing`` where one that decides a line has no evidence otherwise,
     ``rescore-stale`` where something changed since the preview, and what
     :func:`phases.publish_truth` raises.
     """
     now = now or timezone.now()
     truth, task = preview.ground_truth, preview.task_spec
-    if preview.blocking:
+    if preview.blocking and not (partial and actor is None):
         raise refuse("rescore-evidence-missing", count=len(preview.blocking))
     with transaction.atomic():
         phase = phase_lock.take(preview.phase.pk)
@@ -234,6 +241,7 @@ def publish(
             scores=len(preview.cards),
             submissions=[str(pk) for pk in preview.cards],
             queued=len(queued),
+            left_behind=[str(submission.pk) for submission in preview.blocking],
             ground_truth=str(truth),
             task_spec=str(task),
             moves=[change.team for change in preview.changes if change.moves],

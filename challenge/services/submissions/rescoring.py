@@ -265,21 +265,23 @@ def record_from_evidence(
     return recorded
 
 
-def pending(*, phase: Phase, ground_truth: GroundTruth, task_spec: TaskSpec) -> int:
-    """Count the submissions on the board that have no end yet under another truth or task.
+def pending(*, phase: Phase, ground_truth: GroundTruth, task_spec: TaskSpec) -> list[Submission]:
+    """Return the submissions on the board without a verdict under another truth or task.
 
-    Those without an archive any more are none of the board's best, and are not waited for.
+    One that failed has none. Those without an archive any more are none of the board's best, and
+    are not waited for.
     """
-    finished = Evaluation.objects.filter(
-        ground_truth=ground_truth, task_spec=task_spec, finished_at__isnull=False
+    ended = Evaluation.objects.filter(
+        ground_truth=ground_truth,
+        task_spec=task_spec,
+        state__in=(State.SCORED.value, State.REJECTED.value),
     )
-    return (
-        Submission.objects.filter(
-            pk__in=scores.current(phase).values("evaluation__submission"),
-            archive_removed_at__isnull=True,
-        )
-        .exclude(pk__in=finished.values("submission"))
-        .count()
+    on_board = scores.current(phase).values("evaluation__submission")
+    return list(
+        Submission.objects.filter(pk__in=on_board, archive_removed_at__isnull=True)
+        .exclude(pk__in=ended.values("submission"))
+        .select_related("entry__team")
+        .order_by("created_at", "pk")
     )
 
 

@@ -14,7 +14,16 @@ from django.db import transaction
 from django.test import override_settings
 
 from challenge.errors import Conflict
-from challenge.models import Evaluation, Phase, RankLine, Score, Submission, TaskSpec, Team
+from challenge.models import (
+    AuditEvent,
+    Evaluation,
+    Phase,
+    RankLine,
+    Score,
+    Submission,
+    TaskSpec,
+    Team,
+)
 from challenge.selectors import queue
 from challenge.services.submissions import evaluations, rescore_previews, rescoring
 from scoring.engine.metrics import card_builder, evidence
@@ -23,7 +32,15 @@ from scoring.engine.metrics.counting import PatchCounter
 from scoring.engine.task.examples import abc_spec
 from scoring.engine.task.specification import Patch
 from scoring.engine.truth import store
-from tests.factories import NOON, make_card, make_phase, make_task, make_team, submit
+from tests.factories import (
+    NOON,
+    make_card,
+    make_organiser,
+    make_phase,
+    make_task,
+    make_team,
+    submit,
+)
 
 pytestmark = pytest.mark.django_db
 IDS = [f"{n:03}" for n in range(6)]
@@ -176,6 +193,59 @@ def test_without_evidence_the_archive_is_scored_again(
     assert board(phase) == [(1, "wide", 0.2), (2, "narrow", 0.1)]
 
 
+def test_what_lacks_evidence_stays_behind_by_name_alone(
+    phase: Phase, task: TaskSpec, folder: Path
+) -> None:
+    (folder / "wide").unlink()
+    wide = Submission.objects.get(entry__team__name="wide")
+    before = board(phase)
+    with pytest.raises(CommandError, match="Nothing was published"):
+        run("abc", "test", "--from-evidence")
+    assert board(phase) == before
+
+    said = run("abc", "test", "--from-evidence", "--partial")
+
+    assert f"left behind: wide, submission 1 ({wide.pk}), until its archive is scored" in said
+    assert board(phase) == [(1, "narrow", 1.0)]
+    event = AuditEvent.objects.get(action="phase.rescore-publish")
+    assert event.data["left_behind"] == [str(wide.pk)]
+    assert Evaluation.objects.get(state="queued").submission == wide  # comes back with its score
+    claim = evaluations.claim(worker="w", now=NOON)
+    assert claim is not None
+    evaluations.complete_scored(
+        claim.evaluation_id, attempt=1, card=make_card(0.2), evidence_name="", now=NOON
+    )
+    assert board(phase) == [(1, "narrow", 1.0), (2, "wide", 0.2)]
+
+
+def test_only_an_operator_publishes_in_part(phase: Phase, task: TaskSpec, folder: Path) -> None:
+    (folder / "wide").unlink()
+    owner = make_organiser(phase.challenge)
+    found = rescore_previews.preview(phase=phase)
+
+    with pytest.raises(Conflict, match="Nothing was published"):
+        rescore_previews.publish(found, actor=owner, partial=True)
+
+
+def test_what_failed_under_the_new_task_keeps_its_line_until_it_is_left_behind(
+    phase: Phase, task: TaskSpec
+) -> None:
+    before = board(phase)
+    run("abc", "test")
+    claim = evaluations.claim(worker="w", now=NOON)
+    assert claim is not None
+    evaluations.complete_scored(claim.evaluation_id, attempt=1, card=make_card(0.2), now=NOON)
+    claim = evaluations.claim(worker="w", now=NOON)
+    assert claim is not None
+    evaluations.mark_failed(claim.evaluation_id, attempt=1, code="internal", now=NOON)
+
+    with pytest.raises(CommandError, match="1 submissions on the board"):
+        run("abc", "test", "--publish")
+    assert board(phase) == before
+    assert "left behind: narrow" in run("abc", "test", "--publish", "--partial")
+    assert board(phase) == [(1, "wide", 0.2)]
+
+
 def test_through_the_queue_the_board_stands_until_all_are_scored(
     phase: Phase, task: TaskSpec
 ) -> None:
@@ -200,6 +270,7 @@ def test_through_the_queue_the_board_stands_until_all_are_scored(
     [
         (("abc", "nowhere"), "there are: abc/test"),
         (("abc", "test", "--preview"), "goes with --from-evidence"),
+        (("abc", "test", "--partial"), "goes with --publish or --from-evidence"),
         (("abc", "test", "--task", "9"), "there are: 1"),
         (("abc", "test"), "no submission to score again"),
     ],

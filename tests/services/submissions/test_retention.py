@@ -212,7 +212,7 @@ def test_a_re_score_leaves_out_what_has_no_archive(
     give_score(best, 0.8, at=LATER)
     assert phase.task_spec is not None
     pending = rescoring.pending(phase=phase, ground_truth=labels, task_spec=phase.task_spec)
-    assert pending == 0  # nothing waits for what nobody can score
+    assert pending == []  # nothing waits for what nobody can score
 
 
 def test_what_is_scored_again_is_not_taken_away(
