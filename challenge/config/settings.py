@@ -270,6 +270,7 @@ CELERY_IMPORTS = [
     "challenge.workers.labels",
     "challenge.workers.rescoring",
     "challenge.workers.comparing",
+    "challenge.workers.drawing",
     "challenge.workers.revealing",
     "challenge.workers.announcing",
     "challenge.workers.maintenance",

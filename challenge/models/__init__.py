@@ -19,6 +19,7 @@ from challenge.models.mails import OutgoingMail
 from challenge.models.messages import Message, MessageDelivery
 from challenge.models.pages import Page, PageVersion
 from challenge.models.people import ApiToken, User
+from challenge.models.pictures import PatchPictures, PatchPicturesEvent
 from challenge.models.rescores import Rescore, RescoreEvent
 from challenge.models.results import FinalResult, PublishedResult
 from challenge.models.roles import ChallengeRole
@@ -70,6 +71,8 @@ __all__ = [
     "OutgoingMail",
     "Page",
     "PageVersion",
+    "PatchPictures",
+    "PatchPicturesEvent",
     "Phase",
     "PixelComparison",
     "PixelComparisonEvent",

@@ -228,6 +228,24 @@ def score_visible(
     return leaderboard_visible(visibility=visibility, viewer=viewer, settled=settled)
 
 
+class Pictures(StrEnum):
+    """What pictures of a submission's patches may show; ``LABELS``: errors and values too."""
+
+    NONE = "none"
+    PREDICTIONS = "predictions"
+    LABELS = "labels"
+
+
+def pictures_shown(
+    policy: DisclosurePolicy, *, images_public: bool, labels_public: bool, score_visible: bool
+) -> Pictures:
+    """Return it for whoever may see the submission: of hidden labels nothing, at any time."""
+    if not images_public:
+        return Pictures.NONE
+    told = labels_public and score_visible and policy.classes and not policy.rounded
+    return Pictures.LABELS if told else Pictures.PREDICTIONS
+
+
 def disclose_value(
     value: float | None, rounded: float | None, *, policy: DisclosurePolicy
 ) -> float | None:

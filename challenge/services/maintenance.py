@@ -17,6 +17,7 @@ from challenge.services.leased_jobs import SweepReport
 from challenge.services.notifications import mails, webhooks
 from challenge.services.submissions import (
     evaluations,
+    pictures,
     pixel_comparisons,
     rescores,
     reveal_requests,
@@ -45,6 +46,7 @@ def sweep(*, now: datetime | None = None) -> MaintenanceReport:
     )
     rescores.sweep(now=now)
     pixel_comparisons.sweep(now=now)
+    pictures.sweep(now=now)
     settled = settlement.settle_due(now=now)
     ranked = [phase for phase in ranks.recompute_stale(now=now) if phase not in settled]
     report = MaintenanceReport(*swept, phases_settled=settled, phases_ranked=[*settled, *ranked])

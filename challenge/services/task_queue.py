@@ -40,6 +40,7 @@ class TaskName(StrEnum):
     SCORE = "scoring.score"
     RESCORE = "scoring.rescore"
     COMPARE_PIXELS = "scoring.compare_pixels"
+    DRAW_PICTURES = "scoring.draw_pictures"
     REVEAL = "scoring.reveal"
     TRAIN = "baselines.train"
     SEND_MAIL = "challenge.send_mail"
@@ -61,6 +62,7 @@ _QUEUES = {
     TaskName.SCORE: Queue.SCORING,
     TaskName.RESCORE: Queue.SCORING,
     TaskName.COMPARE_PIXELS: Queue.SCORING,
+    TaskName.DRAW_PICTURES: Queue.SCORING,
     TaskName.REVEAL: Queue.SCORING,
     TaskName.SWEEP_EVIDENCE: Queue.SCORING,
     TaskName.TRAIN: Queue.GPU,

@@ -35,7 +35,13 @@ from challenge.web.accounts import accounts, webhooks
 from challenge.web.challenges import calendar, challenges, client, feeds, home, kit, robots
 from challenge.web.leaderboard import badge, results
 from challenge.web.leaderboard import views as leaderboard
-from challenge.web.submissions import documents, downloads, submissions, submitting
+from challenge.web.submissions import (
+    documents,
+    downloads,
+    patch_pictures,
+    submissions,
+    submitting,
+)
 from challenge.web.training import training
 
 app_name = "web"
@@ -328,6 +334,11 @@ urlpatterns = [
     path("submissions/<uuid:pk>/", submissions.detail, name="submission"),
     path("submissions/<uuid:pk>/live/", submissions.live, name="submission-live"),
     path("submissions/<uuid:pk>/card.json", submissions.card, name="submission-card"),
+    path(
+        "submissions/<uuid:pk>/pictures/<int:number>/<slug:kind>/",
+        patch_pictures.picture,
+        name="submission-picture",
+    ),
     path("submissions/<uuid:pk>/receipt.json", submissions.receipt, name="submission-receipt"),
     path("submissions/<uuid:pk>/archive/", downloads.archive, name="submission-archive"),
     path(

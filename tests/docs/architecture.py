@@ -65,6 +65,7 @@ PURPOSES = {
         "terminal": "output for terminals",
     },
     "scoring.engine": {
+        "pictures": "of patches",
         "scorer": "process, pipeline, verdicts",
         "decode": "sandboxed decoder workers",
         "archive": "zip, TIFF",

@@ -329,6 +329,8 @@ GET    submissions/<uuid:pk>/final/                                      405 405
 POST   submissions/<uuid:pk>/final/                                      302 404 302 302 302 404
 GET    submissions/<uuid:pk>/live/                                       302 404 200 200 200 404
 POST   submissions/<uuid:pk>/live/                                       405 405 405 405 405 405
+GET    submissions/<uuid:pk>/pictures/<int:number>/<slug:kind>/         302 404 404 404 404 404
+POST   submissions/<uuid:pk>/pictures/<int:number>/<slug:kind>/         405 405 405 405 405 405
 GET    submissions/<uuid:pk>/receipt.json                                302 404 200 200 200 404
 POST   submissions/<uuid:pk>/receipt.json                                405 405 405 405 405 405
 """

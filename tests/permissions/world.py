@@ -131,6 +131,8 @@ def make_world(**phase_fields: Any) -> World:
         "entry_id": "1",
         "grant_id": "1",
         "document_id": "1",
+        "number": "0",
+        "kind": "image",
         "registration_id": str(challenge.registrations.get(user=people["rival"]).pk),
     }
     return World(challenge, phase, alpha, people, submission, arguments)

@@ -209,3 +209,33 @@ def test_who_sees_the_board_and_who_a_score(
     assert disclosure.score_visible(**asked) is score
     hidden = disclosure.score_visible(**asked, behind_freeze=True)
     assert hidden is (score and viewer is Viewer.ORGANISER)
+
+
+@pytest.mark.parametrize(
+    ("images_public", "labels_public", "score_visible", "detail", "now", "shown"),
+    [
+        (False, True, True, "full", OPEN, "none"),
+        (False, False, True, "full", CLOSES, "none"),
+        (True, True, True, "full", OPEN, "labels"),
+        (True, True, True, "classes", CLOSES, "labels"),
+        (True, True, True, "miou", OPEN, "predictions"),
+        (True, True, False, "full", OPEN, "predictions"),
+        (True, False, True, "full", OPEN, "predictions"),
+        (True, False, True, "full", CLOSES, "predictions"),
+        (True, False, False, "full", CLOSES, "predictions"),
+    ],
+)
+@pytest.mark.parametrize("viewer", list(Viewer))
+def test_pictures_show_labels_where_they_are_public_and_of_hidden_ones_nothing(
+    viewer: Viewer, images_public: bool, labels_public: bool, score_visible: bool,
+    detail: str, now: datetime, shown: str,
+) -> None:  # fmt: skip
+    if viewer is Viewer.ORGANISER and labels_public and score_visible and images_public:
+        shown = "labels"  # public labels leave in full to organisers, whatever the detail
+    found = disclosure.pictures_shown(
+        policy(viewer, detail, now, labels_public=labels_public),
+        images_public=images_public,
+        labels_public=labels_public,
+        score_visible=score_visible,
+    )
+    assert found == shown

@@ -159,6 +159,7 @@ def everything_seen(scored: Scored) -> dict[str, str]:
         "operator": make_user("operator", is_superuser=True),
     }
     arguments = dict.fromkeys(("act", "token", "token_pk", "webhook_id", "run_id"), "1")
+    arguments |= {"number": "0", "kind": "image"}
     arguments |= dict.fromkeys(
         (
             *("invitation_id", "request_id", "registration_id", "message_id"),

@@ -121,6 +121,7 @@ def test_settings_route_every_task_to_its_queue() -> None:
         "scoring.score": "scoring",
         "scoring.rescore": "scoring",
         "scoring.compare_pixels": "scoring",
+        "scoring.draw_pictures": "scoring",
         "scoring.reveal": "scoring",
         "baselines.train": "gpu",
         "challenge.send_mail": "default",

@@ -29,7 +29,7 @@ from challenge.services.leaderboard import ranks
 from challenge.services.leased_jobs import LeasedJobs, SweepReport
 from challenge.services.notifications import mails, webhooks
 from challenge.services.storage import archives
-from challenge.services.submissions import quota, scores
+from challenge.services.submissions import pictures, quota, scores
 from challenge.services.task_queue import TaskName
 from scoring.engine.metrics.card import ScoreCard
 from scoring.engine.truth.split import CountedZones
@@ -239,6 +239,7 @@ def complete_scored(
             evaluation, card=card, zones=zones, evidence_name=evidence_name, now=now
         )
         jobs.transition(evaluation, State.SCORED, now=now)
+        pictures.request(evaluation, now=now)
         if evaluation.priority == Evaluation.Priority.LIVE:
             for truth_id, task_id in rescores.wanted_besides(evaluation, phase):
                 jobs.enqueue(

@@ -30,6 +30,7 @@ from challenge.rules.roles import Act
 from challenge.selectors import disqualifications, people, roles
 from challenge.services import audit
 from challenge.services.storage import archives
+from challenge.services.submissions import pictures
 from scoring.engine.truth.split import CountedZones
 
 log = logging.getLogger(__name__)
@@ -165,6 +166,7 @@ def _remove_if_unneeded(submission: Submission, *, now: datetime) -> bool:
             # Not where a copy in another phase keeps it. Robust: where the store does not answer,
             # the file is an orphan for the next day.
             transaction.on_commit(lambda: archives.delete(submission.archive), robust=True)
+            pictures.remove(submission)
     return bool(marked)
 
 

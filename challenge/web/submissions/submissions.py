@@ -16,12 +16,12 @@ from django.utils.translation import gettext
 from challenge.errors import Refusal, refuse
 from challenge.models import Evaluation, Submission
 from challenge.rules.disclosure import Viewer
-from challenge.selectors import comparisons, languages, pages, queue
+from challenge.selectors import comparisons, languages, pages, pictures, queue
 from challenge.selectors import submissions as selector
 from challenge.services.submissions import receipts, retention
 from challenge.services.submissions import submissions as service
 from challenge.web.requests import SignedInRequest, page_view
-from challenge.web.submissions import score_page
+from challenge.web.submissions import patch_pictures, score_page
 from challenge.web.views import challenge_context
 from scoring.engine.problems.problems import Problem
 
@@ -71,6 +71,8 @@ def detail(request: SignedInRequest, pk: UUID) -> HttpResponse:
     context["is_owner"] = shown.viewer is Viewer.OWNER
     context["ratio"] = score_page.ratio(submission)
     context["may_choose"] = selector.may_choose(shown)
+    if (found := pictures.of_submission(shown)) is not None:
+        context["patches"] = patch_pictures.build(found, submission=submission, phase=phase)
     if shown.card is not None:
         comparison_scores = comparisons.of_submission(submission, viewer=shown.viewer)
         context |= {

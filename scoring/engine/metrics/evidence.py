@@ -103,6 +103,16 @@ class Evidence:
             matrices=self._reduced(counts[used], spec=spec or self.spec),
         )
 
+    def patch_matrices(self, first: int, end: int) -> NDArray[np.int64]:
+        """int64[end - first, n, n]: reduced matrices of the patches ``ids[first:end]``.
+
+        Raises `EvidenceError` for a reduction that the counts cannot give.
+        """
+        position = np.arange(len(self.ids), dtype=np.int64)
+        selection = (position >= first) & (position < end)
+        counts = self._counts(position - first, selection, n_zones=end - first)
+        return self._reduced(counts, spec=self.spec)
+
     def _counts(
         self, zone_of_patch: NDArray[np.int64], selection: NDArray[np.bool_], *, n_zones: int
     ) -> NDArray[np.int64]:

@@ -134,6 +134,7 @@ def pack(
     archive_path: str | Path,
     out_path: Path,
     timeout_s: float,
+    only_ids: Iterable[str] | None = None,
     on_progress: OnProgress | None = None,
     should_stop: Callable[[], bool] | None = None,
     workers: int | None = None,
@@ -142,10 +143,12 @@ def pack(
 ) -> Packed | Rejected | ScorerFailure:
     """Pack a zip of masks of the specification's expected patches; parameters as of `run`.
 
-    ``out_path`` is there once the masks are packed, and only then. No problem tells a pixel.
+    ``only_ids``: these of them alone; the others are looked for and not decoded. ``out_path`` is
+    there once the masks are packed, and only then. No problem tells a pixel.
     """
     job = _job(spec, archive_path, workers, memory_bytes, isolate=isolate)
     job["out"] = str(out_path)
+    job["ids"] = None if only_ids is None else list(only_ids)
     verdict = _run(job, timeout_s, on_progress, should_stop)
     if isinstance(verdict, Scored | Valid):
         return ScorerFailure("scorer-error", "a packed file was asked")
@@ -199,10 +202,21 @@ def _run(
     return verdict
 
 
-def _start(job: Job) -> subprocess.Popen[bytes]:
+def environment() -> dict[str, str]:
+    """Return the environment of processes that read what others uploaded: nothing else of ours."""
     root = Path(__file__).resolve().parents[3]
-    environment = {k: os.environ[k] for k in _INHERITED_VARIABLES if k in os.environ}
-    environment |= _FIXED_VARIABLES | {"PYTHONPATH": str(root), "SCORER_PARENT": str(os.getpid())}
+    inherited = {k: os.environ[k] for k in _INHERITED_VARIABLES if k in os.environ}
+    return (
+        inherited
+        | _FIXED_VARIABLES
+        | {
+            "PYTHONPATH": str(root),
+            "SCORER_PARENT": str(os.getpid()),
+        }
+    )
+
+
+def _start(job: Job) -> subprocess.Popen[bytes]:
     # A file, not a pipe: a scorer that does not read its job must not hold up the caller.
     with tempfile.TemporaryFile() as stdin:
         stdin.write(json.dumps(job).encode())
@@ -212,7 +226,7 @@ def _start(job: Job) -> subprocess.Popen[bytes]:
             stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=environment,
+            env=environment(),
             cwd=tempfile.gettempdir(),
             start_new_session=True,
         )

@@ -68,6 +68,7 @@ def _run(job: Job, out: IO[bytes]) -> Verdict:
             spec=spec,
             upload_path=job["upload"],
             out_path=job["out"],
+            only_ids=job["ids"],
             on_progress=on_progress,
             workers=job["workers"],
             isolate=job["isolate"],

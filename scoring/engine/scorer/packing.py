@@ -7,7 +7,7 @@ archive is hidden labels.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,13 +34,16 @@ def pack(
     spec: TaskSpec,
     upload_path: str | Path,
     out_path: str | Path,
+    only_ids: Collection[str] | None = None,
     on_progress: OnProgress | None = None,
     workers: int | None = None,
     isolate: bool = True,
 ) -> Packed | Rejected:
     """Pack exactly the masks of ``spec.expected``; ``out_path`` is written whole or not at all.
 
-    Raises `sandbox.IsolationUnavailable`, `decoding.AllDecodersFailed`, OSError.
+    With ``only_ids``, which are of these, the archive's list is checked as a whole and those masks
+    alone are decoded and packed. Raises `sandbox.IsolationUnavailable`,
+    `decoding.AllDecodersFailed`, OSError.
     """
     task = as_masks(spec)
     ids = [patch.id for patch in spec.expected]
@@ -51,6 +54,10 @@ def pack(
     try:
         if listing.problems:
             return pipeline.rejected(listing.problems, [])
+        if only_ids is not None:
+            wanted = set(only_ids)
+            ids = [patch_id for patch_id in ids if patch_id in wanted]
+            listing.members = [member for member in listing.members if member.id in wanted]
         outcome = Outcome(task)
         progress = ProgressReporter(on_progress, "packing", len(ids))
         try:
@@ -108,7 +115,11 @@ class _Masks:
 
 def _located(expected: Iterable[Patch], listing: Listing) -> dict[str, tuple[str, str]]:
     names = {member.id: member.name for member in listing.members}
-    return {patch.id: store.locate(patch, name=names[patch.id]) for patch in expected}
+    return {
+        patch.id: store.locate(patch, name=names[patch.id])
+        for patch in expected
+        if patch.id in names
+    }
 
 
 def _without_values(problems: ProblemList, *, highest: int) -> ProblemList:

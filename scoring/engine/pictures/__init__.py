@@ -1,0 +1,1 @@
+"""Pictures of patches: images decoded in a sandbox, labels and predictions in their colours."""
