@@ -209,7 +209,7 @@ def test_the_result_says_what_changed(team: Team, phase: Phase, visit: Visit) ->
     assert "+2.00 mIoU" not in alone.content.decode()
 
 
-def test_a_page_takes_eight_queries_however_many_there_are(
+def test_a_page_takes_nine_queries_however_many_there_are(
     team: Team, phase: Phase, visit: Visit, django_assert_num_queries: Any
 ) -> None:
     for hour, miou in enumerate((0.3, 0.4, 0.5, 0.6), start=1):
@@ -221,8 +221,8 @@ def test_a_page_takes_eight_queries_however_many_there_are(
     client = visit(factories.captain_of(team))
     client.get(page(made))  # the menu, tabs and phases are kept for ten seconds
     # session, person, submission, the team's submissions, their evaluations, two cards, the
-    # board's lines, for the head whether the person organises anything
-    with django_assert_num_queries(8):
+    # board's lines, the pictures, for the head whether the person organises anything
+    with django_assert_num_queries(9):
         html = client.get(page(made)).content.decode()
     assert "to the leader, Oak" in html
     assert "+10.00 mIoU" in html
