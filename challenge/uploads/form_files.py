@@ -30,7 +30,7 @@ class FormFileHandler(TemporaryFileUploadHandler):
     """Streams a form's file to a temporary one, within limits."""
 
     views_with_files: ClassVar[frozenset[str]] = frozenset(
-        {"web:submit", "web:desk-task", "web:challenge-import", "web:documents"}
+        {"web:submit", "web:desk-task", "web:desk-kit", "web:challenge-import", "web:documents"}
     )
 
     def handle_raw_input(

@@ -20,6 +20,7 @@ from challenge.web import (
     desk_duplicates,
     desk_exports,
     desk_health,
+    desk_kit,
     desk_labels,
     desk_messages,
     desk_pages,
@@ -154,6 +155,11 @@ urlpatterns = [
         "challenges/<slug:slug>/desk/phases/<slug:phase_slug>/duplicates/",
         desk_duplicates.duplicates,
         name="desk-duplicates",
+    ),
+    path(
+        "challenges/<slug:slug>/desk/phases/<slug:phase_slug>/kit/",
+        desk_kit.kit,
+        name="desk-kit",
     ),
     path(
         "challenges/<slug:slug>/desk/phases/<slug:phase_slug>/documents/",

@@ -233,6 +233,8 @@ GET    challenges/<slug:slug>/desk/phases/<slug:phase_slug>/certificates.zip 302
 POST   challenges/<slug:slug>/desk/phases/<slug:phase_slug>/certificates.zip 405 405 405 405 405 405
 GET    challenges/<slug:slug>/desk/phases/<slug:phase_slug>/copy/        302 403 403 403 200 403
 POST   challenges/<slug:slug>/desk/phases/<slug:phase_slug>/copy/        302 403 403 403 404 403
+GET    challenges/<slug:slug>/desk/phases/<slug:phase_slug>/kit/         302 403 403 403 200 403
+POST   challenges/<slug:slug>/desk/phases/<slug:phase_slug>/kit/         302 403 403 403 422 403
 GET    challenges/<slug:slug>/desk/phases/<slug:phase_slug>/documents/   302 403 403 403 200 403
 POST   challenges/<slug:slug>/desk/phases/<slug:phase_slug>/documents/   302 403 403 403 302 403
 GET    challenges/<slug:slug>/desk/phases/<slug:phase_slug>/duplicates/  302 403 403 403 200 403

@@ -99,6 +99,8 @@ ACT_OF = {
     "GET challenges/<slug:slug>/desk/phases/<slug:phase_slug>/certificates.zip": Act.EXPORT,
     "GET challenges/<slug:slug>/desk/phases/<slug:phase_slug>/copy/": Act.READ,
     "POST challenges/<slug:slug>/desk/phases/<slug:phase_slug>/copy/": Act.FINALS,
+    "GET challenges/<slug:slug>/desk/phases/<slug:phase_slug>/kit/": Act.READ,
+    "POST challenges/<slug:slug>/desk/phases/<slug:phase_slug>/kit/": Act.PHASES,
     "GET challenges/<slug:slug>/desk/phases/<slug:phase_slug>/documents/": Act.READ,
     "POST challenges/<slug:slug>/desk/phases/<slug:phase_slug>/documents/": Act.FINALS,
     "GET challenges/<slug:slug>/desk/phases/<slug:phase_slug>/duplicates/": Act.READ,

@@ -45,6 +45,7 @@ from scoring.engine.task.specification import TaskSpec
 FOLDER = "kits"
 MAX_IMAGE_BYTES = 64_000_000
 MAX_BYTES = 20_000_000_000
+MAX_SENT_BYTES = 2_000_000_000  # of a zip that comes by a form, and of the kit made of it
 # A classifier learns from a few dozen; a whole training set is what the challenge's data page has.
 MAX_EXAMPLES = 60
 SUFFIXES = (".tif", ".tiff")
@@ -58,6 +59,7 @@ class _Source:
     """What an organiser gives: a folder, or the zip that is open in ``archive``."""
 
     path: Path
+    name: str
     archive: zipfile.ZipFile | None
 
     def names(self) -> list[str]:
@@ -83,6 +85,14 @@ class _Source:
             return file.read(MAX_IMAGE_BYTES + 1)
 
 
+class _Kit(zipfile.ZipFile):
+    """The zip that is written, of so many bytes at most."""
+
+    def __init__(self, file: IO[bytes], limit_bytes: int) -> None:
+        super().__init__(file, "w")
+        self.limit_bytes = limit_bytes
+
+
 @dataclass
 class _Contents:
     """Patch id → name in the source."""
@@ -105,12 +115,20 @@ class Published:
     changed: bool
 
 
-def publish(*, phase: Phase, source: Path, actor: User | None) -> Published:
+def publish(
+    *,
+    phase: Phase,
+    source: Path,
+    actor: User | None,
+    source_name: str = "",
+    limit_bytes: int = MAX_BYTES,
+) -> Published:
     """Make a phase's kit from the TIFFs below a folder or in a zip; it replaces an earlier one.
 
-    ``actor`` None: a command. Raises NotAllowed, Refusal ``phase-not-ready``,
-    ``kit-source-unreadable``, ``kit-images-missing``, ``kit-image-twice``, ``kit-image-unusable``,
-    ``kit-too-large``.
+    ``actor`` None: a command. ``source_name`` is what messages call the source, by default the
+    name that it has; the kit has at most ``limit_bytes``. Raises NotAllowed, Refusal
+    ``phase-not-ready``, ``kit-source-unreadable``, ``kit-images-missing``, ``kit-image-twice``,
+    ``kit-image-unusable``, ``kit-too-large``.
     """
     if actor is not None:
         roles.require(actor, Act.PHASES, phase.challenge)
@@ -119,10 +137,10 @@ def publish(*, phase: Phase, source: Path, actor: User | None) -> Published:
         raise refuse("phase-not-ready")
     spec = task_spec.from_json(phase.task_spec.data)
     with tempfile.TemporaryFile() as file:
-        with _opened(source) as found:
+        with _opened(source, source_name or source.name) as found:
             contents = _sort(found, spec=spec, patches=patches, challenge=phase.challenge)
             document = {k: v for k, v in phase.task_spec.data.items() if k != "expected"}
-            with zipfile.ZipFile(file, "w") as target:
+            with _Kit(file, limit_bytes) as target:
                 ids = [[domain, zone, patch] for patch, domain, zone in patches]
                 _add_file(target, "ids.csv", write_csv(["domain", "zone", "patch"], ids).encode())
                 _add_file(target, "task.json", json.dumps(document, ensure_ascii=False).encode())
@@ -143,15 +161,15 @@ def remove(*, phase: Phase, actor: User) -> None:
 
 
 @contextmanager
-def _opened(source: Path) -> Iterator[_Source]:
+def _opened(source: Path, name: str) -> Iterator[_Source]:
     if source.is_dir():
-        yield _Source(source, None)
+        yield _Source(source, name, None)
         return
     try:
         with zipfile.ZipFile(source) as archive:
-            yield _Source(source, archive)
+            yield _Source(source, name, archive)
     except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-        raise refuse("kit-source-unreadable", source=source.name, reason=str(error)) from error
+        raise refuse("kit-source-unreadable", source=name, reason=str(error)) from error
 
 
 def _sort(
@@ -183,7 +201,7 @@ def _sort(
     missing = sorted(expected - contents.images.keys())
     if missing:
         raise refuse(
-            "kit-images-missing", source=source.path.name, missing=len(missing),
+            "kit-images-missing", source=source.name, missing=len(missing),
             expected=len(expected), first=missing[0],
         )  # fmt: skip
     return contents
@@ -210,7 +228,7 @@ def _id_of(stem: str, known: Container[str]) -> str | None:
     return None
 
 
-def _copy(target: zipfile.ZipFile, source: _Source, contents: _Contents, spec: TaskSpec) -> None:
+def _copy(target: _Kit, source: _Source, contents: _Contents, spec: TaskSpec) -> None:
     examples = contents.examples()
     for folder, names, ids in (
         ("images", contents.images, sorted(contents.images)),
@@ -241,11 +259,11 @@ def _image(source: _Source, name: str, spec: TaskSpec) -> bytes:
     return data
 
 
-def _add_file(target: zipfile.ZipFile, name: str, content: bytes) -> None:
+def _add_file(target: _Kit, name: str, content: bytes) -> None:
     """Store a file as it is: images are compressed already."""
     assert target.fp is not None
-    if target.fp.tell() + len(content) > MAX_BYTES:
-        raise refuse("kit-too-large", limit_gb=MAX_BYTES // 10**9)
+    if target.fp.tell() + len(content) > target.limit_bytes:
+        raise refuse("kit-too-large", limit_gb=target.limit_bytes // 10**9)
     member = zipfile.ZipInfo(name, MOMENT)
     member.external_attr = 0o644 << 16
     target.writestr(member, content, compress_type=zipfile.ZIP_STORED)
