@@ -18,6 +18,7 @@ from challenge.api.endpoints import (
     desk_roles,
     desk_teams,
     exports,
+    kits,
     organisers,
     people,
     phases,
@@ -73,6 +74,7 @@ api.add_router("", service.router)
 api.add_router("", people.router)
 api.add_router("", challenges.router)
 api.add_router("", phases.router)
+api.add_router("", kits.router)
 api.add_router("", teams.router)
 api.add_router("", submissions_room.router)
 api.add_router("", webhooks_room.router)

@@ -92,11 +92,11 @@ def parser() -> argparse.ArgumentParser:
     board.add_argument("phase", help="such as flair-1/test")
     board.add_argument("--csv", action="store_true", help="as CSV")
 
-    fetch = add("download", commands.download, "fetch lists, score cards, receipts, data")
+    fetch = add("download", commands.download, "fetch lists, kits, score cards, receipts, data")
     fetch.add_argument("what", choices=downloads.KINDS)
     fetch.add_argument(
         "name",
-        help="ids, task: a phase; data: a challenge; score, receipt, archive: a submission's id",
+        help="ids, task, kit: a phase; data: a challenge; score, receipt, archive: a submission",
     )
     fetch.add_argument("--file", help="data: which file; without it they are listed")
     fetch.add_argument("-o", "--out", help="file or folder")

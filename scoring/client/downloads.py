@@ -1,8 +1,9 @@
-"""What can be fetched: lists of patches, score cards, receipts, archives, the data set."""
+"""What can be fetched: patch lists, practice kits, score cards, receipts, archives, the data."""
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -17,7 +18,7 @@ from scoring.client.output import Output, size
 from scoring.client.texts import say
 
 CHUNK_BYTES = 1024 * 1024
-KINDS = ("ids", "task", "score", "receipt", "archive", "data")
+KINDS = ("ids", "task", "kit", "score", "receipt", "archive", "data")
 
 
 def run(args: argparse.Namespace, *, api: Api, output: Output) -> Exit:
@@ -33,6 +34,8 @@ def run(args: argparse.Namespace, *, api: Api, output: Output) -> Exit:
         return _save(
             json.dumps(task), _out(args, f"{args.name.replace('/', '-')}-task.json"), output=output
         )
+    if args.what == "kit":
+        return _kit(args, api=api, output=output)
     if args.what == "archive":
         out = _out(args, f"{args.name}.zip")
         _stream(f"submissions/{args.name}/archive", out, client=api.http, api=api, output=output)
@@ -72,6 +75,27 @@ def _data(args: argparse.Namespace, *, api: Api, output: Output) -> Exit:
     # A client of its own: the token is for our server, not for where the data lies.
     with http_client.make_client(follow_redirects=True, timeout=30.0) as client:
         _stream(chosen[args.file], out, client=client, api=api, output=output)
+    return _saved(out, output=output)
+
+
+def _kit(args: argparse.Namespace, *, api: Api, output: Output) -> Exit:
+    """Fetch a phase's practice kit; what arrived is kept only if it has the announced digest."""
+    address = f"{phases.address(args.name)}/kit"
+    kit = api.get(address)
+    out = _out(args, str(kit["file_name"]))
+    # Named by the digest: another kit meanwhile is begun anew.
+    draft = out.with_name(f"{out.name}.{kit['sha256'][:12]}")
+    if not draft.exists():
+        _stream(f"{address}/archive", draft, client=api.http, api=api, output=output)
+    with draft.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != kit["sha256"]:
+        draft.unlink()
+        raise CommandError(
+            "digest-differs", exit_code=Exit.UNREACHABLE, path=str(out), found=found,
+            wanted=kit["sha256"],
+        )  # fmt: skip
+    draft.replace(out)
     return _saved(out, output=output)
 
 

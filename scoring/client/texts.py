@@ -220,6 +220,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Interrupted. What arrived is kept: run the same command again to resume.",
         "Interrompu. Ce qui est arrivé est gardé : relancez la même commande pour reprendre.",
     ),
+    "digest-differs": (
+        "{path}: what arrived has the SHA-256 {found}, not {wanted}; it was removed. Run it again.",
+        "{path} : le fichier reçu a le SHA-256 {found}, et non {wanted} ; il est supprimé.",
+    ),
     "download-unknown": (
         "{name}: no such download. There are: {known}",
         "{name} : pas de tel téléchargement. Il y a : {known}",
