@@ -22,7 +22,7 @@ from celery.signals import (
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from challenge import embedded
-from challenge.config import liveness
+from challenge.config import liveness, watchdog
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "challenge.config.settings")
 
@@ -41,12 +41,30 @@ def record_alive(**_: Any) -> None:
 
 
 def watch_readiness(sender: Any, **_: Any) -> None:
-    """Have a scoring worker record what it lacks, from its start on."""
+    """Have a worker record what its pool, and a scoring worker what its machine lacks."""
     from challenge.workers import readiness  # needs Django's settings
 
-    if readiness.consumes_scoring(sender):
-        record = liveness.FaultRecorder("worker", readiness.faults)
-        heartbeat_sent.connect(record, weak=False)
+    pool_faults = watchdog.PoolCheck(sender)
+    scores = readiness.consumes_scoring(sender)
+
+    def faults() -> list[str]:
+        return pool_faults() + (readiness.faults() if scores else [])
+
+    heartbeat_sent.connect(liveness.FaultRecorder("worker", faults), weak=False)
+
+
+def watch_worker(**_: Any) -> None:
+    """End this worker where it stays unhealthy, but for work that goes on without a broker."""
+    from celery.worker import state
+
+    def may_end() -> bool:
+        return not state.active_requests or bool(liveness.recorded_faults("worker"))
+
+    watchdog.start("worker", may_end=may_end)
+
+
+def watch_beat(**_: Any) -> None:
+    watchdog.start("beat")
 
 
 def keep_our_logging(**_: Any) -> None:
@@ -63,9 +81,11 @@ def forget_task(**_: Any) -> None:
 
 
 worker_init.connect(connect_embedded_servers)
+worker_init.connect(watch_worker)
 task_prerun.connect(name_task)
 task_postrun.connect(forget_task)
 beat_init.connect(connect_embedded_servers)
+beat_init.connect(watch_beat)
 heartbeat_sent.connect(record_alive)
 worker_ready.connect(watch_readiness)
 setup_logging.connect(keep_our_logging)

@@ -1,7 +1,8 @@
 """Records that processes without a port are alive, and the health check that reads them.
 
-A worker records it at every heartbeat it sends to the broker, beat at every tick; a scoring worker
-also records what it lacks to score.
+A worker records it at every heartbeat it sends to the broker, beat at every tick, so that a lost
+broker is a sign of life that grows old. A worker also records whether its pool is frozen, a scoring
+worker what it lacks to score, beat that the broker takes no message.
 ``python -m challenge.config.liveness worker|beat|web`` exits 0 while the record is fresh, or
 while the web process answers; containers use it as their health check.
 """
@@ -19,9 +20,13 @@ from urllib.parse import urlsplit
 from challenge import env
 from challenge.embedded.data_folder import data_folder
 
-FRESH_S = 60.0
-CHECK_EVERY_S = 30.0
+FRESH_S = 60
 WEB_TIMEOUT_S = 5.0
+
+
+def fresh_s() -> int:
+    """Seconds after which a sign of life is too old."""
+    return env.integer("HEALTH_FRESH_S", default=FRESH_S, minimum=2)
 
 
 def record_file(role: str) -> Path:
@@ -49,7 +54,7 @@ def record_faults(role: str, faults: Sequence[str]) -> None:
 
 
 class FaultRecorder:
-    """A receiver of heartbeats that records what ``faults`` finds, every ``CHECK_EVERY_S``."""
+    """A receiver of heartbeats that records what ``faults`` finds, twice in ``HEALTH_FRESH_S``."""
 
     def __init__(self, role: str, faults: Callable[[], Sequence[str]]) -> None:
         self._role, self._faults = role, faults
@@ -57,7 +62,7 @@ class FaultRecorder:
 
     def __call__(self, **_: object) -> None:
         if time.monotonic() >= self._next_s:
-            self._next_s = time.monotonic() + CHECK_EVERY_S
+            self._next_s = time.monotonic() + fresh_s() / 2
             record_faults(self._role, self._faults())
 
 
@@ -69,10 +74,17 @@ def why_unhealthy(role: str) -> str | None:
         age_s = time.time() - record_file(role).stat().st_mtime
     except FileNotFoundError:
         return f"{role} has given no sign of life in {record_file(role)}"
-    if age_s > FRESH_S:
-        return f"{role}'s last sign of life is {age_s:.0f} s old"
-    faults = faults_file(role)
-    return (faults.read_text() or None) if faults.exists() else None
+    if age_s > fresh_s():
+        return f"{role}'s last sign of life is {age_s:.0f} s old: it hangs, or has no broker"
+    return recorded_faults(role) or None
+
+
+def recorded_faults(role: str) -> str:
+    """What keeps ``role`` from its work, a line each; "" where nothing was recorded."""
+    try:
+        return faults_file(role).read_text()
+    except FileNotFoundError:
+        return ""
 
 
 def _why_web_unhealthy() -> str | None:
