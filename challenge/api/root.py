@@ -13,6 +13,9 @@ from challenge.api.endpoints import (
     challenges,
     comparisons,
     desk_admission,
+    desk_announcements,
+    desk_documents,
+    desk_finals,
     desk_messages,
     desk_phases,
     desk_roles,
@@ -83,7 +86,12 @@ api.add_router("", desk_roles.router)
 api.add_router("", desk_admission.router)
 api.add_router("", desk_teams.router)
 api.add_router("", desk_messages.router)
+api.add_router("", desk_announcements.router)
 api.add_router("", desk_phases.router)
+api.add_router("", desk_finals.router)
+api.add_router("", desk_documents.router)
 api.add_router("", exports.router)
 api.add_router("", results.router)
 api.add_router("", comparisons.router)
+api.add_router("", desk_finals.results_router)
+api.add_router("", desk_documents.team_router)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from challenge.errors import refuse
@@ -54,6 +55,13 @@ def file_of(user: User, phase: Phase, document_id: int) -> WinnerDocument:
     if not own and not roles.may(user, Act.ARCHIVES, phase.challenge):
         raise refuse("not-found")
     return found
+
+
+def file_name(document: WinnerDocument, *, phase: Phase) -> str:
+    """Return the name under which a delivered file is saved, in letters that every disk takes."""
+    ending = re.sub(r"[^A-Za-z0-9.]", "", document.original_name[-8:]).rpartition(".")[2].lower()
+    team = document.request.team_id
+    return f"{phase.challenge.slug}-{phase.slug}-{team}-{document.kind}.{ending or 'bin'}"
 
 
 def next_lines(phase: Phase, *, count: int) -> list[RankLine]:

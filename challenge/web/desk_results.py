@@ -14,6 +14,7 @@ from challenge.rules.disclosure import Visibility
 from challenge.rules.roles import Act
 from challenge.selectors import final_results as selector
 from challenge.selectors import reveals, roles
+from challenge.services.leaderboard import certificates
 from challenge.services.leaderboard import final_results as service
 from challenge.services.submissions import copying, reveal_requests
 from challenge.web import desk, zone_text
@@ -79,16 +80,15 @@ def _page(
     draft = selector.draft(phase, now=timezone.now())
     zone = zone_text.zone_of(challenge)
     classes = [{"key": key} for key in (draft.lines[0]["class_ious"] if draft.lines else {})]
+    versions = selector.versions(phase)
     context = challenge_context(request, challenge, current="desk") | {
         "edited": phase,
         "draft": draft,
         "lines": shown_lines({"classes": classes, "lines": draft.lines[:SHOWN_LINES]}),
         "more": max(0, len(draft.lines) - SHOWN_LINES),
         "digest": service.digest(draft),
-        "versions": [
-            (version, zone_text.both(version.signed_at, zone))
-            for version in selector.versions(phase)
-        ],
+        "versions": [(one, zone_text.both(one.signed_at, zone)) for one in versions],
+        "unshown": certificates.unshown_teams(versions[0]) if versions else [],
         "form": form,
         "reveal": reveals.standing(phase, now=timezone.now()) if phase.awaits_reveal else None,
         "may_export": roles.may(request.user, Act.EXPORT, challenge),

@@ -80,7 +80,7 @@ include-path-regex = "/registrations/"
 checks.positive_data_acceptance.expected-statuses = [200, 401, 403, 404, 409, 422, 429]
 
 [[operations]]  # the desk: reasons of spaces, times that are past, audiences
-include-path-regex = "/(role-invitations|roles/|disqualify$|grants|messages|time-zone)"
+include-path-regex = "/(role-inv|roles/|disqualify$|grants|messages|announcements|time-zone)"
 checks.positive_data_acceptance.expected-statuses = [200, 401, 403, 404, 409, 422, 429]
 
 [[operations]]  # addresses have rules of their own; half a million escaped letters are too large
@@ -92,6 +92,10 @@ checks.negative_data_rejection.expected-statuses = [
 
 [[operations]]  # a phase closes after it opens, and has a name in some language
 include-path-regex = "/organise/challenges/.*/phases"
+checks.positive_data_acceptance.expected-statuses = [200, 401, 403, 404, 409, 422, 429]
+
+[[operations]]  # an address of the web is checked by rules of its own
+include-path-regex = "/documents"
 checks.positive_data_acceptance.expected-statuses = [200, 401, 403, 404, 409, 422, 429]
 
 [[operations]]  # an invented token is like one that is over

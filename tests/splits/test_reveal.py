@@ -179,6 +179,7 @@ def everything_seen(scored: Scored) -> dict[str, str]:
         "submission_id": str(scored.first.pk),
         "upload_id": str(scored.first.pk),
         "team_id": str(scored.alpha.pk),
+        "target": "test",
         "username": people["captain"].username,  # type: ignore[union-attr]
     }
     walk = World(challenge, world.phase, scored.alpha, {}, scored.first, arguments)

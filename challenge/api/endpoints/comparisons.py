@@ -9,7 +9,7 @@ from uuid import UUID
 from ninja import Field, Router, Schema
 
 from challenge.api.access import ORGANISE, SignedInRequest
-from challenge.api.types import Slug
+from challenge.api.types import Done, Slug
 from challenge.errors import refuse
 from challenge.models import Phase, PixelComparison, Submission
 from challenge.rules.roles import Act
@@ -87,6 +87,16 @@ def compare_submissions(
     return _out(row)
 
 
+@router.delete(f"{PHASE}/comparison", response=Done, auth=ORGANISE)
+def cancel_comparison(request: SignedInRequest, slug: Slug, phase: Slug) -> Done:
+    """End the comparison that has not ended, without a result; 404 where there is none."""
+    row = selector.open_comparison(_phase(request, slug, phase, Act.VERDICTS))
+    if row is None:
+        raise refuse("not-found")
+    service.cancel(row=row, actor=request.user)
+    return Done()
+
+
 def _out(row: PixelComparison) -> dict[str, Any]:
     found = selector.near_twins(row)
     return {
@@ -96,18 +106,19 @@ def _out(row: PixelComparison) -> dict[str, Any]:
         "error_code": row.error_code,
         "pairs": [
             {
-                "first": _submission(pair.first),
-                "second": _submission(pair.second),
+                "first": submission_out(pair.first),
+                "second": submission_out(pair.second),
                 "equal_pixels": pair.equal_px,
                 "share": pair.share,
             }
             for pair in found.pairs
         ],
-        "unread": [{"submission": _submission(one), "code": code} for one, code in found.unread],
+        "unread": [{"submission": submission_out(one), "code": code} for one, code in found.unread],
     }
 
 
-def _submission(one: Submission) -> dict[str, Any]:
+def submission_out(one: Submission) -> dict[str, Any]:
+    """Return a submission and its team as a ``ComparedSubmission``."""
     team = one.entry.team
     return {"submission": one.pk, "number": one.number, "team": team.name, "team_id": team.pk}
 

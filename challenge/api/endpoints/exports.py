@@ -7,7 +7,7 @@ from typing import Any, Literal
 from django.http import HttpResponse, StreamingHttpResponse
 from ninja import Router
 
-from challenge.api import csv_answers
+from challenge.api import csv_answers, downloads
 from challenge.api.access import ORGANISE, SignedInRequest
 from challenge.api.desk_access import challenge_of, phase_of
 from challenge.api.types import Slug
@@ -23,10 +23,6 @@ from challenge.services.submissions import archive_exports
 router = Router(tags=["organisers"])
 
 PHASE = "/organise/challenges/{slug}/phases/{phase}"
-
-
-def _file(content_type: str, schema: dict[str, str]) -> dict[str, Any]:
-    return {"responses": {200: {"content": {content_type: {"schema": schema}}}}}
 
 
 @router.get(
@@ -50,34 +46,34 @@ def export_phase(
     )
     name = f"{slug}-{phase}-submissions.{format}"
     if format == "json":
-        return _attachment(
+        return downloads.attachment(
             StreamingHttpResponse(json_array(lines), content_type="application/json"), name=name
         )
     names = exports.columns(shown)
     parts = csv_lines(names, ([line[column] for column in names] for line in lines))
     response = StreamingHttpResponse(parts, content_type=csv_answers.CONTENT_TYPE)
-    return _attachment(response, name=name)
+    return downloads.attachment(response, name=name)
 
 
 @router.get(
     f"{PHASE}/leaderboard.tex",
     response={200: None},
     auth=ORGANISE,
-    openapi_extra=_file("application/x-latex", {"type": "string"}),
+    openapi_extra=downloads.openapi("application/x-latex", is_text=True),
 )
 def leaderboard_table(request: SignedInRequest, slug: Slug, phase: Slug) -> Any:
     """The leaderboard as a LaTeX table: IoU by class, mIoU, intervals, ties."""
     shown = phase_of(request, slug, phase, Act.EXPORT)
     text = exports.latex_table(shown, user=request.user)
     response = HttpResponse(text, content_type="application/x-latex; charset=utf-8")
-    return _attachment(response, name=f"{slug}-{phase}-leaderboard.tex")
+    return downloads.attachment(response, name=f"{slug}-{phase}-leaderboard.tex")
 
 
 @router.get(
     f"{PHASE}/archives",
     response={200: None},
     auth=ORGANISE,
-    openapi_extra=_file("application/zip", {"type": "string", "format": "binary"}),
+    openapi_extra=downloads.openapi("application/zip"),
 )
 def export_archives(request: SignedInRequest, slug: Slug, phase: Slug) -> Any:
     """All archives of a phase in one zip, streamed, with ``manifest.json`` (SHA-256) at its end."""
@@ -86,14 +82,14 @@ def export_archives(request: SignedInRequest, slug: Slug, phase: Slug) -> Any:
     length_bytes = archive_exports.total_bytes(shown)
     stream_slots.occupy_download(request, user_id=request.user.pk, length_bytes=length_bytes)
     response = StreamingHttpResponse(archive_exports.stream(shown), content_type="application/zip")
-    return _attachment(response, name=f"{slug}-{phase}-archives.zip")
+    return downloads.attachment(response, name=f"{slug}-{phase}-archives.zip")
 
 
 @router.get(
     "/organise/challenges/{slug}/export",
     response={200: None},
     auth=ORGANISE,
-    openapi_extra=_file("application/zip", {"type": "string", "format": "binary"}),
+    openapi_extra=downloads.openapi("application/zip"),
 )
 def export_challenge(
     request: SignedInRequest, slug: Slug, personal_data: bool = False, archives: bool = False
@@ -109,10 +105,4 @@ def export_challenge(
     length_bytes = exporting.length_bytes(challenge, options)
     stream_slots.occupy_download(request, user_id=request.user.pk, length_bytes=length_bytes)
     response = StreamingHttpResponse(exporting.stream(export), content_type="application/zip")
-    return _attachment(response, name=f"{slug}-export.zip")
-
-
-def _attachment(response: Any, *, name: str) -> Any:
-    response["Content-Disposition"] = f'attachment; filename="{name}"'
-    response["X-Content-Type-Options"] = "nosniff"
-    return response
+    return downloads.attachment(response, name=f"{slug}-export.zip")

@@ -12,6 +12,7 @@ from ninja import Router, Schema
 from challenge.api.access import ANYONE, ORGANISE, SignedInRequest
 from challenge.api.desk_access import phase_of
 from challenge.api.types import Slug
+from challenge.errors import Refusal
 from challenge.models import FinalResult
 from challenge.rules.roles import Act
 from challenge.selectors import final_results as selector
@@ -92,7 +93,7 @@ def get_result_draft(request: SignedInRequest, slug: Slug, phase: Slug) -> dict[
     draft = selector.draft(phase_of(request, slug, phase, Act.READ), now=timezone.now())
     return {
         "digest": service.digest(draft),
-        "obstacles": [{"code": one.code, "detail": str(one.message)} for one in draft.obstacles],
+        "obstacles": [obstacle_out(one) for one in draft.obstacles],
         "documents": draft.documents,
         "lines": draft.lines,
     }
@@ -108,6 +109,11 @@ def sign_result(
         phase=shown, actor=request.user, confirmed=payload.digest, reason=payload.reason
     )
     return _result_out(signed)
+
+
+def obstacle_out(refusal: Refusal) -> dict[str, str]:
+    """Return a refusal as an ``ObstacleOut``."""
+    return {"code": refusal.code, "detail": str(refusal.message)}
 
 
 def _result_out(result: FinalResult) -> dict[str, Any]:

@@ -41,12 +41,12 @@ def draw(
     colors: Sequence[str],
     title: str,
     language: str,
-    lacking: str,
+    note: str,
 ) -> bytes:
     """Return the PDF of a certificate.
 
     ``foot`` are the small lines at the bottom, ``colors`` those of the task's classes (``#rrggbb``)
-    for the band at the top. ``lacking`` is the line for a page whose fonts lack characters.
+    for the band at the top. ``note`` is the line for a page whose fonts lack characters.
     """
     pdf = FPDF(orientation="landscape", unit="mm", format="A4")
     pdf.set_auto_page_break(False)
@@ -61,7 +61,7 @@ def draw(
     pdf.set_y(30)
     for text in texts:
         _paragraph(pdf, text)
-    lines = [*foot, lacking] if lacks(*(text.words for text in texts), *foot) else list(foot)
+    lines = [*foot, note] if lacks(*(text.words for text in texts), *foot) else list(foot)
     _foot(pdf, lines)
     return bytes(pdf.output())
 
@@ -72,7 +72,16 @@ def lacks(*words: str) -> bool:
     >>> lacks("Équipe Łódź"), lacks("東京")
     (False, True)
     """
-    return any(ord(character) not in _characters() for text in words for character in text)
+    return bool(lacking("".join(words)))
+
+
+def lacking(words: str) -> str:
+    """Return the characters of a text that the fonts lack, each once, in order.
+
+    >>> lacking("Équipe 東京東")
+    '東京'
+    """
+    return "".join(dict.fromkeys(c for c in words if ord(c) not in _characters()))
 
 
 def spelled(words: str) -> str:

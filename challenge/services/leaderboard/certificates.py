@@ -89,6 +89,21 @@ def file_name(line: dict[str, Any], team_id: int, language: str) -> str:
     return f"{name}-{team_id}-{language}.pdf"
 
 
+def unshown(line: dict[str, Any]) -> str:
+    """Return the characters of a line that certificates write as numbers, each once, in order.
+
+    >>> unshown({"team": "東京 U-Net", "method": "東 net", "affiliation": "IGN"})
+    '東京'
+    """
+    return certificate_pdf.lacking(f"{line['team']} {_method(line)}")
+
+
+def unshown_teams(result: FinalResult) -> list[tuple[str, str]]:
+    """Return the ranked teams with characters that :func:`unshown` tells, and these (one query)."""
+    lines = selector.ranked_lines(result).values()
+    return [(line["team"], unshown(line)) for line in lines if unshown(line)]
+
+
 def draw(result: FinalResult, line: dict[str, Any], *, language: str) -> bytes:
     """Return the certificate of one line of a signed result as a PDF in a language.
 
@@ -132,7 +147,7 @@ def draw(result: FinalResult, line: dict[str, Any], *, language: str) -> bytes:
             colors=[one["color"] for one in task.data["classes"]] if task is not None else [],
             title=f"{gettext('Certificate')}: {line['team']}",
             language=language,
-            lacking=gettext(
+            note=gettext(
                 "The font of this page lacks characters that are written as [U+…], their Unicode "
                 "numbers; the signed document has the text as it is."
             ),

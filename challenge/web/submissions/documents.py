@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from django import forms
 from django.contrib import messages
 from django.http import HttpResponse, HttpResponseBase
@@ -86,12 +84,11 @@ def download(
     """Answer a delivered file as an attachment, to its team, owners and judges."""
     phase = pages.phase_by_slug(slug, phase_slug, user=request.user)
     found = selector.file_of(request.user, phase, document_id)
-    ending = re.sub(r"[^A-Za-z0-9.]", "", found.original_name[-8:]).rpartition(".")[2].lower()
     answer = file_answers.answer(
         request,
         size_bytes=found.size_bytes,
         read=lambda first, end: archives.read_stored(found.stored_name, first=first, end=end),
-        file_name=f"{slug}-{phase_slug}-{found.request.team_id}-{found.kind}.{ending or 'bin'}",
+        file_name=selector.file_name(found, phase=phase),
     )
     answer["Content-Type"] = "application/octet-stream"
     answer["X-Content-Type-Options"] = "nosniff"
