@@ -18,6 +18,7 @@ from challenge.api.endpoints import (
     desk_finals,
     desk_messages,
     desk_phases,
+    desk_rescores,
     desk_roles,
     desk_teams,
     exports,
@@ -88,6 +89,7 @@ api.add_router("", desk_teams.router)
 api.add_router("", desk_messages.router)
 api.add_router("", desk_announcements.router)
 api.add_router("", desk_phases.router)
+api.add_router("", desk_rescores.router)
 api.add_router("", desk_finals.router)
 api.add_router("", desk_documents.router)
 api.add_router("", exports.router)

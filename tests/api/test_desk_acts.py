@@ -15,7 +15,6 @@ PERSON = "the person's own sign-in and tokens: a token that leaked must not end 
 FILE = "a whole challenge is written by a script as a challenge file (manage.py load_challenge)"
 LAUNCH = "once, by an owner who reads the launch check on the same page"
 SEALED = "labels are sealed by the page, or by `python -m scoring seal` for its upload there"
-PREVIEW = "the preview is read on the page, change by change, before it is published"
 OPERATOR = "runs on the site's own accelerator, and is nothing that other sites have"
 PAGES_ONLY = {
     "accounts.accounts.delete": PERSON,
@@ -33,11 +32,6 @@ PAGES_ONLY = {
     "labels.label_jobs.cancel": SEALED,
     "labels.label_jobs.create": SEALED,
     "labels.label_jobs.requeue": SEALED,
-    "submissions.rescores.confirm": PREVIEW,
-    "submissions.rescores.give_up": PREVIEW,
-    "submissions.rescores.preview_again": PREVIEW,
-    "submissions.rescores.request": PREVIEW,
-    "submissions.rescores.score_missing": PREVIEW,
     "training.seeds.start": OPERATOR,
     "training.training_runs.cancel": OPERATOR,
     "training.training_runs.requeue_failed": OPERATOR,

@@ -303,6 +303,8 @@ def body_for(method: str, route: str, world: World) -> dict[str, Any]:
             "kind": "code",
             "link": "https://example.org/code",
         },
+        ("POST", f"{desk}/phases/<phase>/rescores"): {"method": "archives"},
+        ("POST", f"{desk}/phases/<phase>/rescores/publish"): {"digest": "0" * 64},
         ("PATCH", f"{desk}/languages"): {"languages": ["en"]},
         ("POST", f"{desk}/messages"): {**texts, "expected": 0},
         ("POST", f"{desk}/messages/preview"): texts,
