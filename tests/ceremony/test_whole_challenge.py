@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import httpx
 from django.urls import reverse
 from django.utils import timezone
 from playwright.sync_api import Page, expect
@@ -31,6 +32,7 @@ from challenge.models import (
 )
 from challenge.rules.lifecycle import OPEN_STATES, LabelState, RescoreState, State
 from tests.ceremony.world import IDS, Person, World, masks_zip, phase, predictions_zip
+from tests.exports.elsewhere import import_elsewhere
 
 SLUG = "burnt-2027"
 CLASSES = (
@@ -42,6 +44,13 @@ CLASSES_THEN = CLASSES.replace("color", "color,scored").replace("\n", ",yes\n") 
 CLASSES_THEN = CLASSES_THEN.replace("color,scored,yes", "color,scored")
 ID = "SITE-[AB]_r[0-9]{2}_c[0-9]{2}"
 PARIS = ZoneInfo("Europe/Paris")
+# What is the same, byte for byte, where the challenge is imported.
+EXPORTED = [
+    *(f"/challenges/{SLUG}/{one}/leaderboard.json" for one in ("test", "final")),
+    *(f"/challenges/{SLUG}/{one}/leaderboard.csv" for one in ("test", "final")),
+    *(f"/api/v1/challenges/{SLUG}/phases/{one}/leaderboard" for one in ("test", "final")),
+    *(f"/challenges/{SLUG}/test/{one}" for one in ("result.json", "result.csv")),
+]
 
 
 def test_a_challenge_from_its_name_to_its_next_edition(world: World) -> None:
@@ -308,6 +317,23 @@ class Course:
         states = Evaluation.objects.filter(submission__in=copied).values_list("state", flat=True)
         assert set(states) == {State.SCORED}
 
+    def export(self) -> None:
+        """The export of the desk has the same leaderboards, to the byte, on an empty site."""
+        page = self.desk(self.owner, "Scores")
+        self.owner.follow("Export the whole challenge")
+        with page.expect_download() as started:
+            self.owner.press("Export")
+        file = self.world.folder / started.value.suggested_filename
+        started.value.save_as(file)
+        assert file.name == f"{SLUG}-export.zip"
+        here = {address: self.read(address) for address in EXPORTED}
+        assert '"Before the close"' in here[EXPORTED[0]]
+        assert here[EXPORTED[0]] != here[EXPORTED[1]]
+        folder = self.world.folder / "elsewhere"
+        there = import_elsewhere(file, EXPORTED, now=timezone.now(), folder=folder)
+        assert there["imported"] == here
+        assert there["ranked"] == here
+
     def clone(self) -> None:
         page = self.desk(self.owner, "Launch check")
         self.owner.follow("Make the next edition")
@@ -411,6 +437,12 @@ class Course:
         self.world.wait(lambda: rows.get().state in {wanted, RescoreState.FAILED}, "the re-score")
         assert rows.get().state == wanted
 
+    def read(self, address: str) -> str:
+        """Return what somebody gets who is not signed in."""
+        answer = httpx.get(self.world.site.url + address, timeout=60)
+        assert answer.status_code == 200, address
+        return answer.content.decode()
+
     def read_board(self) -> str:
         """Return the leaderboard as somebody sees it who is not signed in."""
         context = self.world.browser.new_context(base_url=self.world.site.url, locale="en-GB")
@@ -446,5 +478,6 @@ STEPS = (
     Course.reveal,
     Course.sign,
     Course.copy_best,
+    Course.export,
     Course.clone,
 )

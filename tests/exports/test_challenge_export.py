@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
-import subprocess
-import sys
 import tracemalloc
 import uuid
 import zipfile
@@ -14,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.conf import settings
-from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
@@ -25,7 +20,7 @@ from challenge.services.exports import exporting, layout
 from challenge.services.exports.exporting import Options
 from challenge.services.leaderboard import ranks
 from tests.exports.conftest import Edition, Exporter
-from tests.live_site import database_url
+from tests.exports.elsewhere import import_elsewhere
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -48,36 +43,6 @@ def answers() -> dict[str, str]:
     return found
 
 
-def import_elsewhere(file: Path, *, now: Any, folder: Path) -> dict[str, dict[str, str]]:
-    """Import into a database of its own that is empty, in a process of its own."""
-    name = f"{connection.settings_dict['NAME']}_elsewhere"
-    with connection.cursor() as cursor:
-        cursor.execute(f'DROP DATABASE IF EXISTS "{name}"')
-        cursor.execute(f'CREATE DATABASE "{name}"')
-    address = database_url()
-    address = address.replace(f"/{connection.settings_dict['NAME']}", f"/{name}")
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.exports.other_site", str(file), now.isoformat(), *ADDRESSES],
-        cwd=ROOT,
-        env=os.environ
-        | {
-            "DATABASE_URL": address,
-            "REDIS_URL": settings.REDIS_URL,
-            "SITE_URL": "http://localhost",
-            "STORAGE_URL": f"file://{folder}",
-            "ALLOWED_HOSTS": "localhost",
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    with connection.cursor() as cursor:
-        cursor.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
-    found: dict[str, dict[str, str]] = json.loads(done.stdout)
-    return found
-
-
 def test_leaderboards_are_byte_equal_in_an_empty_database(
     edition: Edition, export: Exporter, tmp_path: Path
 ) -> None:
@@ -88,7 +53,7 @@ def test_leaderboards_are_byte_equal_in_an_empty_database(
     assert '"extra-places"' in here[ADDRESSES[1]]
     file = export(edition.challenge)
     now = timezone.now()
-    there = import_elsewhere(file, now=now, folder=tmp_path / "storage")
+    there = import_elsewhere(file, ADDRESSES, now=now, folder=tmp_path / "storage")
     assert there["imported"] == here
     for phase in Phase.objects.all():
         ranks.recompute(phase=phase, compare=True, now=now)
