@@ -34,6 +34,7 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Any:
         "content_type_overrides:\n"
         "  application/offset+octet-stream: application/octet-stream\n"
         "  application/zip: application/octet-stream\n"
+        "  application/pdf: application/octet-stream\n"
         "  application/x-latex: text/plain\n"
         "post_hooks: []\n",
         encoding="utf-8",
