@@ -15,6 +15,7 @@ PERSON = "the person's own sign-in and tokens: a token that leaked must not end 
 FILE = "a whole challenge is written by a script as a challenge file (manage.py load_challenge)"
 LAUNCH = "once, by an owner who reads the launch check on the same page"
 SEALED = "labels are sealed by the page, or by `python -m scoring seal` for its upload there"
+KIT = "a kit is a file of images: its page takes it, and manage.py publish_kit for a script"
 OPERATOR = "runs on the site's own accelerator, and is nothing that other sites have"
 PAGES_ONLY = {
     "accounts.accounts.delete": PERSON,
@@ -24,6 +25,8 @@ PAGES_ONLY = {
     "challenges.drafts.create": FILE,
     "challenges.drafts.delete": LAUNCH,
     "challenges.drafts.rename": LAUNCH,
+    "challenges.kits.publish": KIT,
+    "challenges.kits.remove": KIT,
     "challenges.page_editing.remove": FILE,
     "challenges.page_editing.restore": FILE,
     "challenges.page_editing.save": FILE,
