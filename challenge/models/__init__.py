@@ -29,6 +29,7 @@ from challenge.models.submissions import (
     QuotaLine,
     RankLine,
     Score,
+    StagedScore,
     Submission,
     Upload,
 )
@@ -84,6 +85,7 @@ __all__ = [
     "Rescore",
     "RescoreEvent",
     "Score",
+    "StagedScore",
     "Submission",
     "TaskSpec",
     "Team",

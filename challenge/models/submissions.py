@@ -212,10 +212,15 @@ class Score(models.Model):
     ``domain_mious`` the mIoUs by domain: a card has a hundred kilobytes. ``rounded`` are the values
     that leave while the labels are hidden (:class:`challenge.rules.rounding.RoundedValues`), made
     once with the score; ``rounded_miou`` repeats their mIoU. ``counted_zones`` are the zones of the
-    ground truth that it counts; a score of public zones has no domains, zones or matrix.
+    ground truth that it counts; a score of public zones has no domains, zones or matrix. Without an
+    ``evaluation`` it is staged (:class:`StagedScore`): whoever gets to scores through evaluations
+    does not see it.
     """
 
-    evaluation = models.OneToOneField(Evaluation, models.CASCADE, related_name="score")
+    # Not for readers to ask about: those who get there through an evaluation never see None.
+    evaluation: models.OneToOneField[Evaluation, Evaluation] = models.OneToOneField(  # type: ignore[misc]
+        Evaluation, models.CASCADE, null=True, related_name="score"
+    )
     miou = models.FloatField(null=True)
     overall_accuracy = models.FloatField(null=True)
     mean_f1 = models.FloatField(null=True)
@@ -244,6 +249,23 @@ class Score(models.Model):
                 condition=Q(miou__isnull=True) | (Q(miou__gte=0) & Q(miou__lte=1)),
                 name="miou_is_a_fraction",
             ),
+        ]
+
+
+class StagedScore(models.Model):
+    """A score that a re-score will publish, written before the phase is locked.
+
+    ``batch`` names the attempt that writes it; what is left of one that ended is swept.
+    """
+
+    score = models.OneToOneField(Score, models.CASCADE, primary_key=True, related_name="staged")
+    submission = models.ForeignKey(Submission, models.CASCADE, related_name="+")
+    batch = models.CharField(max_length=64)
+    staged_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["batch", "submission"], name="staged_once_a_batch"),
         ]
 
 

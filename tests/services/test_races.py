@@ -29,7 +29,7 @@ from challenge.services.challenges import challenge_file, challenges, phases, se
 from challenge.services.leaderboard import final_results as results
 from challenge.services.leaderboard import ranks
 from challenge.services.submissions import disqualifications as of_submissions
-from challenge.services.submissions import evaluations, rescore_previews
+from challenge.services.submissions import evaluations, rescore_previews, rescore_publication
 from challenge.services.teams import disqualifications, winner_documents
 from tests.challenges import folders
 from tests.factories import (
@@ -314,7 +314,7 @@ def accept_documents(phase: Phase, judge: User) -> Callable[[], object]:
 def publish_a_rescore(phase: Phase, judge: User) -> Callable[[], object]:
     task = make_task(phase.challenge, classes=ONLY_A)
     made = rescore_previews.preview(phase=phase, task_spec=task, now=LATER)
-    return lambda: rescore_previews.publish(made, actor=judge, now=LATER)
+    return lambda: rescore_publication.publish(made, actor=judge, now=LATER)
 
 
 ACTS = [disqualify_a_team, disqualify_a_submission, accept_documents, publish_a_rescore]

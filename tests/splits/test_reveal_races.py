@@ -8,7 +8,7 @@ import pytest
 
 from challenge.models import Phase, RankLine, TaskSpec
 from challenge.services import audit
-from challenge.services.submissions import rescore_previews, reveal
+from challenge.services.submissions import rescore_previews, rescore_publication, reveal
 from challenge.services.submissions.reveal import RevealError
 from scoring.engine.task import specification as specs
 from scoring.engine.truth.split import CountedZones
@@ -41,7 +41,7 @@ def test_a_reveal_and_a_rescore_follow_one_another(
     phase = scored.world.phase
     owner, task = make_organiser(phase.challenge), other_task(phase)
     made = rescore_previews.preview(phase=phase, task_spec=task)
-    rescore = Act(lambda: rescore_previews.publish(made, actor=owner))
+    rescore = Act(lambda: rescore_publication.publish(made, actor=owner))
     revealing = Act(lambda: reveal.reveal(phase=phase))
     first, second = (revealing, rescore) if reveal_first else (rescore, revealing)
     point: tuple[Any, str] = (reveal, "_open") if reveal_first else (audit, "record")

@@ -11,7 +11,12 @@ from challenge.errors import Refusal
 from challenge.models import GroundTruth, Phase, Rescore, Submission, TaskSpec
 from challenge.selectors import rescores as selector
 from challenge.services.challenges import phases
-from challenge.services.submissions import rescore_previews, rescores, rescoring
+from challenge.services.submissions import (
+    rescore_previews,
+    rescore_publication,
+    rescores,
+    rescoring,
+)
 from scoring.engine.truth.split import SplitError
 
 
@@ -98,7 +103,7 @@ class Command(BaseCommand):
         if options["preview"]:
             self.stdout.write("A preview: nothing was written.")
             return
-        rescore_previews.publish(preview, actor=None, partial=options["partial"])
+        rescore_publication.publish(preview, actor=None, partial=options["partial"])
         self.stdout.write(self.style.SUCCESS("Published."))
 
     def _name_left_behind(self, submissions: Sequence[Submission]) -> None:

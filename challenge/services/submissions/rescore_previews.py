@@ -1,8 +1,9 @@
-"""What other labels or another task would do to a phase's ranks, and its publication.
+"""What other labels or another task would do to a phase's ranks.
 
 Evidence holds counts per label, so any reduction, scored set or policy can be applied to it; other
 labels need the archives, whose scores are then taken as they were recorded. Runs where
-EVIDENCE_DIR is (a worker's machine). The preview writes nothing.
+EVIDENCE_DIR is (a worker's machine). The preview writes nothing; its publication:
+:mod:`challenge.services.submissions.rescore_publication`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
@@ -28,18 +28,15 @@ from challenge.models import (
     Submission,
     TaskSpec,
     TeamDisqualification,
-    User,
 )
 from challenge.rules import digests, disclosure, ranking
 from challenge.rules.lifecycle import State
 from challenge.rules.ranking import Candidate
 from challenge.selectors import disqualifications, phase_disclosure, roles
-from challenge.services import audit, phase_lock
-from challenge.services.challenges import phases, splits
+from challenge.services.challenges import splits
 from challenge.services.leaderboard import ranks
 from challenge.services.submissions import rescoring
 from challenge.services.submissions import scores as score_rows
-from challenge.services.submissions.rescoring import FromEvidence
 from scoring.engine.metrics import card_builder, evidence
 from scoring.engine.metrics.card import ScoreCard
 from scoring.engine.metrics.evidence import Evidence, EvidenceError
@@ -49,6 +46,18 @@ from scoring.engine.truth.split import CountedZones
 from scoring.engine.version import ENGINE_VERSION
 
 OnProgress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class CardValues:
+    """What ranks need of a score card, and the evidence that it is made of.
+
+    ``miou`` in full precision, ``rounded`` as it leaves while the labels are hidden.
+    """
+
+    miou: float | None
+    rounded: float | None
+    evidence_name: str
 
 
 @dataclass(frozen=True)
@@ -70,16 +79,16 @@ class Change:
 class Preview:
     """What a re-score would do.
 
-    ``cards`` are made of evidence, ``recorded`` are scores that are there already. ``missing`` have
-    neither; ``blocking`` are those among them that decide a line of the board or were chosen as
-    final: publishing would drop them. ``inputs`` is the digest of what it was made of.
+    ``cards`` are what evidence gives, ``recorded`` are scores that are there already. ``missing``
+    have neither; ``blocking`` are those among them that decide a line of the board or were chosen
+    as final: publishing would drop them. ``inputs`` is the digest of what it was made of.
     """
 
     phase: Phase
     ground_truth: GroundTruth
     task_spec: TaskSpec
     inputs: str
-    cards: Mapping[UUID, tuple[ScoreCard, str]]
+    cards: Mapping[UUID, CardValues]
     recorded: Mapping[UUID, Score]
     changes: Sequence[Change]
     missing: Sequence[Submission] = field(default_factory=list)
@@ -92,7 +101,7 @@ class Preview:
             {
                 "inputs": self.inputs,
                 "engine": ENGINE_VERSION,
-                "cards": {str(pk): card["miou"] for pk, (card, _name) in self.cards.items()},
+                "cards": {str(pk): card.miou for pk, card in self.cards.items()},
                 "recorded": {str(pk): score.pk for pk, score in self.recorded.items()},
                 "changes": [vars(change) for change in self.changes],
                 "missing": sorted(str(submission.pk) for submission in self.missing),
@@ -156,7 +165,7 @@ def preview(
         raise refuse("wrong-challenge")
     inputs = inputs_of(phase, ground_truth=truth, task_spec=task)
     spec = specs.from_json(task.data)
-    cards: dict[UUID, tuple[ScoreCard, str]] = {}
+    cards: dict[UUID, CardValues] = {}
     submissions = {
         submission.pk: submission
         for submission in Submission.objects.filter(
@@ -169,8 +178,9 @@ def preview(
         # What has no readable evidence is counted as missing below.
         if name := names.get(pk):
             with contextlib.suppress(EvidenceError, OSError):
-                found = evidence.load(rescoring.folder() / name)
-                cards[pk] = (_card(phase, found, spec=spec), name)
+                card = card_of(phase, evidence.load(rescoring.folder() / name), spec=spec)
+                rounded = score_rows.round_card(truth, card)["miou"]
+                cards[pk] = CardValues(card["miou"], rounded, name)
         if on_progress is not None:
             on_progress(done, len(submissions))
     recorded = {pk: score for pk, score in recorded.items() if pk not in cards}
@@ -188,69 +198,14 @@ def preview(
         inputs=inputs,
         cards=cards,
         recorded=recorded,
-        changes=_changes(phase, submissions, _values(truth, cards, recorded), now=now),
+        changes=_changes(phase, submissions, _values(cards, recorded), now=now),
         missing=missing,
         blocking=[one for one in missing if one.pk in deciding or one.is_final],
     )
 
 
-def publish(
-    preview: Preview,
-    *,
-    actor: User | None,
-    worker: str = "evidence",
-    partial: bool = False,
-    now: datetime | None = None,
-) -> int:
-    """Record a preview's scores and make its labels and task those that count.
-
-    Returns how many scores were recorded; all of it is one transaction. Submissions without
-    evidence that decide nothing are queued with their archives. Earlier scores stay recorded.
-    ``partial``, which an operator's command alone asks for, queues those that decide a line, too:
-    until they are scored the board is without them. Raises Conflict
-    ``rescore-evidence-missing`` where one that decides a line has no evidence otherwise,
-    ``rescore-stale`` where something changed since the preview, and what
-    :func:`phases.publish_truth` raises.
-    """
-    now = now or timezone.now()
-    truth, task = preview.ground_truth, preview.task_spec
-    if preview.blocking and not (partial and actor is None):
-        raise refuse("rescore-evidence-missing", count=len(preview.blocking))
-    with transaction.atomic():
-        phase = phase_lock.take(preview.phase.pk)
-        if inputs_of(phase, ground_truth=truth, task_spec=task) != preview.inputs:
-            raise refuse("rescore-stale")
-        zones = splits.counted_zones(truth, phase=phase)
-        rescoring.record_from_evidence(
-            (FromEvidence(pk, card, name) for pk, (card, name) in preview.cards.items()),
-            ground_truth=truth,
-            task_spec=task,
-            zones=zones,
-            worker=worker,
-            actor=actor,
-            now=now,
-        )
-        phases.publish_truth(phase=phase, actor=actor, ground_truth=truth, task_spec=task, now=now)
-        queued = rescoring.carry_out(rescoring.plan(phase=phase), phase=phase, actor=actor, now=now)
-        audit.record(
-            "phase.rescore-publish",
-            actor=actor,
-            challenge=phase.challenge,
-            target=phase,
-            now=now,
-            scores=len(preview.cards),
-            submissions=[str(pk) for pk in preview.cards],
-            queued=len(queued),
-            left_behind=[str(submission.pk) for submission in preview.blocking],
-            ground_truth=str(truth),
-            task_spec=str(task),
-            moves=[change.team for change in preview.changes if change.moves],
-        )
-    ranks.recompute(phase=phase, compare=True, now=now)
-    return len(preview.cards)
-
-
-def _card(phase: Phase, found: Evidence, *, spec: TaskSpecification) -> ScoreCard:
+def card_of(phase: Phase, found: Evidence, *, spec: TaskSpecification) -> ScoreCard:
+    """Return the score card that evidence gives under a task, of the zones that count now."""
     truth = phase.ground_truth
     assert truth is not None
     zones = splits.counted_zones(truth, phase=phase)
@@ -306,16 +261,14 @@ def _evidence_names(phase: Phase) -> dict[UUID, str]:
 
 
 def _values(
-    truth: GroundTruth,
-    cards: Mapping[UUID, tuple[ScoreCard, str]],
+    cards: Mapping[UUID, CardValues],
     recorded: Mapping[UUID, Score],
 ) -> dict[UUID, tuple[float | None, Any]]:
     """Return each submission's mIoU in full precision and as a rounded value."""
     values: dict[UUID, tuple[float | None, Any]] = {
         pk: (score.miou, score.rounded_miou) for pk, score in recorded.items()
     }
-    for pk, (card, _name) in cards.items():
-        values[pk] = (card["miou"], score_rows.round_card(truth, card)["miou"])
+    values |= {pk: (card.miou, card.rounded) for pk, card in cards.items()}
     return values
 
 

@@ -23,7 +23,12 @@ from challenge.selectors import rescores as selector
 from challenge.selectors import roles
 from challenge.services import audit, database_clock
 from challenge.services.leased_jobs import LeasedJobs, SweepReport
-from challenge.services.submissions import rescore_previews, rescoring
+from challenge.services.submissions import (
+    rescore_previews,
+    rescore_publication,
+    rescoring,
+    staged_scores,
+)
 from challenge.services.submissions.rescore_previews import Preview
 from challenge.services.task_queue import TaskName
 from scoring.engine.truth.split import SplitError
@@ -266,18 +271,27 @@ def work(taken: Claim, *, worker: str) -> RescoreState:
 
 
 def sweep(*, now: datetime | None = None) -> SweepReport:
-    """Queue the re-scores of lost workers again and notify workers while any waits."""
-    return jobs.sweep(now=now or database_clock.now())
+    """Queue re-scores of lost workers again, remove what they staged, notify workers."""
+    now = now or database_clock.now()
+    report = jobs.sweep(now=now)
+    staged_scores.sweep(now=now)
+    return report
 
 
 def _publish(row: Rescore, made: Preview, taken: Claim, *, worker: str) -> RescoreState:
-    """Publish in one transaction that ends with the row's lock: the lease is renewed meanwhile."""
+    """Stage the scores, then publish them in one transaction that ends with the row's lock.
+
+    So the lease is renewed meanwhile.
+    """
     if made.digest != taken.confirmed:
         raise refuse("rescore-stale")
-    with transaction.atomic():
-        rescore_previews.publish(made, actor=row.confirmed_by, worker=worker)
-        locked = jobs.lock_attempt(row.pk, attempt=taken.attempt)
-        jobs.transition(locked, RescoreState.PUBLISHED, now=database_clock.now())
+    batch = staged_scores.batch_of(row.pk, taken.attempt)
+    with staged_scores.discarded(batch):
+        rescore_publication.stage(made, batch=batch)
+        with transaction.atomic():
+            rescore_publication.publish(made, actor=row.confirmed_by, worker=worker, batch=batch)
+            locked = jobs.lock_attempt(row.pk, attempt=taken.attempt)
+            jobs.transition(locked, RescoreState.PUBLISHED, now=database_clock.now())
     return RescoreState.PUBLISHED
 
 

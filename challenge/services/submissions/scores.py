@@ -30,7 +30,7 @@ def create(
 
 
 def build(
-    evaluation: Evaluation,
+    evaluation: Evaluation | None,
     truth: GroundTruth,
     *,
     card: ScoreCard,
@@ -38,11 +38,14 @@ def build(
     evidence_name: str,
     now: datetime,
 ) -> Score:
-    """Return the score that :func:`create` inserts; ``truth`` is that of the evaluation."""
+    """Return the score that :func:`create` inserts; ``truth`` is that of the evaluation.
+
+    Without an evaluation it is one to be staged.
+    """
     rounded = round_card(truth, card)
     low, high = card["intervals"]["miou"] or (None, None)
     return Score(
-        evaluation=evaluation,
+        **({} if evaluation is None else {"evaluation": evaluation}),
         miou=card["miou"],
         overall_accuracy=card["overall_accuracy"],
         mean_f1=card["mean_f1"],

@@ -31,7 +31,7 @@ from challenge.services import maintenance
 from challenge.services.submissions import (
     disqualifications,
     evaluations,
-    rescore_previews,
+    rescore_publication,
     rescores,
     rescoring,
 )
@@ -308,7 +308,7 @@ def test_the_lease_is_renewed_while_it_is_published_and_a_late_worker_writes_not
     rescores.confirm(row=row, actor=owner, digest=row.digest)
     taken = rescores.claim(worker="w")
     assert taken is not None
-    publish, renewed = rescore_previews.publish, []
+    publish, renewed = rescore_publication.publish, []
 
     def beat() -> None:
         with connection.cursor() as cursor:
@@ -325,7 +325,7 @@ def test_the_lease_is_renewed_while_it_is_published_and_a_late_worker_writes_not
         other.join()
         return done
 
-    monkeypatch.setattr(rescore_previews, "publish", published)
+    monkeypatch.setattr(rescore_publication, "publish", published)
     scores = Score.objects.count()
     with refused("late-worker"):
         rescores.work(taken, worker="w")

@@ -25,7 +25,12 @@ from challenge.models import (
     Team,
 )
 from challenge.selectors import queue
-from challenge.services.submissions import evaluations, rescore_previews, rescoring
+from challenge.services.submissions import (
+    evaluations,
+    rescore_previews,
+    rescore_publication,
+    rescoring,
+)
 from scoring.engine.metrics import card_builder, evidence
 from scoring.engine.metrics.card import ScoreCard
 from scoring.engine.metrics.counting import PatchCounter
@@ -154,7 +159,7 @@ def test_a_preview_ranks_by_the_chosen_submissions_only_once_the_phase_is_closed
     for now in (open_at, closed_at):
         found = rescore_previews.preview(phase=phase, now=now)
         with transaction.atomic():
-            rescore_previews.publish(found, actor=None, now=now)
+            rescore_publication.publish(found, actor=None, now=now)
             assert {line.entry.team.name: line.miou for line in phase.rank_lines.all()} == {
                 change.team: change.miou_after for change in found.changes
             }
@@ -179,7 +184,7 @@ def test_without_evidence_the_archive_is_scored_again(
     found = rescore_previews.preview(phase=phase)
     assert len(found.missing) == len(found.blocking) == 2
     with pytest.raises(Conflict, match=r"this task: 2\. Nothing was published"):
-        rescore_previews.publish(found, actor=None)
+        rescore_publication.publish(found, actor=None)
     assert board(phase) == before
     rescoring.enqueue(phase=phase, submissions=found.missing, task_spec=task, actor=None)
     for miou in (0.2, 0.1):
@@ -189,7 +194,7 @@ def test_without_evidence_the_archive_is_scored_again(
         evaluations.complete_scored(claim.evaluation_id, attempt=1, card=card, now=NOON)
     found = rescore_previews.preview(phase=phase)
     assert (len(found.recorded), found.missing) == (2, [])
-    assert rescore_previews.publish(found, actor=None) == 0
+    assert rescore_publication.publish(found, actor=None) == 0
     assert board(phase) == [(1, "wide", 0.2), (2, "narrow", 0.1)]
 
 
@@ -224,7 +229,7 @@ def test_only_an_operator_publishes_in_part(phase: Phase, task: TaskSpec, folder
     found = rescore_previews.preview(phase=phase)
 
     with pytest.raises(Conflict, match="Nothing was published"):
-        rescore_previews.publish(found, actor=owner, partial=True)
+        rescore_publication.publish(found, actor=owner, partial=True)
 
 
 def test_what_failed_under_the_new_task_keeps_its_line_until_it_is_left_behind(
