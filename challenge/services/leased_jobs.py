@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Min, QuerySet
 from structlog.contextvars import bound_contextvars
 
 from challenge.errors import refuse
@@ -31,6 +31,8 @@ from challenge.services.task_queue import TaskName
 log = logging.getLogger(__name__)
 
 WORKER_LOST = "worker-lost"
+# How long a job goes back to the queue for what no worker can do now: storage away, labels missing.
+RETURNED_FOR = timedelta(hours=1)
 
 Job = TypeVar("Job", bound=LeasedJob)
 
@@ -199,6 +201,23 @@ class LeasedJobs(Generic[Job]):
         if self.state_of(job) != self.active or job.attempt != attempt:
             raise refuse("late-worker", attempt=attempt)
         return job
+
+    def give_back(self, job: Job, *, code: str, now: datetime) -> bool:
+        """Queue a locked, claimed job again that its worker cannot do now; True: it waits.
+
+        That says nothing about the job, so the attempt is not counted. :data:`RETURNED_FOR` after
+        the first time for this ``code`` it fails with it instead.
+        """
+        returned: QuerySet[Any] = job.events.filter(  # type: ignore[attr-defined]
+            to_state=self.states.QUEUED.value, reason=code, at__gte=job.queued_at
+        )
+        first_at = returned.aggregate(first=Min("at"))["first"]
+        if first_at is not None and now - first_at >= RETURNED_FOR:
+            self.transition(job, self.states.FAILED, now=now, reason=code, error_code=code[:64])
+            return False
+        uncounted = job.attempts_before + 1
+        self.transition(job, self.states.QUEUED, now=now, reason=code, attempts_before=uncounted)
+        return True
 
     def requeue(
         self, job: Job, *, now: datetime, actor: User | None, reason: str, **columns: Any

@@ -39,8 +39,9 @@ from scoring.engine.truth.store import PackedTruth, StoreError
 
 log = logging.getLogger(__name__)
 
-# Of one archive; any other refusal of storage may be over soon and fails the whole comparison.
+# Of one archive. Where all are missing, it is the storage that is away.
 MISSING = frozenset({"archive-missing", "archive-removed"})
+OUT_OF_REACH = frozenset({"archive-unreachable"})
 
 
 class ComparisonFailed(Exception):
@@ -49,6 +50,10 @@ class ComparisonFailed(Exception):
     def __init__(self, code: str, detail: str = "") -> None:
         super().__init__(f"{code}: {detail}")
         self.code = code
+
+
+class OutOfReach(ComparisonFailed):
+    """The archives, or this machine's disk, are away: it may be over soon."""
 
 
 @shared_task(name=TaskName.COMPARE_PIXELS.value, acks_late=False)
@@ -61,10 +66,13 @@ def compare_pixels() -> int:
         log.critical("this worker compares nothing: %s", "; ".join(faults))
         return 0
     taken = 0
-    while claim := service.claim(worker=f"{socket.gethostname()}:{os.getpid()}"):
+    returned: set[int] = set()
+    worker = f"{socket.gethostname()}:{os.getpid()}"
+    while claim := service.claim(worker=worker, exclude=returned):
         taken += 1
         try:
-            _work(claim)
+            if not _work(claim):
+                returned.add(claim.comparison_id)  # the sweep notifies again
         except Refusal as refusal:
             if refusal.code != "late-worker":
                 raise
@@ -89,21 +97,30 @@ def prediction_masks(spec: TaskSpec, patches: list[list[str]]) -> TaskSpec:
     )
 
 
-def _work(claim: Claim) -> None:
+def _work(claim: Claim) -> bool:
+    """Take a comparison from its claim to its end; False: it waits in the queue again."""
     log.info("%s, attempt %s: %s", claim.label, claim.attempt, len(claim.submission_ids))
     try:
         result = _compare(claim)
+    except OutOfReach as away:
+        return _give_back(claim, away.code, reason=away)
+    except OSError as error:
+        return _give_back(claim, "scorer-storage", reason=error)
     except ComparisonFailed as failed:
         log.error("%s: %s", claim.label, failed)
         service.mark_failed(claim.comparison_id, attempt=claim.attempt, code=failed.code)
     except StoreError as error:
         log.error("%s: %s", claim.label, error)
         service.mark_failed(claim.comparison_id, attempt=claim.attempt, code="scorer-storage")
-    except OSError as error:
-        log.error("%s: %s", claim.label, error)
-        service.mark_failed(claim.comparison_id, attempt=claim.attempt, code="scorer-storage")
     else:
         service.complete(claim.comparison_id, attempt=claim.attempt, result=result)
+    return True
+
+
+def _give_back(claim: Claim, code: str, *, reason: object) -> bool:
+    """Return a claim that cannot be served now; False: it waits in the queue again."""
+    log.error("%s: out of reach (%s): %s", claim.label, code, reason)
+    return not service.give_back(claim.comparison_id, attempt=claim.attempt, code=code)
 
 
 def _compare(claim: Claim) -> dict[str, Any]:
@@ -125,6 +142,8 @@ def _compare(claim: Claim) -> dict[str, Any]:
                     continue
                 packs.append(opened.enter_context(PackedTruth.open(found)))
                 compared.append(submission)
+        if not packs and any(code == "archive-missing" for _pk, code in unread):
+            raise OutOfReach("archive-missing", "none of the archives is in storage")
         counts = None
         if packs:
             counts = equal_pixels.count(
@@ -174,11 +193,15 @@ def _pack(submission: Submission, spec: TaskSpec, out: Path, heartbeat: Heartbea
     except Refusal as refusal:
         if refusal.code in MISSING:
             return refusal.code
+        if refusal.code in OUT_OF_REACH:
+            raise OutOfReach(refusal.code) from refusal
         raise ComparisonFailed(refusal.code) from refusal
     if heartbeat.lost.is_set():
         raise refuse("late-worker", attempt=0)
     if isinstance(verdict, Rejected):
         return "archive-rejected"
+    if isinstance(verdict, ScorerFailure) and verdict.is_this_machine:
+        raise OutOfReach(verdict.code, verdict.detail)
     if isinstance(verdict, ScorerFailure):
         raise ComparisonFailed(verdict.code, verdict.detail)
     return ""

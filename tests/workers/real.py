@@ -90,6 +90,7 @@ class Worker(WorkerProcess):
             "LABELS_DIR": str(self.labels),
             "EVIDENCE_DIR": str(self.labels.parent / "evidence"),
             "LEASE_S": str(self.lease_s),
+            "SECOND_FACTOR_REQUIRED": "0",  # people of tests have a password alone
         }
 
     def pool_child(self) -> int:

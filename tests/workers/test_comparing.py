@@ -8,13 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from django.core.files.storage import default_storage
 from django.utils import timezone
 
-from challenge.errors import NotAllowed
+from challenge.errors import NotAllowed, refuse
 from challenge.models import AuditEvent, PixelComparison, Submission
 from challenge.rules.roles import Role
 from challenge.selectors import duplicates as selector
 from challenge.services import maintenance
+from challenge.services.storage import archives
 from challenge.services.submissions import pixel_comparisons as service
 from challenge.workers import comparing
 from scoring.engine.metrics import equal_pixels
@@ -147,6 +149,60 @@ def test_a_killed_worker_leaves_it_to_the_next_and_is_fenced(
         service.complete(lost.comparison_id, attempt=lost.attempt, result={})
     row.refresh_from_db()
     assert (row.state, row.attempt, len(row.result["pairs"])) == ("succeeded", 2, 3)
+
+
+def test_storage_that_is_away_delays_a_comparison_and_ends_it_after_an_hour(
+    world: SplitWorld, sent: dict[str, Submission]
+) -> None:
+    judge = make_organiser(world.phase.challenge, role=Role.JUDGE)
+    row = service.request(phase=world.phase, actor=judge)
+    folder = Path(default_storage.path(sent["Copy"].archive)).parent
+    away = folder.with_name("away")
+    folder.rename(away)
+    assert comparing.compare_pixels() == 1, "not again and again in one run"
+    row.refresh_from_db()
+    assert (row.state, row.error_code) == ("queued", "")
+    last = row.events.order_by("-pk")[0]
+    assert (last.to_state, last.reason) == ("queued", "archive-missing")
+    now = timezone.now()
+    for minutes, waits in ((30, True), (59, True), (61, False)):
+        at = now + timedelta(minutes=minutes)
+        claim = service.claim(worker="w", now=at)
+        assert claim is not None
+        given = service.give_back(
+            claim.comparison_id, attempt=claim.attempt, code="archive-missing", now=at
+        )
+        assert given is waits
+    row.refresh_from_db()
+    assert (row.state, row.error_code) == ("failed", "archive-missing")
+    again = service.request(phase=world.phase, actor=judge)
+    away.rename(folder)
+    assert comparing.compare_pixels() == 1
+    again.refresh_from_db()
+    assert (again.state, len(again.result["pairs"])) == ("succeeded", 3)
+
+
+def test_an_object_store_that_does_not_answer_is_waited_for(
+    world: SplitWorld, sent: dict[str, Submission], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = service.request(phase=world.phase, actor=make_organiser(world.phase.challenge))
+
+    def unreachable(_name: str) -> Any:
+        raise refuse("archive-unreachable")
+
+    def no_disk(_name: str) -> Any:
+        raise OSError("no space left on device")
+
+    for opened, code in ((unreachable, "archive-unreachable"), (no_disk, "scorer-storage")):
+        with monkeypatch.context() as patched:
+            patched.setattr(archives, "open_local", opened)
+            assert comparing.compare_pixels() == 1
+        row.refresh_from_db()
+        assert row.state == "queued"
+        assert row.events.order_by("-pk")[0].reason == code
+    assert comparing.compare_pixels() == 1
+    row.refresh_from_db()
+    assert (row.state, row.attempt) == ("succeeded", 3)
 
 
 def test_what_cannot_be_compared_is_refused(world: SplitWorld, sent: dict[str, Submission]) -> None:

@@ -6,7 +6,7 @@ organisers alone and decides nothing: a judge looks at the pairs and disqualifie
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -117,11 +117,13 @@ def cancel(*, row: PixelComparison, actor: User, now: datetime | None = None) ->
         )
 
 
-def claim(*, worker: str, now: datetime | None = None) -> Claim | None:
-    """Take the comparison that waits longest, or None."""
+def claim(
+    *, worker: str, exclude: Collection[int] = (), now: datetime | None = None
+) -> Claim | None:
+    """Take the comparison that waits longest (``exclude`` left out), or None."""
     now = now or database_clock.now()
     with transaction.atomic():
-        waiting = jobs.queued().order_by("queued_at", "pk")
+        waiting = jobs.queued().exclude(pk__in=exclude).order_by("queued_at", "pk")
         row = waiting.select_for_update(skip_locked=True, of=("self",)).first()
         if row is None:
             return None
@@ -142,6 +144,16 @@ def complete(comparison_id: int, *, attempt: int, result: dict[str, Any]) -> Non
     with transaction.atomic():
         row = jobs.lock_attempt(comparison_id, attempt=attempt)
         jobs.transition(row, RunState.SUCCEEDED, now=database_clock.now(), result=result)
+
+
+def give_back(comparison_id: int, *, attempt: int, code: str, now: datetime | None = None) -> bool:
+    """Queue a comparison again whose archives are out of reach now; True: it waits.
+
+    An hour after the first time it fails with ``code``. Raises Conflict ``late-worker``.
+    """
+    with transaction.atomic():
+        row = jobs.lock_attempt(comparison_id, attempt=attempt)
+        return jobs.give_back(row, code=code, now=now or database_clock.now())
 
 
 def mark_failed(comparison_id: int, *, attempt: int, code: str) -> None:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.db import transaction
-from django.db.models import Count, Min
+from django.db.models import Count
 
 from challenge.rules.lifecycle import State
 from challenge.services import database_clock
 from challenge.services.challenges import splits
 from challenge.services.submissions import evaluations
-
-RETURNED_FOR = timedelta(hours=1)
 
 
 def return_to_queue(
@@ -28,17 +26,7 @@ def return_to_queue(
     now = now or database_clock.now()
     with transaction.atomic():
         evaluation = evaluations.jobs.lock_attempt(evaluation_id, attempt=attempt)
-        first_return_at = evaluation.events.filter(
-            to_state=State.QUEUED.value, reason=code, at__gte=evaluation.queued_at
-        ).aggregate(first=Min("at"))["first"]
-        if first_return_at is None or now - first_return_at < RETURNED_FOR:
-            uncounted = evaluation.attempts_before + 1
-            evaluations.jobs.transition(
-                evaluation, State.QUEUED, now=now, reason=code, attempts_before=uncounted
-            )
-            return True
-        evaluations.jobs.transition(evaluation, State.FAILED, now=now, reason=code, error_code=code)
-    return False
+        return evaluations.jobs.give_back(evaluation, code=code, now=now)
 
 
 def retry_once(evaluation_id: int, *, attempt: int, code: str, now: datetime | None = None) -> bool:
