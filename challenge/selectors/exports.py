@@ -49,7 +49,9 @@ def lines(phase: Phase, *, user: Person) -> Iterator[dict[str, Any]]:
     def read() -> Iterator[dict[str, Any]]:
         for row in rows.iterator(chunk_size=CHUNK):
             row.entry.phase = phase
-            yield _line(row, keys=keys, policy=policy, stopped=stopped.get(row.entry.team_id))
+            line = _line(row, keys=keys, policy=policy, stopped=stopped.get(row.entry.team_id))
+            submissions.release(row)
+            yield line
 
     return read()
 

@@ -322,6 +322,17 @@ def current(submission: Submission) -> Evaluation | None:
     return (counted or scored or of_these)[-1]
 
 
+def release(submission: Submission) -> None:
+    """Let go of a submission's prefetched evaluations.
+
+    They refer to their submission and their score, which refer to them: only the garbage collector
+    frees such cycles, and in a stream of thousands of rows it comes late.
+    """
+    for evaluation in submission.evaluations.all():
+        evaluation._state.fields_cache.clear()
+    submission._prefetched_objects_cache.clear()  # type: ignore[attr-defined]
+
+
 def unsubmitted_uploads(user: User, phase: Phase) -> QuerySet[Upload]:
     """Return a person's complete uploads for a phase that no submission has yet, newest first."""
     return Upload.objects.filter(

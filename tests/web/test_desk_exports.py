@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import csv
+import gc
 import hashlib
 import io
 import json
@@ -22,9 +23,10 @@ from playwright.sync_api import Browser
 from pytest_django.live_server_helper import LiveServer
 
 from challenge.embedded.data_folder import ROOT
-from challenge.models import AuditEvent, Phase, Submission, User
+from challenge.models import AuditEvent, Phase, Score, Submission, User
 from challenge.rules import latex
 from challenge.rules.roles import Role
+from challenge.selectors import exports
 from challenge.services.accounts import tokens
 from challenge.services.submissions import archive_exports
 from challenge.services.submissions import disqualifications as submission_disqualifications
@@ -78,6 +80,27 @@ def ask(user: User, name: str, phase: Phase) -> bytes:
 def script(user: User, path: str) -> bytes:
     _row, token = tokens.create(user=user, name="t", scopes=["organise", "read"])
     return body(Client().get(f"{API}/{path}", headers={"Authorization": f"Bearer {token}"}))
+
+
+def test_lines_are_freed_as_they_are_read_without_the_garbage_collector(
+    phase: Phase, owner: User, sent: list[Submission], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    team = sent[0].entry.team
+    for number in range(9):
+        give_score(submit(team, phase, at=NOON + timedelta(hours=number)))
+    monkeypatch.setattr(exports, "CHUNK", 2)
+    gc.collect()
+    gc.disable()
+    try:
+        known = {id(one) for one in gc.get_objects()}
+        alive = [
+            sum(isinstance(one, Score) for one in gc.get_objects() if id(one) not in known)
+            for _line in exports.lines(phase, user=owner)
+        ]
+    finally:
+        gc.enable()
+    assert len(alive) == 12
+    assert max(alive) <= 4
 
 
 def test_submissions_as_csv_and_json_name_the_teams_disqualification(
