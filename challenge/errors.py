@@ -208,6 +208,14 @@ CATALOGUE: dict[str, Kind] = {
         Refusal,
         _("%(file)s: the patch %(patch)s already has the image %(other)s; leave one of them."),
     ),
+    "kit-image-like-mask": Kind(
+        Refusal,
+        _(
+            "%(file)s: one band of 8 bits, as masks have, and not in a folder called images. "
+            "Nothing is published. If these are images, put them into such a folder; masks of "
+            "scored patches do not belong here."
+        ),
+    ),
     "kit-image-unusable": Kind(
         Refusal,
         _(

@@ -144,5 +144,10 @@ def is_after_freeze(phase: Phase, submitted_at: datetime | None) -> bool:
     return None not in (phase.frozen_at, submitted_at) and submitted_at > phase.frozen_at  # type: ignore[operator]
 
 
+def freezes_later(phase: Phase, *, now: datetime | None = None) -> bool:
+    """Say whether the moment as of which the leaderboard will be shown is still to come."""
+    return phase.frozen_at is not None and phase.frozen_at > (now or timezone.now())
+
+
 def _settled_for_board(phase: Phase, *, now: datetime | None) -> bool:
     return phase.visibility == Visibility.AFTER_CLOSE and is_settled(phase, now=now)

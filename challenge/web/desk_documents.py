@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django import forms
 from django.contrib import messages
@@ -19,14 +20,30 @@ from challenge.selectors import documents as selector
 from challenge.selectors import pages, roles
 from challenge.services.teams import winner_documents as service
 from challenge.web import desk, zone_text
-from challenge.web.forms import UtcDateTimeField
 from challenge.web.requests import SignedInRequest, page_view
 from challenge.web.views import challenge_context
+from challenge.web.zone_time_form import ZoneTimes, time_field
 
 NEXT_SHOWN = 5
 
 
-class AskForm(forms.Form):
+class _Deadline(ZoneTimes):
+    """A time until which something is to come, on the challenge's clocks."""
+
+    def __init__(self, data: Any = None, *, zone: ZoneInfo) -> None:
+        super().__init__(data)
+        self.zone = zone
+        self.fields["deadline"].help_text = self.zone_help()
+
+    def clean(self) -> dict[str, Any]:
+        """Read the time on the challenge's clocks."""
+        cleaned = super().clean() or {}
+        if "deadline" in cleaned:
+            cleaned["deadline"] = self.moment("deadline", cleaned["deadline"])
+        return cleaned
+
+
+class AskForm(_Deadline):
     """How many teams are asked, for what, and until when."""
 
     count = forms.IntegerField(
@@ -41,13 +58,13 @@ class AskForm(forms.Form):
         widget=forms.Textarea(attrs={"rows": 4}),
         help_text=_("It is mailed as it stands: write it in a language that all of them read."),
     )
-    deadline = UtcDateTimeField(label=_("Until (UTC)"))
+    deadline = time_field(_("Until"), required=True)
 
 
-class DeadlineForm(forms.Form):
+class DeadlineForm(_Deadline):
     """Another deadline for one team."""
 
-    deadline = UtcDateTimeField(label=_("Until (UTC)"))
+    deadline = time_field(_("Until"), required=True)
 
 
 @page_view("GET", "POST", sign_in=True, cache=False)
@@ -55,10 +72,11 @@ def documents(request: SignedInRequest, slug: str, phase_slug: str) -> HttpRespo
     """Show what winners were asked for and what came; ask, accept, refuse, extend."""
     challenge = desk.challenge_of(request, slug)
     phase = pages.phase_by_slug(slug, phase_slug, user=request.user)
-    form, status = AskForm(), 200
+    zone, now = zone_text.zone_of(challenge), timezone.now()
+    form, status = AskForm(zone=zone), 200
     if request.method == "POST":
         roles.require(request.user, Act.FINALS, challenge)
-        form = AskForm(request.POST) if request.POST.get("act") == "ask" else form
+        form = AskForm(request.POST, zone=zone) if request.POST.get("act") == "ask" else form
         try:
             if (told := _act(request, phase, form)) is not None:
                 messages.success(request, told)
@@ -72,7 +90,6 @@ def documents(request: SignedInRequest, slug: str, phase_slug: str) -> HttpRespo
                 return redirect("web:desk-documents", slug, phase_slug)
             form.add_error(None, str(refusal))
             status = refusal.status
-    zone, now = zone_text.zone_of(challenge), timezone.now()
     rows = selector.of_phase(phase)
     context = challenge_context(request, challenge, current="desk") | {
         "shown": phase,
@@ -83,6 +100,7 @@ def documents(request: SignedInRequest, slug: str, phase_slug: str) -> HttpRespo
         "next": selector.next_lines(phase, count=NEXT_SHOWN),
         "ready": phase.settlement_recorded and not phase.awaits_reveal,
         "form": form,
+        "zone_help": form.zone_help(),
         "may_judge": roles.may(request.user, Act.FINALS, challenge),
         "may_download": roles.may(request.user, Act.ARCHIVES, challenge),
     }
@@ -100,7 +118,7 @@ def _act(request: SignedInRequest, phase: Phase, form: AskForm) -> str | None:
         }
     row = _row(request, phase)
     if request.POST.get("act") == "extend":
-        deadline = DeadlineForm(request.POST)
+        deadline = DeadlineForm(request.POST, zone=zone_text.zone_of(phase.challenge))
         if not deadline.is_valid():
             raise refuse("documents-deadline-invalid")
         service.extend(row=row, actor=request.user, deadline=deadline.cleaned_data["deadline"])

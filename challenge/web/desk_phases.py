@@ -34,6 +34,7 @@ class Line:
     opens: str
     closes: str
     awaits_settlement: bool
+    freezes_later: bool
     gap_hours: int | None
 
 
@@ -207,6 +208,7 @@ def _lines(challenge: Challenge) -> list[Line]:
                 opens=zone_text.both(row.opens_at, zone),
                 closes=zone_text.both(row.closes_at, zone) if row.closes_at else "",
                 awaits_settlement=phase_disclosure.awaits_settlement(row, now=now),
+                freezes_later=phase_disclosure.freezes_later(row, now=now),
                 gap_hours=gap if gap is not None and gap > 0 else None,
             )
         )

@@ -18,7 +18,7 @@ from challenge.selectors import desk_teams as selector
 from challenge.selectors import roles
 from challenge.services.submissions import disqualifications as submission_disqualifications
 from challenge.services.teams import disqualifications, grants
-from challenge.web import desk
+from challenge.web import desk, zone_text
 from challenge.web.forms import GrantForm, ReasonForm
 from challenge.web.requests import SignedInRequest, page_view
 from challenge.web.views import challenge_context
@@ -62,7 +62,12 @@ def _page(
 
 
 def _grant_form(team: Team, data: Any = None) -> GrantForm:
-    return GrantForm(data, phases=_phases(team.challenge), auto_id="grant-%s")
+    return GrantForm(
+        data,
+        phases=_phases(team.challenge),
+        zone=zone_text.zone_of(team.challenge),
+        auto_id="grant-%s",
+    )
 
 
 def _phases(challenge: Challenge) -> list[Phase]:

@@ -10,7 +10,7 @@ from typing import Any
 from django import forms
 from django.conf import settings
 from django.http import HttpRequest
-from django.utils import timezone as django_timezone
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from challenge.errors import Refusal, refuse
@@ -23,6 +23,8 @@ from challenge.services.accounts import usernames
 from challenge.services.submissions.submissions import MethodFacts
 from challenge.services.teams import mailboxes
 from challenge.templatetags.flair import text as title_of
+from challenge.web import zone_text
+from challenge.web.zone_time_form import ZoneTimes, time_field
 
 
 class SignUp(forms.Form):
@@ -304,32 +306,43 @@ class ResultForm(forms.Form):
         self.fields["reason"].required = version > 1
 
 
-class UtcDateTimeField(forms.DateTimeField):
-    """A moment in UTC, whatever the viewer's time zone."""
-
-    widget = forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")
-
-    def to_python(self, value: Any) -> datetime | None:
-        with django_timezone.override(UTC):
-            return super().to_python(value)
-
-
-class GrantForm(ReasonForm):
-    """A late entry or extra places for one team."""
+class GrantForm(ZoneTimes, ReasonForm):
+    """A late entry or extra places for one team; phases are told with their close."""
 
     phase = forms.ChoiceField(label=_("Phase"))
     late = forms.BooleanField(label=_("It may submit after the close"), required=False)
     extra_places = forms.IntegerField(
         label=_("Submissions beyond the limits"), required=False, min_value=0, max_value=1000
     )
-    until = UtcDateTimeField(label=_("Until (UTC)"))
+    until = time_field(_("Until"), required=True)
     field_order = ("phase", "late", "extra_places", "until", "reason")
 
-    def __init__(self, *args: Any, phases: Sequence[Phase], **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, phases: Sequence[Phase], zone: zoneinfo.ZoneInfo, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
+        self.zone = zone
+        self.fields["until"].help_text = self.zone_help()
         self.fields["phase"].choices = [  # type: ignore[attr-defined]
-            (phase.slug, title_of(phase.name)) for phase in phases
+            (phase.slug, _with_close(phase, zone)) for phase in phases
         ]
+
+    def clean(self) -> dict[str, Any]:
+        """Read the time on the challenge's clocks."""
+        cleaned = super().clean() or {}
+        if "until" in cleaned:
+            cleaned["until"] = self.moment("until", cleaned["until"])
+        return cleaned
+
+
+def _with_close(phase: Phase, zone: zoneinfo.ZoneInfo) -> str:
+    """Return a phase's name and when it closes, in the zone and in UTC."""
+    name = title_of(phase.name)
+    if phase.closes_at is None:
+        return name
+    return gettext("%(phase)s, closes %(at)s") % {
+        "phase": name, "at": zone_text.both(phase.closes_at, zone),
+    }  # fmt: skip
 
 
 class AdmissionForm(forms.Form):

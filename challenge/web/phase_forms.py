@@ -15,6 +15,7 @@ from challenge.models import Phase
 from challenge.rules import settlement, zone_times
 from challenge.rules.languages import LANGUAGES
 from challenge.web import zone_text
+from challenge.web.zone_time_form import ZoneTimes, time_field
 
 TIMES = ("opens_at", "closes_at", "frozen_at")
 TEXTS = ("name", "summary")
@@ -25,12 +26,7 @@ def _limit(label: Any) -> forms.IntegerField:
     return forms.IntegerField(label=label, min_value=1, max_value=2**31 - 1, required=False)
 
 
-def _time(label: Any, *, required: bool = False) -> forms.CharField:
-    widget = forms.DateTimeInput(attrs={"type": "datetime-local", "step": "1"})
-    return forms.CharField(label=label, required=required, max_length=19, widget=widget)
-
-
-class PhaseForm(forms.Form):
+class PhaseForm(ZoneTimes):
     """What editors change of a phase; ``changes`` are the fields that differ from the stored ones.
 
     A time that clocks skip or show twice is refused with the two moments to choose from.
@@ -40,8 +36,8 @@ class PhaseForm(forms.Form):
     name_fr = forms.CharField(label=_("Name in French"), max_length=120)
     summary_en = forms.CharField(label=_("Summary in English"), max_length=500, required=False)
     summary_fr = forms.CharField(label=_("Summary in French"), max_length=500, required=False)
-    opens_at = _time(_("Opens"), required=True)
-    closes_at = _time(_("Closes"))
+    opens_at = time_field(_("Opens"), required=True)
+    closes_at = time_field(_("Closes"))
     grace_minutes = forms.IntegerField(
         label=_("Minutes of grace before the settlement"),
         min_value=settlement.SHORTEST_GRACE_MINUTES,
@@ -69,7 +65,7 @@ class PhaseForm(forms.Form):
     precision = forms.ChoiceField(
         label=_("Figures in full precision once"), choices=Phase.PRECISIONS
     )
-    frozen_at = _time(_("Leaderboard as of"))
+    frozen_at = time_field(_("Leaderboard as of"))
     freeze_hides_own = forms.BooleanField(
         label=_("While it is frozen, teams do not see their own later scores"), required=False
     )
@@ -124,7 +120,9 @@ class PhaseForm(forms.Form):
         cleaned = super().clean() or {}
         for name in TIMES:
             if name in cleaned:
-                self.moments[name] = self._moment(name, cleaned[name])
+                self.moments[name] = self.moment(
+                    name, cleaned[name], stored=getattr(self.phase, name, None)
+                )
         return cleaned
 
     def values(self) -> dict[str, Any]:
@@ -153,51 +151,9 @@ class PhaseForm(forms.Form):
             if changed & {name, f"{name}_choice", *of_field.get(name, ())}
         }
 
-    def _moment(self, name: str, text: str) -> datetime | None:
-        if not text:
-            return None
-        stored: datetime | None = getattr(self.phase, name, None)
-        if stored is not None and text == zone_text.field_text(stored, self.zone):
-            return stored  # as it was, whichever of two equal hours it is
-        try:
-            clock = datetime.fromisoformat(text)
-        except ValueError:
-            clock = None
-        if clock is None or clock.tzinfo is not None or not 1970 <= clock.year <= 9000:
-            self.add_error(name, gettext("Give day and time, such as 2026-05-04T12:00."))
-            return None
-        found = zone_times.moments(clock, zone=self.zone)
-        if len(found) == 1:
-            return found[0]
-        choices = zone_times.choices(clock, zone=self.zone)
-        wanted = self.data.get(f"{name}_choice", "")
-        for at in choices:
-            if wanted == at.isoformat():
-                self._offer(name, choices)
-                return at
-        self._offer(name, choices)
-        words = (
-            gettext("At this change of clocks this hour comes twice: choose one of the two.")
-            if found
-            else gettext(
-                "At this change of clocks this hour does not exist: choose one of the two."
-            )
-        )
-        self.add_error(name, words)
-        return None
-
-    def _offer(self, name: str, choices: list[datetime]) -> None:
-        """Add the field that asks which of two moments was meant."""
-        self.fields[f"{name}_choice"] = forms.ChoiceField(
-            label=gettext("Which moment?"),
-            choices=[(at.isoformat(), zone_text.both(at, self.zone)) for at in choices],
-            widget=forms.RadioSelect,
-            required=False,
-        )
-
     def _zone_help(self, name: str) -> str:
         stored = getattr(self.phase, name, None)
-        words = gettext("On the clocks of %(zone)s.") % {"zone": self.zone.key}
+        words = self.zone_help()
         if stored is not None:
             words += " " + gettext("Now: %(at)s.") % {"at": zone_text.both(stored, self.zone)}
         if name == "closes_at":

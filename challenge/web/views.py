@@ -69,7 +69,8 @@ def challenge_context(
                 "current": current == "team",
             }
         )
-    if people.is_organiser(user, challenge):
+    organises = people.is_organiser(user, challenge)
+    if organises:
         organising.append(
             {
                 "url": reverse("web:desk", args=[challenge.slug]),
@@ -103,6 +104,7 @@ def challenge_context(
     return {
         "challenge": challenge,
         "membership": membership,
+        "organises": organises,
         "tab_groups": [{"title": title, "tabs": tabs} for title, tabs in groups if tabs],
         "phase_statuses": lines,
         "phases": [phase_summary(line) for line in lines],

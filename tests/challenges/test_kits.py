@@ -172,6 +172,24 @@ def test_a_source_that_does_not_do_is_refused_by_name(phase: Phase, tmp_path: Pa
     assert denied.value.code == "not-organiser"
 
 
+def test_masks_of_scored_patches_are_not_published_as_images(phase: Phase, tmp_path: Path) -> None:
+    """Named unlike the task's pattern, and no image beside them."""
+    for number, patch in enumerate(OWN):
+        mask = synthetic.pair(SPEC, seed=number).mask
+        path = tmp_path / "given" / f"GROUND_TRUTH_{patch}.tif"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(tiff(mask[None]))
+    for folder in ("given", "labels"):
+        with pytest.raises(Refusal) as refused:
+            kits.publish(phase=phase, source=tmp_path, actor=None)
+        assert refused.value.code == "kit-image-like-mask"
+        assert "GROUND_TRUTH_06171" in str(refused.value)
+        (tmp_path / folder).rename(tmp_path / ("labels" if folder == "given" else "images"))
+    assert not PracticeKit.objects.exists()
+    # An organiser who says that they are images, radar's for one, is believed.
+    assert kits.publish(phase=phase, source=tmp_path, actor=None).kit.image_count == len(OWN)
+
+
 def test_a_challenge_file_names_the_source_of_a_kit(source: Path, tmp_path: Path) -> None:
     folder = tmp_path / "flair-1"
     folder.mkdir()

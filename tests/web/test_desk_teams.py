@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from challenge.models import Entry, Grant, Membership, Phase, Submission, Team, User
+from challenge.models import Challenge, Entry, Grant, Membership, Phase, Submission, Team, User
 from challenge.rules.roles import Role
 from tests import factories
 from tests.web.conftest import Visit
@@ -149,8 +149,29 @@ def test_pages_of_a_large_challenge_take_few_queries(phase: Phase, visit: Visit)
     assert "100 older submissions" in client.get(url(teams[0])).content.decode()
 
 
+def test_a_grant_ends_on_the_clocks_of_the_challenge(
+    phase: Phase, team: Team, visit: Visit
+) -> None:
+    Challenge.objects.update(time_zone="Europe/Paris")
+    Phase.objects.update(closes_at=timezone.now() + timedelta(days=9))
+    client = visit(factories.make_organiser(phase.challenge, role=Role.JUDGE))
+    page = client.get(url(team)).content.decode()
+    assert "On the clocks of Europe/Paris." in page
+    assert "UTC)</option>" in page, "each phase is told with its close on both clocks"
+    body = {"phase": phase.slug, "extra_places": "3", "reason": "Fire"}
+    client.post(url(team, "grant"), body | {"until": "2199-07-01T12:30"})
+    assert Grant.objects.get().until.isoformat() == "2199-07-01T10:30:00+00:00"
+    skipped = body | {"until": "2030-03-31T02:30"}
+    page = client.post(url(team, "grant"), skipped).content.decode()
+    assert "this hour does not exist" in page
+    assert "2030-03-31 01:30 CET (00:30 UTC)" in page
+    choice = {"until_choice": "2030-03-31T00:30:00+00:00"}
+    assert client.post(url(team, "grant"), skipped | choice).status_code == 302
+    assert Grant.objects.order_by("pk")[1].until.isoformat() == choice["until_choice"]
+
+
 @pytest.mark.parametrize("zone", ["", "Asia/Tokyo"])
-def test_a_judge_grants_and_withdraws_in_utc(
+def test_a_judge_grants_and_withdraws_whatever_the_own_time_zone(
     phase: Phase, team: Team, visit: Visit, zone: str
 ) -> None:
     judge = factories.make_organiser(phase.challenge, role=Role.JUDGE)
@@ -166,7 +187,7 @@ def test_a_judge_grants_and_withdraws_in_utc(
     grant.refresh_from_db()
     assert grant.withdrawn_at is not None
     for wrong, told in (
-        ({"until": "soon"}, "Until (UTC)"),
+        ({"until": "soon"}, "Until"),
         ({"extra_places": "0"}, "between 1 and 1000"),
         ({"phase": "none"}, "Phase"),
         ({"late": "on"}, "must have one"),

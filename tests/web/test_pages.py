@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from challenge.embedded.data_folder import ROOT
 from challenge.models import Challenge, Phase, Registration
+from challenge.rules.roles import Role
 from challenge.services.challenges import challenges
 from challenge.templatetags.flair import filesize, number, percent, points, seconds
 from challenge.templatetags.markdown_html import render
@@ -74,6 +78,26 @@ def test_joining_needs_the_rules_accepted(phase: Phase, visit: Visit) -> None:
     assert not Registration.objects.exists()
     assert client.post(url, {"accept": "on"}).status_code == 302
     assert phase.challenge.teams.get().memberships.get().user.username == "ada"
+
+
+@pytest.mark.parametrize(
+    ("language", "said"), [("en", "is not ranked"), ("fr", "n’est pas classé")]
+)
+def test_who_has_a_role_is_told_that_it_does_not_rank(
+    phase: Phase, visit: Visit, language: str, said: str
+) -> None:
+    later = timezone.now() + timedelta(days=1)
+    Phase.objects.update(closes_at=later)
+    overview = reverse("web:challenge", args=[phase.challenge.slug])
+    button = f'<a class="button" href="{reverse("web:join", args=[phase.challenge.slug])}">'
+    stranger = visit(factories.make_user(), language=language)
+    assert button in stranger.get(overview).content.decode()
+    editor = factories.make_organiser(phase.challenge, role=Role.EDITOR)
+    client = visit(editor, language=language)
+    for address in (overview, reverse("web:join", args=[phase.challenge.slug])):
+        page = client.get(address).content.decode()
+        assert said in page
+        assert button not in page
 
 
 def test_a_visitor_who_joins_is_asked_to_sign_up(phase: Phase, client: Client) -> None:

@@ -51,8 +51,8 @@ def publish(world: SplitWorld, tmp_path: Path) -> Callable[..., None]:
 
     def kit(bands: int = 5, value: int = 40) -> None:
         for patch in PATCHES:
-            path = tmp_path / "kit" / f"IMG_{patch}.tif"
-            path.parent.mkdir(exist_ok=True)
+            path = tmp_path / "kit" / "images" / f"IMG_{patch}.tif"
+            path.parent.mkdir(parents=True, exist_ok=True)
             pixels = np.full((bands, SIDE_PX, SIDE_PX), value, np.uint8)
             path.write_bytes(tiff(pixels))
         kits.publish(phase=world.phase, source=tmp_path / "kit", actor=None)
@@ -253,7 +253,7 @@ def test_an_image_that_is_damaged_has_no_row_and_the_others_are_drawn(
 ) -> None:
     publish()
     shown = [one.patch for one in choosing.samples(list(PATCHES), seed=str(world.phase))]
-    path = tmp_path / "kit" / f"IMG_{shown[0]}.tif"
+    path = tmp_path / "kit" / "images" / f"IMG_{shown[0]}.tif"
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) - 60])
     kits.publish(phase=world.phase, source=tmp_path / "kit", actor=None)

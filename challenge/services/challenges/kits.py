@@ -8,8 +8,10 @@ A kit is one zip in storage, made from a folder or a zip of the organiser's in a
     examples/images/<id>.tif   other patches,
     examples/labels/<id>.tif   with their masks
 
-Masks of patches that a phase of the challenge scores never go into a kit, public or not. Images are
-copied byte for byte; of their content the size is read alone, and nothing is decoded.
+Masks of patches that a phase of the challenge scores never go into a kit, public or not. They are
+known by the task's pattern of names; what is named otherwise and looks like a mask (one band of 8
+bits) is taken for an image only in a folder of images. Images are copied byte for byte; of their
+content size, bands and bits are read alone, and nothing is decoded.
 """
 
 from __future__ import annotations
@@ -128,7 +130,7 @@ def publish(
     ``actor`` None: a command. ``source_name`` is what messages call the source, by default the
     name that it has; the kit has at most ``limit_bytes``. Raises NotAllowed, Refusal
     ``phase-not-ready``, ``kit-source-unreadable``, ``kit-images-missing``, ``kit-image-twice``,
-    ``kit-image-unusable``, ``kit-too-large``.
+    ``kit-image-unusable``, ``kit-image-like-mask``, ``kit-too-large``.
     """
     if actor is not None:
         roles.require(actor, Act.PHASES, phase.challenge)
@@ -209,9 +211,11 @@ def _sort(
 
 def _masked_patch(path: PurePosixPath, spec: TaskSpec) -> str | None:
     """Return the patch whose mask a file is by its name; None for an image."""
-    if not IMAGE_FOLDERS.isdisjoint(part.lower() for part in path.parts[:-1]):
-        return None
-    return spec.truth_id(path.stem)
+    return None if _is_in_images(path) else spec.truth_id(path.stem)
+
+
+def _is_in_images(path: PurePosixPath) -> bool:
+    return not IMAGE_FOLDERS.isdisjoint(part.lower() for part in path.parts[:-1])
 
 
 def _id_of(stem: str, known: Container[str]) -> str | None:
@@ -236,11 +240,14 @@ def _copy(target: _Kit, source: _Source, contents: _Contents, spec: TaskSpec) ->
         ("examples/labels", contents.masks, examples),
     ):
         for patch in ids:
-            _add_file(target, f"{folder}/{patch}.tif", _image(source, names[patch], spec))
+            name = names[patch]
+            may_be_mask = names is contents.masks or _is_in_images(PurePosixPath(name))
+            image = _image(source, name, spec, may_be_mask=may_be_mask)
+            _add_file(target, f"{folder}/{patch}.tif", image)
 
 
-def _image(source: _Source, name: str, spec: TaskSpec) -> bytes:
-    """Return a TIFF of the patch's size, whatever its bands. Raises Refusal."""
+def _image(source: _Source, name: str, spec: TaskSpec, *, may_be_mask: bool) -> bytes:
+    """Return a TIFF of the patch's size; ``may_be_mask``: whatever its bands. Raises Refusal."""
     data = source.read(name)
     wanted = (spec.patch_height_px, spec.patch_width_px)
     limit_mb = MAX_IMAGE_BYTES // 1_000_000
@@ -252,10 +259,14 @@ def _image(source: _Source, name: str, spec: TaskSpec) -> bytes:
     try:
         tags = tiff_directory.read(data, max_blocks=1 << 20)
         size = tuple(tiff_directory.single_value(tags, tag) for tag in (Tag.LENGTH, Tag.WIDTH))
+        bands = tiff_directory.single_value(tags, Tag.SAMPLES, default=1)
+        bits = tags.get(Tag.BITS, (1,))
     except Refused as error:
         raise refuse("kit-image-unusable", found=error.problem.message, **facts) from error
     if size != wanted:
         raise refuse("kit-image-unusable", found=f"{size[0]} × {size[1]} px", **facts)
+    if bands == 1 and max(bits) <= 8 and not may_be_mask:
+        raise refuse("kit-image-like-mask", file=name)
     return data
 
 

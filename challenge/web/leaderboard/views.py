@@ -43,7 +43,8 @@ def page(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
     user = request.user
     phase = pages.phase_by_slug(slug, phase_slug, user=user)
     awaits_settlement = phase_disclosure.awaits_settlement(phase)
-    tag = _etag(request, phase, awaits_settlement=awaits_settlement)
+    freezes_later = phase_disclosure.freezes_later(phase)
+    tag = _etag(request, phase, waits=(awaits_settlement, freezes_later))
     unchanged = get_conditional_response(request, etag=tag)
     if unchanged is not None and not request.session.get("_messages"):
         return unchanged
@@ -62,6 +63,7 @@ def page(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
             "sibling_phases": pages.phase_menu(phase.challenge),
             "split": phases.zone_split(phase),
             "awaits_settlement": awaits_settlement,
+            "freezes_later": freezes_later,
             "own_row": leaderboard.own_row(phase, user=user),
         },
     )
@@ -204,11 +206,11 @@ def _set_cache_control(response: HttpResponse, user: Person) -> None:
         patch_cache_control(response, private=True)  # False would be sent, as private=False
 
 
-def _etag(request: HttpRequest, phase: Phase, *, awaits_settlement: bool) -> str:
+def _etag(request: HttpRequest, phase: Phase, *, waits: tuple[bool, ...]) -> str:
     """Return what changes with anything on the page: the table, the look, the forms' token."""
     return _tag(
         leaderboard.etag(phase, user=request.user),
-        str(awaits_settlement),
+        str(waits),
         timezone.get_current_timezone_name(),
         request.get_full_path(),
         getattr(request, "theme", ""),

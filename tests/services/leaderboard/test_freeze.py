@@ -6,6 +6,8 @@ from datetime import timedelta
 from threading import Barrier
 
 import pytest
+from django.test import Client
+from django.utils import timezone
 
 from challenge.models import Phase, RankLine, Submission, Team
 from challenge.rules.disclosure import Viewer
@@ -53,6 +55,27 @@ def test_the_time_of_submission_decides_for_readers_and_organisers(
         assert (row.submission_id, row.submission_count) == (early.pk, 1)
         assert len(progress.of_phase(phase, user=person, now=AFTER)) == 1
     assert [step.number for step in teams.progress(early.entry.team, phase=phase, now=AFTER)] == [1]
+
+
+def test_a_freeze_that_is_to_come_is_announced_and_hides_nothing(phase: Phase, team: Team) -> None:
+    give_score(submit(team, phase), miou=0.4)
+    coming, later = timezone.now() + timedelta(days=1), timezone.now() + timedelta(days=30)
+    Phase.objects.update(frozen_at=coming, closes_at=later, freeze_hides_own=True)
+    ranks.recompute(phase=phase)
+    address = "/challenges/abc/test/leaderboard/"
+    before = Client().get(address)
+    page = before.content.decode()
+    assert "The leaderboard freezes on" in page
+    assert "Frozen." not in page
+    assert RankLine.objects.count() == 1
+    desk = Client()
+    desk.force_login(make_organiser(phase.challenge))
+    assert "freezes later" in desk.get("/challenges/abc/desk/phases/").content.decode()
+    Phase.objects.update(frozen_at=timezone.now() - timedelta(hours=1))
+    after = Client().get(address, headers={"if-none-match": before["ETag"]})
+    assert "Frozen." in after.content.decode()
+    phase.refresh_from_db()
+    assert not phase_disclosure.freezes_later(phase, now=phase.frozen_at)
 
 
 @pytest.mark.parametrize("hides_own", [False, True])
