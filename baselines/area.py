@@ -121,7 +121,7 @@ def run(
         return result
     part.replace(out)
     if polygons is not None:
-        spec = specs.load(predictor.recipe.task)
+        spec = predictor.recipe.spec
         result["polygons"] = vectorise(
             out, out=polygons, spec=spec, sieve_px=sieve_px,
             on_progress=lambda count: on_event({"event": "vectorised", "done": count}),

@@ -193,6 +193,9 @@ def _add_pixel(commands: Any) -> None:
     pixel = commands.add_parser("pixel", help="fit the pixel classifier, predict the test part")
     pixel.add_argument("root", type=Path, metavar="ROOT", help="a data set with labels to fit on")
     pixel.add_argument("--out", type=Path, required=True, help="the zip to write")
+    pixel.add_argument(
+        "--task", default="flair-2", metavar="TASK", help="a challenge's name or a task document"
+    )
     pixel.add_argument("--seed", type=int, default=0)
     pixel.set_defaults(run=_pixel)
 
@@ -202,7 +205,7 @@ def _pixel(given: argparse.Namespace) -> dict[str, Any]:
 
     with ProgressLine() as line:
         return pixel.run(
-            given.root, given.out, seed=given.seed,
+            given.root, given.out, task=given.task, seed=given.seed,
             on_progress=lambda done, total: line.update("patches predicted", done, total),
         )  # fmt: skip
 
@@ -217,7 +220,7 @@ def _recipes(_given: argparse.Namespace) -> dict[str, Any]:
 
     loaded = [recipe.load(name) for name in recipe.names()]
     return {
-        recipe.name: {"title": recipe.title, "task": recipe.task, "miou": recipe.published.miou}
+        recipe.name: {"title": recipe.title, "task": recipe.task_id, "miou": recipe.published.miou}
         for recipe in loaded
     }
 
@@ -552,7 +555,9 @@ def _add_package(commands: Any) -> None:
     package = commands.add_parser("package", help="pack predictions into a checked zip")
     package.add_argument("predictions", type=Path, metavar="FOLDER")
     package.add_argument("--out", type=Path, required=True, help="the zip to write")
-    package.add_argument("--spec", default="flair-2", help="task's name or TOML (flair-2)")
+    package.add_argument(
+        "--spec", default="flair-2", help="task's name or document, TOML or JSON (flair-2)"
+    )
     package.add_argument(
         "--ids", type=Path, help="CSV of the phase's patches (default: the task's)"
     )

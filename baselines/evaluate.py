@@ -13,12 +13,10 @@ from numpy.typing import NDArray
 from baselines import predict
 from baselines.data import batches, layout, rasters
 from baselines.data.layout import Patch
-from baselines.data.nomenclature import N_CLASSES
 from baselines.data.samples import Files
 from baselines.train import exported
 from baselines.train.events import Event
 from scoring.engine.metrics import metrics
-from scoring.engine.task import specification as specs
 from scoring.engine.task.specification import TaskSpec
 
 REPORT = "evaluation.json"
@@ -49,7 +47,7 @@ def run(
     predictor = predict.Predictor(run_dir, device=device, allow_unfinished=allow_unfinished)
     recipe = predictor.recipe
     patches = _labelled(data_root, part=part, recipe=recipe)
-    spec = specs.load(recipe.task)
+    spec = recipe.spec
     counted = matrices(
         predictor, patches, batch_size=batch_size or recipe.training.batch_size, on_event=on_event
     )
@@ -76,14 +74,15 @@ def matrices(
 ) -> NDArray[np.int64]:
     """Count int64[patches, classes, classes] pixels of truth × prediction, one matrix a patch."""
     source = Files(patches, options=predictor.recipe.options(masks=True))
-    counts = np.zeros((len(patches), N_CLASSES, N_CLASSES), dtype=np.int64)
+    n_classes = predictor.recipe.spec.n_classes
+    counts = np.zeros((len(patches), n_classes, n_classes), dtype=np.int64)
     done = 0
     for batch in batches.Epoch(source, batch_size):
         classes = predict.classes_of(predictor.probabilities(batch))
         for row, position in enumerate(batch["index"].tolist()):
-            joint = batch["mask"][row].numpy().astype(np.int64) * N_CLASSES + classes[row]
-            counted = np.bincount(joint.ravel(), minlength=N_CLASSES**2)
-            counts[position] = counted.reshape(N_CLASSES, N_CLASSES)
+            joint = batch["mask"][row].numpy().astype(np.int64) * n_classes + classes[row]
+            counted = np.bincount(joint.ravel(), minlength=n_classes**2)
+            counts[position] = counted.reshape(n_classes, n_classes)
         done += len(batch["index"])
         on_event({"event": "predicted", "done": done, "total": len(patches)})
     return counts
@@ -92,9 +91,9 @@ def matrices(
 def _labelled(data_root: Path, *, part: str, recipe: Any) -> tuple[Patch, ...]:
     """Give the part's patches with masks. Raises ValueError where there is none."""
     if part == "test":
-        patches = layout.index(data_root, part="test").patches
+        patches = layout.index(data_root, part="test", spec=recipe.spec).patches
     else:
-        train, validation = recipe.split(layout.index(data_root, part="train"))
+        train, validation = recipe.split(layout.index(data_root, part="train", spec=recipe.spec))
         patches = train if part == "train" else validation
     labelled = tuple(patch for patch in patches if patch.mask is not None)
     if not labelled:

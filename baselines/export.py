@@ -22,7 +22,6 @@ from baselines.data.layout import Patch
 from baselines.data.samples import Files
 from baselines.networks import Output
 from baselines.train import exported, state
-from scoring.engine.task import specification as specs
 
 ONNX = "model.onnx"
 TOLERANCE = 1e-4
@@ -62,7 +61,7 @@ def run(
     if onnx:  # before anything is written
         _require_onnx()
     predictor = predict.Predictor(run_dir, device="cpu", allow_unfinished=allow_unfinished)
-    recipe, spec = predictor.recipe, specs.load(predictor.recipe.task)
+    recipe, spec = predictor.recipe, predictor.recipe.spec
     tensors = dict(predictor.network.state_dict())
     figures = model_card.Figures.read(
         evaluation, score, weights_sha256=exported.digest_of(tensors), spec=spec
@@ -142,10 +141,11 @@ def _example(predictor: predict.Predictor, data_root: Path | None) -> tuple[dict
 
 def _patch(data_root: Path, predictor: predict.Predictor) -> Patch:
     """Give the first validation patch, of a tree without one the first of all."""
+    spec = predictor.recipe.spec
     try:
-        return predictor.recipe.split(layout.index(data_root, part="train"))[1][0]
+        return predictor.recipe.split(layout.index(data_root, part="train", spec=spec))[1][0]
     except ValueError:
-        return layout.index(data_root).patches[0]
+        return layout.index(data_root, spec=spec).patches[0]
 
 
 def _write_onnx(

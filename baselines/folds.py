@@ -15,7 +15,6 @@ from baselines.data import layout
 from baselines.data.layout import Patch
 from baselines.train.events import Event
 from baselines.train.recipe import Recipe
-from scoring.engine.task import specification as specs
 
 REPORT = "folds.json"
 _MEASURES = ("miou", "overall_accuracy", "mean_f1")
@@ -49,8 +48,8 @@ def run(
     ]
     recipes = [one.recipe for one in predictors]
     _require_folds(run_dirs, recipes)
-    index = layout.index(data_root, part="train")
-    spec = specs.load(recipes[0].task)
+    spec = recipes[0].spec
+    index = layout.index(data_root, part="train", spec=spec)
     parts: list[tuple[Patch, ...]] = []
     counts = []
     folds: list[dict[str, Any]] = []

@@ -85,7 +85,7 @@ def write(
 def _summary(recipe: Recipe, *, spec: TaskSpec) -> str:
     return (
         f"Land cover of aerial images at 0.2 m, {len(spec.classes)} classes, trained for the task "
-        f"`{recipe.task}` with the recipe `{recipe.name}` of the FLAIR challenge platform.\n"
+        f"`{recipe.task_id}` with the recipe `{recipe.name}` of the FLAIR challenge platform.\n"
     )
 
 
@@ -103,8 +103,8 @@ def _front_matter(recipe: Recipe, *, figures: Figures, licence: str) -> str:
     results = [
         (name, value)
         for name, document in (
-            (f"{recipe.task}, {_part(figures)} patches", figures.evaluation),
-            (f"{recipe.task}, leaderboard", figures.score),
+            (f"{recipe.task_id}, {_part(figures)} patches", figures.evaluation),
+            (f"{recipe.task_id}, leaderboard", figures.score),
         )
         if document is not None and (value := document["miou"]) is not None
     ]

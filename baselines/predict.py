@@ -21,6 +21,7 @@ from baselines.data.samples import Files
 from baselines.train import building, loop, state
 from baselines.train.events import Event
 from baselines.train.recipe import Recipe
+from scoring.engine.task.specification import TaskSpec
 
 PROBABILITY_SCALE = 255
 
@@ -122,6 +123,8 @@ def run(
 ) -> dict[str, Any]:
     """Write `PRED_<id>.tif` (uint8 class ids, LZW) for every patch of a part into `out_dir`.
 
+    The name is the task's (`prediction_name`).
+
     Several runs make an ensemble: the mean of their probabilities, weighted by `weights`.
     `ids` keeps only these patches, all of which must be there, in this part or in the other.
     `flips` averages over the eight symmetries of the square; with `time_budget_s` over as many of
@@ -135,11 +138,12 @@ def run(
     the weights don't fit the runs, or a training is not finished (unless `allow_unfinished`).
     """
     begun = time.perf_counter()
-    patches = find(data_root, part=part, ids=ids)
     members = _members(
         [run_dirs] if isinstance(run_dirs, Path) else run_dirs,
-        patches, weights=weights, device=device, allow_unfinished=allow_unfinished,
+        weights=weights, device=device, allow_unfinished=allow_unfinished,
+        patches_of=lambda spec: find(data_root, part=part, ids=ids, spec=spec),
     )  # fmt: skip
+    spec, patches = members[0].predictor.recipe.spec, members[0].source.patches
     size = batch_size or min(member.predictor.recipe.training.batch_size for member in members)
     out_dir.mkdir(parents=True, exist_ok=True)
     symmetries = 8 if flips else 1
@@ -163,7 +167,7 @@ def run(
             for row, position in enumerate(batch["index"].tolist()):
                 patch = patches[position]
                 georeference = rasters.georeference(patch.image) if georeferenced else None
-                target = out_dir / f"PRED_{patch.id}.tif"
+                target = out_dir / spec.prediction_name.replace("{id}", patch.id)
                 written.append(
                     pool.submit(rasters.write, target, classes[row], georeference=georeference)
                 )
@@ -188,17 +192,25 @@ def run(
 
 def _members(
     run_dirs: Sequence[Path],
-    patches: tuple[Patch, ...],
     *,
     weights: Sequence[float] | None,
     device: str,
     allow_unfinished: bool,
+    patches_of: Callable[[TaskSpec], tuple[Patch, ...]],
 ) -> list[Member]:
-    """Load the runs. Raises ValueError when the weights don't fit them."""
+    """Load the runs. Raises ValueError when the weights don't fit them, or their classes differ."""
     shares = shares_of(run_dirs, weights)
     predictors = [
         Predictor(run_dir, device=device, allow_unfinished=allow_unfinished) for run_dir in run_dirs
     ]
+    first = predictors[0].recipe
+    for run_dir, predictor in zip(run_dirs, predictors, strict=True):
+        if not predictor.recipe.learns_like(first.spec):
+            raise ValueError(
+                f"{run_dir} learned the classes of task {predictor.recipe.task_id!r}, "
+                f"{run_dirs[0]} those of {first.task_id!r}; an ensemble needs one list of classes"
+            )
+    patches = patches_of(first.spec)
     return [
         Member(
             predictor,
@@ -247,20 +259,23 @@ def _affordable(members: Sequence[Member], *, size: int, left_s: float) -> int:
     return next((number for number in (8, 4, 2) if number * one_s * count <= rest_s), 1)
 
 
-def find(data_root: Path, *, part: str, ids: Collection[str] | None) -> tuple[Patch, ...]:
+def find(
+    data_root: Path, *, part: str, ids: Collection[str] | None, spec: TaskSpec | None = None
+) -> tuple[Patch, ...]:
     """Give a part's patches, or the wanted ones, of the other part where this one lacks them.
 
-    A phase may ask for validation patches, which lie in the train part.
+    A phase may ask for validation patches, which lie in the train part. `spec` says which ids
+    there are (None: FLAIR's numbers).
     Raises FileNotFoundError when there is none, or one of the wanted is missing.
     """
     if ids is None:
-        patches = layout.index(data_root, part=part).patches
+        patches = layout.index(data_root, part=part, spec=spec).patches
         if not patches:
             raise FileNotFoundError(f"{data_root} holds no {part} patch")
         return patches
     wanted = set(ids)
     found: dict[str, Patch] = {}
-    for patch in layout.index(data_root).patches:
+    for patch in layout.index(data_root, spec=spec).patches:
         if patch.id in wanted and (patch.part == part or patch.id not in found):
             found[patch.id] = patch
     missing = sorted(wanted - found.keys())

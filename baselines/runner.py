@@ -87,7 +87,7 @@ def capabilities() -> dict[str, Any]:
         "device": device(),
         "recipes": [
             {
-                "name": recipe.name, "title": recipe.title, "task": recipe.task,
+                "name": recipe.name, "title": recipe.title, "task": recipe.task_id,
                 "network": recipe.network.name, "epochs": recipe.training.epochs,
                 "published_miou": recipe.published.miou, "published_std": recipe.published.std,
             }
@@ -124,12 +124,25 @@ def _train_as_copy(job: Job) -> None:
 def _train(
     job: Job, *, on_event: Callable[[Event], None], should_stop: Callable[[], bool]
 ) -> tuple[str, dict[str, Any]]:
-    """Train the job's recipe; give its title and how it ended."""
+    """Train the job's recipe, for the job's task; give its title and how it ended.
+
+    A task with the classes and file names of the recipe's own changes nothing in the recipe.
+    """
     from baselines import train
     from baselines.networks import weights
     from baselines.train import recipe as recipes
 
-    recipe = recipes.changed(recipes.load(job.recipe), job.overrides)
+    recipe = recipes.load(job.recipe)
+    if job.spec is not None:
+        fitted = recipes.for_task(recipe, {**job.spec, "expected": []})
+        if fitted is not recipe:
+            message = (
+                f"trained for task {fitted.task_id} with its {fitted.spec.n_classes} classes, not "
+                f"for the recipe's {recipe.task_id}"
+            )
+            on_event({"event": "note", "message": message})
+        recipe = fitted
+    recipe = recipes.changed(recipe, job.overrides)
     ended = train.run(
         recipe,
         data_root=Path(job.data_root),
@@ -186,9 +199,13 @@ class _Runner:
             self._send_event({"event": "epoch", "again": True, **row})
         if job.spec is not None:  # before days of training, not after
             from baselines import predict
+            from scoring.engine.task import specification as specs
 
-            predict.find(Path(job.data_root), part="test", ids=job.ids)
-        os.environ[JOB] = replace(job, spec=None, ids=None).to_json()
+            spec = specs.from_json(job.spec)
+            predict.find(Path(job.data_root), part="test", ids=job.ids, spec=spec)
+        # The other processes need the task, but none of its thousands of patches.
+        task = None if job.spec is None else {**job.spec, "expected": []}
+        os.environ[JOB] = replace(job, spec=task, ids=None).to_json()
         title, trained = _train(job, on_event=self._record, should_stop=lambda: self._stop)
         result: dict[str, Any] = {**trained, "title": title, "archive": None}
         if trained["state"] == "finished" and job.spec is not None and not self._stop:

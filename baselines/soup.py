@@ -25,7 +25,6 @@ from baselines.data.samples import Files
 from baselines.train import exported, state
 from baselines.train.events import Event
 from scoring.engine.metrics import metrics
-from scoring.engine.task import specification as specs
 
 NORM_PATCHES = 256
 _NORMS = nn.modules.batchnorm._BatchNorm
@@ -97,7 +96,7 @@ def run(
     recipe = predictors[0].recipe
     whole = sum(one.share for one in chosen)
     config = exported.write(
-        out_dir, recipe, tensors, patch_px=predictors[0].patch_px, spec=specs.load(recipe.task),
+        out_dir, recipe, tensors, patch_px=predictors[0].patch_px, spec=recipe.spec,
         made_from=[
             {"run": one.name, "share": one.share / whole,
              "weights_sha256": exported.digest_of(one.tensors)}
@@ -138,7 +137,9 @@ class _Mixer:
         """Take the network of a predictor, whose weights are replaced again and again."""
         self.predictor = predictor
         self.size = batch_size or predictor.recipe.training.batch_size
-        train, self.validation = predictor.recipe.split(layout.index(data_root, part="train"))
+        train, self.validation = predictor.recipe.split(
+            layout.index(data_root, part="train", spec=predictor.recipe.spec)
+        )
         step = max(1, len(train) // norm_patches)
         self.train: tuple[Patch, ...] = train[::step][:norm_patches]
         self.on_event = on_event
@@ -188,7 +189,7 @@ class _Mixer:
         counted = evaluate.matrices(
             self.predictor, self.validation, batch_size=self.size, on_event=self.on_event
         )
-        return float(metrics.measure(counted.sum(axis=0), spec=specs.load(recipe.task)).miou)
+        return float(metrics.measure(counted.sum(axis=0), spec=recipe.spec).miou)
 
 
 def _require_alike(was: dict[str, Any], now: dict[str, Any], *, names: tuple[str, str]) -> None:
@@ -223,7 +224,7 @@ def _of_weights(predictor: predict.Predictor) -> dict[str, Any]:
     network, data = recipe.network, recipe.data
     options = {f"network.options.{key}": value for key, value in network.options.items()}
     return {
-        "task": recipe.task,
+        "task": recipe.task_id,
         "patch side": predictor.patch_px,
         "network.name": network.name,
         "network.published": network.published,

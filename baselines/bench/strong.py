@@ -21,7 +21,7 @@ import numpy as np
 
 from baselines import predict, train
 from baselines.data import layout, rasters, synth
-from baselines.data.nomenclature import N_CLASSES, reduce_labels
+from baselines.data.nomenclature import reduce_labels
 from baselines.train import recipe as recipes
 from baselines.train.recipe import Recipe
 from scoring.engine.metrics import metrics
@@ -130,10 +130,11 @@ def _epoch_seconds(run_dir: Path) -> float:
 def _miou(run_dirs: list[Path], *, tree: Path, out: Path) -> float:
     """Predict the test part with the mean of some runs; give its mIoU."""
     predict.run(run_dirs, data_root=tree, out_dir=out, batch_size=16, device="cpu")
-    matrix = np.zeros((N_CLASSES, N_CLASSES), dtype=np.int64)
+    spec = specs.load("flair-2")
+    matrix = np.zeros((spec.n_classes, spec.n_classes), dtype=np.int64)
     for patch in layout.index(tree, part="test").patches:
         assert patch.mask is not None  # a synthetic tree has them
         truth = reduce_labels(rasters.read(patch.mask, bands=(1,))[0]).astype(np.int64)
-        joint = truth * N_CLASSES + rasters.read(out / f"PRED_{patch.id}.tif")[0]
-        matrix += np.bincount(joint.ravel(), minlength=N_CLASSES**2).reshape(matrix.shape)
-    return round(float(metrics.measure(matrix, spec=specs.load("flair-2")).miou), 4)
+        joint = truth * spec.n_classes + rasters.read(out / f"PRED_{patch.id}.tif")[0]
+        matrix += np.bincount(joint.ravel(), minlength=spec.n_classes**2).reshape(matrix.shape)
+    return round(float(metrics.measure(matrix, spec=spec).miou), 4)

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from baselines import dependencies
-from baselines.data.nomenclature import OTHER
 
 MOVED = frozenset({"aerial", "mask", "series"})
 PATCH_CELLS = 10.24  # a patch of 102.4 m in cells of 10 m
@@ -19,12 +18,12 @@ MAX_SHIFT = 0.2  # of a patch's side
 SCALES = (0.8, 1.25)
 
 
-def move_some(parts: dict[str, Tensor], *, share: float) -> dict[str, Tensor]:
+def move_some(parts: dict[str, Tensor], *, share: float, outside: int) -> dict[str, Tensor]:
     """Move a share of the samples, each by chance of its own (torch's generator of the CPU).
 
     `parts` may hold `aerial` [B, bands, H, W], `mask` [B, H, W] and `series` [B, T, 10, h, w],
     which lies around the same centre; each comes back with its type. What comes in from outside is
-    0, in the mask "other".
+    0, in the mask `outside`.
     """
     torchvision = dependencies.torchvision_transforms()
     tv_tensors, functional = torchvision.tv_tensors, torchvision.transforms.v2.functional
@@ -46,7 +45,7 @@ def move_some(parts: dict[str, Tensor], *, share: float) -> dict[str, Tensor]:
             out = functional.affine(
                 one, angle=angle, translate=[shift[0] * side, shift[1] * side], scale=scale,
                 shear=[0.0, 0.0], interpolation=torchvision.transforms.InterpolationMode.BILINEAR,
-                fill=[float(OTHER)] if name == "mask" else None,
+                fill=[float(outside)] if name == "mask" else None,
             )  # fmt: skip
             if name != "mask" and not part.is_floating_point():
                 out = out.round()

@@ -11,7 +11,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -19,12 +19,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from baselines.data import affine
+from baselines.data.choices import Moved, Normalisation, Symmetries
 from baselines.data.samples import Batch
 from baselines.data.sentinel import REFLECTANCE_SCALE
 
-Moved = Literal["none", "together", "aerial-only"]
-Symmetries = Literal["uniform", "coins"]
-Normalisation = Literal["unit", "imagenet"]
 # Red, green and blue, of values 0..1; as every network trained on ImageNet has seen them.
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 Tensors = dict[str, Tensor]
@@ -164,11 +162,13 @@ def to_inputs(
     normalisation: Normalisation = "unit",
     bands: Sequence[int] = (),
     affine_share: float = 0.0,
+    n_classes: int = 0,
 ) -> Tensors:
     """Move a batch to the device, turn it there, scale it to floats.
 
     `normalisation` "imagenet" needs to know the image's `bands`; `affine_share` of the samples is
-    moved as `baselines.data.affine` does.
+    moved as `baselines.data.affine` does; what comes in from outside has the target `n_classes`,
+    which no loss counts.
 
     Gives the networks' inputs and, where the batch has masks, `target` [B, H, W] int64. `padding`
     stays where it is: networks look at it before they compute.
@@ -185,7 +185,7 @@ def to_inputs(
                 here[name] = turn_squares(here[name], turn)
     if affine_share:
         parts = {name: part for name, part in here.items() if name in affine.MOVED}
-        here |= affine.move_some(parts, share=affine_share)
+        here |= affine.move_some(parts, share=affine_share, outside=n_classes)
     inputs: Tensors = {}
     if "aerial" in here:
         aerial = here["aerial"].to(torch.float32).div_(255)

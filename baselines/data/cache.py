@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from baselines.data import samples
 from baselines.data.layout import Patch
+from baselines.data.nomenclature import FLAIR_LABELS
 from baselines.data.samples import Batch, Options
 
 FORMAT = 2  # 2: dates are filtered by the sum of both shares
@@ -122,7 +123,10 @@ def build(
 
 
 def _digest(patches: Sequence[Patch], *, options: Options) -> str:
-    digest = hashlib.sha256(json.dumps([FORMAT, asdict(options)]).encode())
+    wanted = asdict(options)
+    if options.labels == FLAIR_LABELS or not options.masks:
+        del wanted["labels"]  # so caches from before there were other tasks go on being found
+    digest = hashlib.sha256(json.dumps([FORMAT, wanted]).encode())
     for patch in patches:
         files = [patch.image, patch.mask, *(asdict(patch.series).values() if patch.series else ())]
         stamps: list[Any] = [patch.id, patch.centroid, patch.metadata]

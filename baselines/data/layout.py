@@ -4,6 +4,10 @@ Every published layout is read alike: FLAIR #1 (old, with img/ and msk/ side by 
 and test/, and new), FLAIR #2, the toys and the Hugging Face tree once its zips are unpacked. A
 patch's domain and zone come from folder names; the part is "test" below a folder whose name holds
 the word "test", else "train".
+
+Other data sets are read by their task: images are called `IMG_<id>.tif`, masks `MSK_<id>.tif` or as
+the task's `truth_pattern` says, and `ids.csv` in the root (columns patch, domain, zone, as in a
+practice kit) says where patches lie whose folders have no names of FLAIR's.
 """
 
 from __future__ import annotations
@@ -16,7 +20,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-_PATCH = re.compile(r"(IMG|MSK)_(?P<id>[0-9]{6})\.tiff?", re.IGNORECASE | re.ASCII)
+from scoring.engine.task import specification as specs
+from scoring.engine.task.specification import TaskSpec
+
+_PATCH = re.compile(
+    r"(?P<kind>IMG|MSK)_(?P<id>[A-Z0-9][A-Z0-9_.-]{0,127})\.tiff?", re.IGNORECASE | re.ASCII
+)
+_NUMBER = re.compile(r"[0-9]{6}", re.ASCII)
+IDS = "ids.csv"
 _SERIES = re.compile(
     r"SEN2_sp_(?P<domain>D[0-9]{3}_[0-9]{4})-(?P<zone>Z[0-9]+_[A-Z]{2})"
     r"_(?P<kind>data\.npy|masks\.npy|products\.txt)"
@@ -69,12 +80,14 @@ class Index:
         return tuple(patch for patch in self.patches if patch.domain in wanted)
 
 
-def index(root: Path, *, part: str | None = None) -> Index:
+def index(root: Path, *, part: str | None = None, spec: TaskSpec | None = None) -> Index:
     """Index the tree below `root`; `part` keeps only "train" or "test".
 
+    `spec` says which ids patches have and how their masks are called (None: FLAIR's numbers).
+
     Raises FileNotFoundError when the folder does not exist or holds no image, ValueError when
-    two images have one id within a part, an image lies in no domain's folder or a JSON file is
-    damaged.
+    two images have one id within a part, nothing says in which domain an image lies, or a JSON
+    file or ids.csv is damaged.
     """
     if not root.is_dir():
         raise FileNotFoundError(f"{root} is no folder; give the root of the data set")
@@ -85,9 +98,10 @@ def index(root: Path, *, part: str | None = None) -> Index:
     centroids: dict[str, Any] = {}
     zips = 0
     for path in _files(root):
-        if match := _PATCH.fullmatch(path.name):
-            table = images if path.name[:3].upper() == "IMG" else masks
-            key = (_part(path, root), match["id"])
+        if named := _named(path, spec):
+            kind, patch_id = named
+            table = images if kind == "IMG" else masks
+            key = (_part(path, root), patch_id)
             if key in table:
                 raise ValueError(f"{path.name} is there twice: {table[key]} and {path}")
             table[key] = path
@@ -102,12 +116,13 @@ def index(root: Path, *, part: str | None = None) -> Index:
             zips += 1
     if not images:
         hint = f"; it holds {zips} zips of domains: unpack them first" if zips else ""
-        raise FileNotFoundError(f"{root}: no IMG_######.tif below this folder{hint}")
+        raise FileNotFoundError(f"{root}: no {_wanted(spec)} below this folder{hint}")
+    places = _places(root)
     patches = []
     for (its_part, patch_id), image in sorted(images.items(), key=lambda item: item[0][1]):
         if part is not None and its_part != part:
             continue
-        domain, zone = _place(image)
+        domain, zone = places.get(patch_id) or _place(image)
         files = series.get((its_part, domain, zone), {})
         centre = centroids.get(f"IMG_{patch_id}.tif")
         patches.append(
@@ -132,6 +147,38 @@ def _files(root: Path) -> Iterator[Path]:
         yield from (Path(folder) / name for name in sorted(names) if not name.startswith("."))
 
 
+def _named(path: Path, spec: TaskSpec | None) -> tuple[str, str] | None:
+    """Give what a file is ("IMG" or "MSK") and its patch, by its name; None for another file."""
+    match = _PATCH.fullmatch(path.name)
+    if match and _is_id(match["id"], spec):
+        return match["kind"].upper(), match["id"]
+    if spec is None or path.suffix.lower() not in (".tif", ".tiff"):
+        return None
+    patch_id = spec.truth_id(path.stem)
+    return None if patch_id is None else ("MSK", patch_id)
+
+
+def _is_id(text: str, spec: TaskSpec | None) -> bool:
+    """Tell whether predictions of a patch of that id would be recognised."""
+    if spec is None:
+        return _NUMBER.fullmatch(text) is not None
+    return spec.prediction_id(Path(spec.prediction_name.replace("{id}", text)).stem) == text
+
+
+def _wanted(spec: TaskSpec | None) -> str:
+    if spec is None or _is_id("000001", spec):
+        return "IMG_######.tif"
+    return f"IMG_<id>.tif with an id of the task {spec.id!r}"
+
+
+def _places(root: Path) -> dict[str, tuple[str, str]]:
+    """Read domain and zone of each patch from the root's ids.csv, where there is one."""
+    if not (root / IDS).is_file():
+        return {}
+    rows = specs.read_ids_csv(root / IDS, key=str(root / IDS))
+    return {row.id: (row.domain, row.zone) for row in rows if row.domain}
+
+
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         document = json.loads(path.read_text())
@@ -152,7 +199,10 @@ def _place(image: Path) -> tuple[str, str]:
     domain = next((name for name in reversed(image.parts[:-1]) if _DOMAIN.fullmatch(name)), None)
     zone = next((name for name in reversed(image.parts[:-1]) if _ZONE.fullmatch(name)), None)
     if domain is None or zone is None:
-        raise ValueError(f"{image}: needs folders like D004_2021 and Z10_AU above it")
+        raise ValueError(
+            f"{image}: needs folders like D004_2021 and Z10_AU above it, or a line in "
+            f"{IDS} of the data set's root (columns patch, domain, zone)"
+        )
     return domain, zone
 
 

@@ -1,12 +1,19 @@
-"""The nineteen labels of FLAIR masks and their reduction to the thirteen classes that are learned.
+"""From what masks hold to what is learned: a task's labels, and FLAIR's nineteen.
 
-A *label* (1..19) is what a mask holds, a *class id* (0..12) what a network predicts.
+A *label* (1..19 in FLAIR) is what a mask holds, a *class id* (0..12) what a network predicts.
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
+
+from scoring.engine.task.specification import TaskSpec
+
+# Pairs of a mask's value and a class id, ascending.
+Labels = tuple[tuple[int, int], ...]
 
 LABEL_KEYS = (
     "building",
@@ -31,27 +38,51 @@ LABEL_KEYS = (
 )
 LABEL = {key: index + 1 for index, key in enumerate(LABEL_KEYS)}
 
-N_CLASSES = 13
-OTHER = 12  # class id of everything that is learned as "other"
-PLOWED = 11
 ILLEGAL = 255
 
+# The reduction of both challenges: twelve classes, and 13 to 19 as "other".
+FLAIR_LABELS: Labels = tuple((label, min(label - 1, 12)) for label in range(1, 20))
 
-def reduction_table() -> NDArray[np.uint8]:
-    """Give the table uint8[256] from a mask's label to a class id; `ILLEGAL` marks no label."""
+
+def labels_of(spec: TaskSpec) -> Labels:
+    """Give a task's mask values with their class ids.
+
+    >>> from scoring.engine.task.examples import abc_spec
+    >>> labels_of(abc_spec())
+    ((1, 0), (2, 1), (3, 2))
+    """
+    return tuple((value, int(spec.label_table[value])) for value in spec.label_values)
+
+
+@lru_cache(maxsize=16)
+def reduction_table(labels: Labels) -> NDArray[np.uint8]:
+    """Give the table uint8[256] from a mask's value to a class id; `ILLEGAL` marks no label."""
     table = np.full(256, ILLEGAL, dtype=np.uint8)
-    table[1:13] = np.arange(12, dtype=np.uint8)
-    table[13:20] = OTHER
+    for value, class_id in labels:
+        table[value] = class_id
+    table.setflags(write=False)
     return table
 
 
-def reduce_labels(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Turn labels 1..19 into class ids 0..12, any shape.
+def reduce_labels(mask: NDArray[np.uint8], *, labels: Labels = FLAIR_LABELS) -> NDArray[np.uint8]:
+    """Turn a mask's values into class ids, any shape.
 
-    Raises ValueError naming the first value that is no label.
+    Raises ValueError naming the first value that is no label, and those that are.
     """
-    classes = reduction_table()[mask]
+    classes = reduction_table(labels)[mask]
     if classes.max(initial=0) == ILLEGAL:
         value = int(mask[classes == ILLEGAL].flat[0])
-        raise ValueError(f"mask value {value} is no label; allowed are 1 to {len(LABEL_KEYS)}")
+        allowed = _ranges([label for label, _ in labels])
+        raise ValueError(f"mask value {value} is no label of the task; allowed are {allowed}")
     return classes
+
+
+def _ranges(values: list[int]) -> str:
+    """Say ascending numbers: `0 to 3, 7`."""
+    runs: list[list[int]] = []
+    for value in values:
+        if runs and value == runs[-1][1] + 1:
+            runs[-1][1] = value
+        else:
+            runs.append([value, value])
+    return ", ".join(str(low) if low == high else f"{low} to {high}" for low, high in runs)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from baselines.data import metadata, rasters, sentinel
 from baselines.data.layout import Patch
-from baselines.data.nomenclature import reduce_labels
+from baselines.data.nomenclature import FLAIR_LABELS, Labels, reduce_labels
 
 READERS = 16
 BANDS = (1, 2, 3, 4, 5)
@@ -22,12 +22,16 @@ BANDS = (1, 2, 3, 4, 5)
 
 @dataclass(frozen=True)
 class Options:
-    """What of a patch is wanted; what is None or False is neither read nor stored."""
+    """What of a patch is wanted; what is None or False is neither read nor stored.
+
+    `labels` says which class id each value of a mask is.
+    """
 
     bands: tuple[int, ...] | None = BANDS
     masks: bool = True
     series: sentinel.SeriesOptions | None = None
     metadata: metadata.Encoding | None = None
+    labels: Labels = FLAIR_LABELS
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ def read(patch: Patch, *, options: Options) -> Sample:
             aerial=None
             if options.bands is None
             else rasters.read(patch.image, bands=options.bands),
-            mask=_mask(patch) if options.masks else None,
+            mask=_mask(patch, options.labels) if options.masks else None,
             metadata=_metadata(patch, options.metadata) if options.metadata else None,
             series=series,
             days=days,
@@ -62,10 +66,17 @@ def read(patch: Patch, *, options: Options) -> Sample:
         raise ValueError(f"patch {patch.id}: {wrong}") from wrong
 
 
-def _mask(patch: Patch) -> NDArray[np.uint8]:
+def _mask(patch: Patch, labels: Labels) -> NDArray[np.uint8]:
     if patch.mask is None:
         raise ValueError("has no mask")
-    return reduce_labels(rasters.read(patch.mask, bands=(1,))[0])
+    try:
+        return reduce_labels(rasters.read(patch.mask, bands=(1,))[0], labels=labels)
+    except ValueError as wrong:
+        raise ValueError(_with_file(patch.mask, str(wrong))) from wrong
+
+
+def _with_file(path: Path, message: str) -> str:
+    return message if path.name in message else f"{path}: {message}"
 
 
 def _metadata(patch: Patch, encoding: metadata.Encoding) -> NDArray[np.float32]:

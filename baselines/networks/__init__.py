@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import nn
 
+from baselines.data.choices import inputs_of
 from baselines.networks.aerial import ARCHITECTURES, Aerial
 from baselines.networks.output import Output
 from baselines.networks.utae import Utae
@@ -49,13 +50,6 @@ def build(name: str, *, published: bool = False, **options: Any) -> nn.Module:
         return Aerial(name, **options)
     except TypeError as wrong:
         raise ValueError(f"options of {name}: {wrong}") from wrong
-
-
-def inputs_of(name: str, *, metadata: bool = False) -> tuple[str, ...]:
-    """Tell which inputs a network looks at."""
-    series = ("sentinel", "days", "padding")
-    base = {"utae": series, "utt": ("aerial", *series)}.get(name, ("aerial",))
-    return (*base, "metadata") if metadata else base
 
 
 def count_parameters(module: nn.Module) -> int:

@@ -16,10 +16,11 @@ import torch
 from torch import nn
 
 from baselines import dependencies
+from baselines.data.choices import RANDOM
 from baselines.dependencies import segmentation_models
 from baselines.networks import weights as weight_files
 from baselines.networks.plain_vit import PlainVit
-from baselines.networks.weights import RANDOM, HubFile, Loaded
+from baselines.networks.weights import HubFile, Loaded
 
 TIMM = "tu-"
 # What timm's own weights of an encoder are called here; its tag is part of the encoder's name.

@@ -16,7 +16,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-RANDOM = "random"
 FOLDER_VARIABLE = "FLAIR_WEIGHTS_FOLDER"
 _SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
 _HUB_FILE = "model.safetensors"

@@ -20,7 +20,6 @@ from baselines.train.events import Event
 from baselines.train.mlflow_log import MlflowLog
 from baselines.train.module import SegmentationModule, Stopped
 from baselines.train.recipe import Recipe
-from scoring.engine.task import specification as specs
 
 _OTHER_DATA = (
     "the data are not those that this run began with (other patches, or files of other sizes): "
@@ -50,7 +49,7 @@ def run(
     if mlflow_folder is not None and is_first:
         log = MlflowLog(mlflow_folder, run_dir=out_dir, recipe=recipe, seed=seed)
         on_event = log.beside(on_event)
-    index = layout.index(data_root, part="train")
+    index = layout.index(data_root, part="train", spec=recipe.spec)
 
     def train() -> dict[str, Any]:
         return _run(
@@ -125,7 +124,7 @@ def _run(
         trainer.accumulate_grad_batches = accumulate
         module = SegmentationModule(
             recipe,
-            spec=specs.load(recipe.task),
+            spec=recipe.spec,
             folder=out_dir,
             seed=seed,
             patches=patches,

@@ -28,19 +28,27 @@ def cross_entropy(
     """Weighted mean cross-entropy of [B, C, H, W] and int64[B, H, W].
 
     As torch's, but 0 (with zero gradients) and not NaN where no pixel counts; smoothed labels are
-    those of pixels that count.
+    those of pixels that count. A target C is outside of the patch and counts nowhere.
     """
-    labels = target if label_smoothing == 0 else counted_only(target, weights=weights)
+    labels, ignored = target, len(weights)
+    if label_smoothing != 0:
+        labels, ignored = counted_only(target, weights=weights), IGNORED
     total = functional.cross_entropy(
-        logits.float(), labels, weight=weights, reduction="sum", label_smoothing=label_smoothing
-    )
-    counted = weights[target].sum()
+        logits.float(), labels, weight=weights, reduction="sum", ignore_index=ignored,
+        label_smoothing=label_smoothing,
+    )  # fmt: skip
+    counted = _weights_of(target, weights=weights).sum()
     return total / counted.clamp_min(1)
 
 
 def counted_only(target: Tensor, *, weights: Tensor) -> Tensor:
     """Give the target with `IGNORED` where a pixel's class has no weight."""
-    return target.masked_fill(weights[target] == 0, IGNORED)
+    return target.masked_fill(_weights_of(target, weights=weights) == 0, IGNORED)
+
+
+def _weights_of(target: Tensor, *, weights: Tensor) -> Tensor:
+    """Give each pixel's weight; 0 outside of the patch, where the target is one past the ids."""
+    return functional.pad(weights, (0, 1))[target]
 
 
 def beside(kind: str, *, weights: Tensor) -> Beside | None:
@@ -76,8 +84,9 @@ def cell_cross_entropy(cells: Tensor, target: Tensor, *, weights: Tensor) -> Ten
     columns = _nearest_source(target.shape[-1], width, device=target.device)
     sample = torch.arange(batch, device=target.device)[:, None, None]
     cell = (sample * height + rows[:, None]) * width + columns  # [B, H, W]
-    counts = count(cell * classes + target, bins=batch * height * width * classes)
-    counts = counts.view(batch, height, width, classes)
+    bins = classes + 1  # one past the ids: outside of the patch
+    counts = count(cell * bins + target, bins=batch * height * width * bins)
+    counts = counts.view(batch, height, width, bins)[..., :classes]
     counted = counts.permute(0, 3, 1, 2) * weights[:, None, None]
     losses = -(counted * functional.log_softmax(cells.float(), dim=1)).sum()
     return losses / counted.sum().clamp_min(1)

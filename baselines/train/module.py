@@ -15,9 +15,8 @@ import torch
 from torch import Tensor
 
 from baselines import dependencies, networks
-from baselines.data import batches, cache, rasters
+from baselines.data import batches, cache, choices, rasters
 from baselines.data.layout import Patch
-from baselines.data.nomenclature import N_CLASSES
 from baselines.train import (
     averaging,
     building,
@@ -101,13 +100,13 @@ class SegmentationModule(_lightning.LightningModule):  # type: ignore[name-defin
         loss = recipe.loss
         self.register_buffer(
             "weights",
-            losses.class_weights(N_CLASSES, without=loss.unweighted, given=loss.class_weights),
+            losses.class_weights(spec.n_classes, without=loss.unweighted, given=loss.class_weights),
             persistent=False,
         )
         self._beside = losses.beside(loss.beside, weights=self.get_buffer("weights"))
         self.register_buffer(
             "sentinel_weights",
-            losses.class_weights(N_CLASSES, without=loss.sentinel_unweighted),
+            losses.class_weights(spec.n_classes, without=loss.sentinel_unweighted),
             persistent=False,
         )
         self._first_epoch = self.progress.epochs_done
@@ -286,7 +285,7 @@ class SegmentationModule(_lightning.LightningModule):  # type: ignore[name-defin
 
     def on_validation_epoch_start(self) -> None:
         """Start counting."""
-        self._matrix = measure.Matrix(N_CLASSES, device=self.device)
+        self._matrix = measure.Matrix(self.spec.n_classes, device=self.device)
         self._val = torch.zeros(2, dtype=torch.float64, device="cpu")
 
     def validation_step(self, raw: RawBatch, index: int) -> None:
@@ -309,13 +308,14 @@ class SegmentationModule(_lightning.LightningModule):  # type: ignore[name-defin
                 self._stop()
 
     def _loss(
-        self, batch: batches.Tensors, *, moved: batches.Moved, is_training: bool
+        self, batch: batches.Tensors, *, moved: choices.Moved, is_training: bool
     ) -> tuple[Tensor, networks.Output, Tensor]:
         data, loss = self.recipe.data, self.recipe.loss
         inputs = batches.to_inputs(
             batch, device=self.device, moved=moved,
             memory_format=building.memory_format(self.recipe), normalisation=data.normalisation,
             bands=data.bands, affine_share=data.affine if is_training else 0.0,
+            n_classes=self.spec.n_classes,
         )  # fmt: skip
         target = inputs.pop("target")
         compute = self.compute if is_training or self.averaged is None else self.averaged

@@ -1,7 +1,7 @@
 """A recipe: everything that decides a training, read from one TOML file.
 
 Published recipes lie in `baselines/recipes/`, one file a row of the papers' tables. A run freezes
-the recipe it was started with into its folder.
+the recipe it was started with into its folder. Recipes are read without torch.
 """
 
 from __future__ import annotations
@@ -12,33 +12,32 @@ import json
 import tomllib
 import typing
 from dataclasses import field
+from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import (
-    AfterValidator,
-    ConfigDict,
-    StrictBool,
-    StrictFloat,
-    StrictInt,
-    TypeAdapter,
-    ValidationError,
-)
+from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 from pydantic_core import ErrorDetails
 
-from baselines import networks
-from baselines.data import splits
-from baselines.data.batches import Moved, Normalisation, Symmetries
+from baselines.data import choices, splits
 from baselines.data.layout import Index, Patch
-from baselines.data.metadata import Encoding
-from baselines.data.nomenclature import N_CLASSES, OTHER
+from baselines.data.nomenclature import labels_of
 from baselines.data.samples import BANDS, Options
 from baselines.data.sentinel import SeriesOptions
-from baselines.networks.weights import RANDOM
+from baselines.train import recipe_task
+from baselines.train.recipe_tables import (
+    CONFIG,
+    Data,
+    Loss,
+    Network,
+    Optimiser,
+    Published,
+    Training,
+)
+from scoring.engine.task.specification import TaskSpec
 
-# Unknown keys are mistakes; numbers and flags have exactly their type.
-_CONFIG = ConfigDict(extra="forbid")
+__all__ = ["Data", "Loss", "Network", "Optimiser", "Published", "Recipe", "RecipeError", "Training"]
 
 FOLDER = Path(__file__).resolve().parent.parent / "recipes"
 
@@ -47,138 +46,13 @@ class RecipeError(ValueError):
     """What is wrong in a recipe, with the key, what was found and what is allowed."""
 
 
-def _lists_as_tuples(options: dict[str, Any]) -> dict[str, Any]:
-    return {k: tuple(value) if isinstance(value, list) else value for k, value in options.items()}
-
-
-@dataclass(frozen=True, config=_CONFIG)
-class Published:
-    """What the papers report for this recipe: mean and deviation of five runs, mIoU 0..1."""
-
-    challenge: Literal["flair-1", "flair-2"] | None = None
-    miou: StrictFloat | None = None
-    std: StrictFloat | None = None
-    source: str = ""
-
-
-@dataclass(frozen=True, config=_CONFIG)
-class Network:
-    """Which network; `options` go to `networks.build`.
-
-    `options.encoder_weights` is a name ("imagenet"), a file's path, or "random", as without it.
-    """
-
-    name: Literal[
-        "unet", "unetplusplus", "fpn", "upernet", "segformer", "deeplabv3", "deeplabv3plus",
-        "utae", "utt",
-    ] = "unet"  # fmt: skip
-    published: StrictBool = False
-    options: Annotated[dict[str, Any], AfterValidator(_lists_as_tuples)] = field(
-        default_factory=dict
-    )
-
-
-@dataclass(frozen=True, config=_CONFIG)
-class Data:
-    """What the network sees: bands (1 R, 2 G, 3 B, 4 NIR, 5 height), FILT, AVG M, MTD, AUG.
-
-    `symmetries` is how often AUG draws each: "uniform" (ours) or "coins" (the reference code's).
-    `normalisation` "imagenet" takes ImageNet's mean and deviation of red, green and blue from
-    bands 1 to 3, and of red and green from 4 and 5, as their first weights are copies of those.
-    With `affine` a share of the patches is turned by up to ±30°, scaled by 0.8 to 1.25 and moved
-    by up to a fifth of its side, series and labels with it; what comes in from outside is "other".
-    """
-
-    bands: tuple[StrictInt, ...] = BANDS
-    filter: StrictBool = False
-    monthly: StrictBool = False
-    metadata: StrictBool = False
-    metadata_encoding: Encoding = "scaled"
-    augmentation: Moved = "none"
-    symmetries: Symmetries = "uniform"
-    normalisation: Normalisation = "unit"
-    affine: StrictFloat = 0.0
-    crop_cells: StrictInt = 40
-    split: Literal["official", "fold", "named"] = "official"
-    folds: StrictInt = 5
-    held_out: StrictInt = 0
-    train_domains: tuple[str, ...] = ()
-    val_domains: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, config=_CONFIG)
-class Loss:
-    """What is minimised: weighted cross-entropy, and `beside_factor` times a loss `beside` it.
-
-    Pixels of the classes `unweighted` don't count in the aerial, those of `sentinel_unweighted` not
-    in the satellite loss (cross-entropy, times `sentinel_factor`). `class_weights` has a weight for
-    each class, none for ones; `label_smoothing` is the share given to all classes alike.
-    """
-
-    unweighted: tuple[StrictInt, ...] = (OTHER,)
-    sentinel_unweighted: tuple[StrictInt, ...] = (11, OTHER)
-    sentinel_factor: StrictFloat = 1.0
-    class_weights: tuple[StrictFloat, ...] = ()
-    label_smoothing: StrictFloat = 0.0
-    beside: Literal["none", "dice", "focal", "lovasz"] = "none"
-    beside_factor: StrictFloat = 1.0
-
-
-@dataclass(frozen=True, config=_CONFIG)
-class Optimiser:
-    """How weights move.
-
-    "plateau" halves the rate, as FLAIR #1 does; "none" keeps it, as FLAIR #2 does; "one-cycle" is
-    for short runs; "cosine" rises over the share `warmup` of the run and falls to 0.
-    `encoder_lr_factor` is the aerial encoder's part of the rate; without `decay_norms` only
-    matrices and kernels decay.
-    """
-
-    name: Literal["sgd", "adamw"] = "sgd"
-    lr: StrictFloat = 0.02
-    weight_decay: StrictFloat = 0.0
-    momentum: StrictFloat = 0.0
-    betas: tuple[StrictFloat, StrictFloat] = (0.9, 0.999)
-    encoder_lr_factor: StrictFloat = 1.0
-    decay_norms: StrictBool = True
-    schedule: Literal["plateau", "one-cycle", "cosine", "none"] = "plateau"
-    warmup: StrictFloat = 0.1
-    plateau_factor: StrictFloat = 0.5
-    plateau_patience: StrictInt = 10
-    plateau_cooldown: StrictInt = 4
-    lr_min: StrictFloat = 1e-7
-
-
-@dataclass(frozen=True, config=_CONFIG)
-class Training:
-    """Length, batches and precision. `global_batch_size` is reached by processes and steps.
-
-    `monitor` decides early stopping and which epoch predicts. `ema` is the decay of a moving mean
-    of the weights (less in the first steps), which is validated, kept and predicts; None: the
-    weights themselves. `devices`
-    is how many at most are used of those that a worker or a command gives; None: all.
-    """
-
-    epochs: StrictInt = 100
-    patience: StrictInt = 30
-    batch_size: StrictInt = 10
-    global_batch_size: StrictInt | None = None
-    precision: Literal["fp32", "bf16"] = "bf16"
-    channels_last: StrictBool = True
-    compiled: StrictBool = False
-    clip_norm: StrictFloat | None = None
-    monitor: Literal["val_loss", "val_miou"] = "val_loss"
-    devices: StrictInt | None = None
-    ema: StrictFloat | None = None
-
-
-@dataclass(frozen=True, config=_CONFIG)
+@dataclass(frozen=True, config=CONFIG)
 class Recipe:
-    """One training, whole."""
+    """One training, whole. `task` is a shipped challenge's name or a task document."""
 
     name: str
     title: str
-    task: str = "flair-2"
+    task: str | dict[str, Any] = recipe_task.DEFAULT
     published: Published = field(default_factory=Published)
     network: Network = field(default_factory=Network)
     data: Data = field(default_factory=Data)
@@ -186,10 +60,24 @@ class Recipe:
     optimiser: Optimiser = field(default_factory=Optimiser)
     training: Training = field(default_factory=Training)
 
+    @cached_property
+    def spec(self) -> TaskSpec:
+        """Give the task: its classes, and which values of masks they are."""
+        return recipe_task.load(self.task)
+
+    @property
+    def task_id(self) -> str:
+        """Give the task's name."""
+        return self.spec.id
+
+    def learns_like(self, spec: TaskSpec) -> bool:
+        """Tell whether the network predicts what another task asks for."""
+        return recipe_task.is_learned_alike(self.spec, spec)
+
     @property
     def inputs(self) -> tuple[str, ...]:
         """Name the inputs that the network looks at."""
-        return networks.inputs_of(self.network.name, metadata=self.data.metadata)
+        return choices.inputs_of(self.network.name, metadata=self.data.metadata)
 
     @property
     def digest(self) -> str:
@@ -214,11 +102,12 @@ class Recipe:
             masks=masks,
             series=series if "sentinel" in self.inputs else None,
             metadata=self.data.metadata_encoding if self.data.metadata else None,
+            labels=labels_of(self.spec),
         )
 
     def network_options(self) -> dict[str, Any]:
         """Give the keyword options of `networks.build`."""
-        options = {"n_classes": N_CLASSES, **self.network.options}
+        options = {"n_classes": self.spec.n_classes, **self.network.options}
         if "aerial" in self.inputs:
             options["bands"] = len(self.data.bands)
         if self.data.metadata:
@@ -262,14 +151,15 @@ def load(name_or_path: str | Path) -> Recipe:
         document = tomllib.loads(path.read_text())
     except (OSError, tomllib.TOMLDecodeError) as wrong:
         raise RecipeError(f"{path.name}: {wrong}") from wrong
-    return parse({"name": path.stem, **document})
+    return parse({"name": path.stem, **document}, folder=path.parent)
 
 
-def parse(document: dict[str, Any]) -> Recipe:
-    """Make a recipe of a TOML or JSON document.
+def parse(document: dict[str, Any], *, folder: Path = Path()) -> Recipe:
+    """Make a recipe of a TOML or JSON document; `folder` is where the path of a task begins.
 
     Raises RecipeError for an unknown key, a value of the wrong kind or one that can't work.
     """
+    document = _with_task(document, folder=folder)
     try:
         recipe = _READER.validate_python(document)
     except ValidationError as wrong:
@@ -279,10 +169,8 @@ def parse(document: dict[str, Any]) -> Recipe:
     training = recipe.training
     if min(training.epochs, training.batch_size, training.devices or 1) < 1:
         raise RecipeError("training.epochs, .batch_size and .devices must be 1 or more")
-    unknown = {*recipe.loss.unweighted, *recipe.loss.sentinel_unweighted} - set(range(N_CLASSES))
-    if unknown:
-        raise RecipeError(f"loss: classes {sorted(unknown)}; allowed are 0 to {N_CLASSES - 1}")
     _check_ranges(recipe)
+    _check_classes(recipe)
     if recipe.data.split == "named" and not (recipe.data.train_domains and recipe.data.val_domains):
         raise RecipeError("data.split 'named' needs data.train_domains and data.val_domains")
     return recipe
@@ -297,19 +185,57 @@ def _check_ranges(recipe: Recipe) -> None:
     for key, value in shares.items():
         if not 0 <= value < 1 and not (key == "data.affine" and value == 1):
             raise RecipeError(f"{key}: found {value}; allowed are shares from 0 on, below 1")
-    if recipe.loss.class_weights and len(recipe.loss.class_weights) != N_CLASSES:
+
+
+def _with_task(document: dict[str, Any], *, folder: Path) -> dict[str, Any]:
+    """Give a document with its task read, and the losses' classes where it doesn't say them."""
+    try:
+        task = recipe_task.read(document.get("task", recipe_task.DEFAULT), folder=folder)
+        spec = recipe_task.load(task)
+    except ValueError as wrong:
+        raise RecipeError(recipe_task.error_text(wrong)) from wrong
+    loss = document.get("loss", {})
+    if isinstance(loss, dict):
+        loss = {
+            "unweighted": recipe_task.unweighted(spec),
+            "sentinel_unweighted": recipe_task.sentinel_unweighted(spec),
+            **loss,
+        }
+    return {**document, "task": task, "loss": loss}
+
+
+def _check_classes(recipe: Recipe) -> None:
+    """Raise RecipeError where the losses or the network have other classes than the task."""
+    count, weights = recipe.spec.n_classes, recipe.loss.class_weights
+    of_task = f"the {count} classes of task {recipe.task_id!r}"
+    for key in ("unweighted", "sentinel_unweighted"):
+        unknown = set(getattr(recipe.loss, key)) - set(range(count))
+        if unknown:
+            raise RecipeError(
+                f"loss.{key}: classes {sorted(unknown)}; allowed are 0 to {count - 1}, {of_task}"
+            )
+    if weights and len(weights) != count:
         raise RecipeError(
-            f"loss.class_weights: found {len(recipe.loss.class_weights)}; one for each of the "
-            f"{N_CLASSES} classes is needed"
+            f"loss.class_weights: found {len(weights)}; one for each of {of_task} is needed"
         )
+    if weights and min(weights) < 0:
+        raise RecipeError(
+            f"loss.class_weights: found {min(weights)}; allowed are numbers from 0 on"
+        )
+    built = recipe.network.options.get("n_classes", count)
+    if built != count:
+        raise RecipeError(f"network.options.n_classes: found {built!r}; {of_task} decide it")
 
 
 def changed(recipe: Recipe, changes: dict[str, Any]) -> Recipe:
     """Give the recipe with some keys changed, named as `training.epochs`.
 
+    With another `task`, classes without weight that were the old one's become the new one's.
     Raises RecipeError as `parse` does.
     """
     document = recipe.to_json()
+    if "task" in changes:
+        document["loss"] = _without_defaults(recipe)
     for key, value in changes.items():
         *tables, last = key.split(".")
         table = document
@@ -321,11 +247,34 @@ def changed(recipe: Recipe, changes: dict[str, Any]) -> Recipe:
     return parse(document)
 
 
+def for_task(recipe: Recipe, task: str | dict[str, Any]) -> Recipe:
+    """Give the recipe for another task; with the same classes and file names it stays as it is.
+
+    Raises RecipeError as `parse` does, such as for class weights of another number.
+    """
+    if recipe_task.is_same(recipe.spec, recipe_task.load(task)):
+        return recipe
+    return changed(recipe, {"task": task})
+
+
+def _without_defaults(recipe: Recipe) -> dict[str, Any]:
+    """Give the loss's table without the classes that the task alone decides."""
+    loss: dict[str, Any] = recipe.to_json()["loss"]
+    decided = {
+        "unweighted": recipe_task.unweighted(recipe.spec),
+        "sentinel_unweighted": recipe_task.sentinel_unweighted(recipe.spec),
+    }
+    for key, classes in decided.items():
+        if loss[key] == list(classes):
+            del loss[key]
+    return loss
+
+
 def at_random(recipe: Recipe) -> Recipe:
     """Give the recipe with an encoder that starts at random, where weights were asked for."""
     if recipe.network.options.get("encoder_weights") is None:
         return recipe
-    return changed(recipe, {"network.options.encoder_weights": RANDOM})
+    return changed(recipe, {"network.options.encoder_weights": choices.RANDOM})
 
 
 # What a value of the wrong type is told to be, by pydantic's kind of error.

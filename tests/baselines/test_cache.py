@@ -10,7 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the extra `baselines` is not installed")
 
-from baselines.data import batches, cache, layout, samples  # noqa: E402
+from baselines.data import batches, cache, choices, layout, samples  # noqa: E402
 from baselines.data.samples import Options  # noqa: E402
 from baselines.data.sentinel import SeriesOptions  # noqa: E402
 
@@ -129,7 +129,7 @@ def test_the_eight_turns_are_the_symmetries_of_a_square() -> None:
 
 
 @pytest.mark.parametrize("moved", ["together", "aerial-only", "none"])
-def test_aerial_mask_and_series_move_together(moved: batches.Moved) -> None:
+def test_aerial_mask_and_series_move_together(moved: choices.Moved) -> None:
     """The same pattern in all three stays the same pattern, unless asked otherwise."""
     pattern = torch.arange(64, dtype=torch.uint8).view(8, 8)
     turn = torch.arange(8)

@@ -121,7 +121,9 @@ def test_image_labels_and_series_move_together() -> None:
     aerial[:, :, 50:75, 77:102], mask[:, 50:75, 77:102] = 200, 3  # two cells of ten metres each
     series = torch.zeros(8, 2, 1, cells, cells, dtype=torch.int16)
     series[:, :, :, 19:21, 21:23] = 1000
-    moved = affine.move_some({"aerial": aerial, "mask": mask, "series": series}, share=1.0)
+    moved = affine.move_some(
+        {"aerial": aerial, "mask": mask, "series": series}, share=1.0, outside=12
+    )
     assert [part.dtype for part in moved.values()] == [torch.uint8, torch.uint8, torch.int16]
     changed = 0
     for row in range(8):
@@ -133,7 +135,7 @@ def test_image_labels_and_series_move_together() -> None:
         changed += bool((in_image - _centre(aerial[row, 0] > 100, size=px)).abs().max() > 0.05)
     assert changed >= 6
     assert (moved["mask"] == 12).any()
-    same = affine.move_some({"aerial": aerial}, share=0.0)["aerial"]
+    same = affine.move_some({"aerial": aerial}, share=0.0, outside=12)["aerial"]
     assert torch.equal(same, aerial)
 
 

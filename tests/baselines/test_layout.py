@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 
 from baselines.data import layout, splits
-from baselines.data.nomenclature import ILLEGAL, reduce_labels, reduction_table
+from baselines.data.nomenclature import (
+    FLAIR_LABELS,
+    ILLEGAL,
+    labels_of,
+    reduce_labels,
+    reduction_table,
+)
+from scoring.engine.task import specification as specs
 
 
 def test_the_published_tree_is_complete(tree: Path) -> None:
@@ -97,7 +104,10 @@ def test_folds_hold_each_domain_out_once() -> None:
 
 
 def test_thirteen_to_nineteen_are_other() -> None:
-    assert reduction_table()[1:20].tolist() == [*range(12), *[12] * 7]
-    assert (reduction_table()[[0, 20, 255]] == ILLEGAL).all()
-    with pytest.raises(ValueError, match="mask value 20 is no label"):
+    for name in ("flair-1", "flair-2"):
+        assert labels_of(specs.load(name)) == FLAIR_LABELS
+    table = reduction_table(FLAIR_LABELS)
+    assert table[1:20].tolist() == [*range(12), *[12] * 7]
+    assert (table[[0, 20, 255]] == ILLEGAL).all()
+    with pytest.raises(ValueError, match="mask value 20 is no label of the task; allowed are 1 to"):
         reduce_labels(np.array([[1, 20]], dtype=np.uint8))

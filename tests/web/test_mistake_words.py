@@ -26,7 +26,8 @@ PARTS = {"hint": "did you mean x? ", "verb": "is", "said": "the task knows no su
 # Of a folder or a file that is read in a terminal alone: no page gives one.
 IN_TERMINALS = {
     "no specification 7: give a TOML file or a shipped name (7)",
-    "7 is not readable TOML: 7",
+    "7 is not readable 7: 7",
+    "7 is not a row of domain, zone and id",
     "there is no 7 here; give a challenge's folder",
 }
 

@@ -182,16 +182,20 @@ class TaskSpec:
 
 
 def load(name_or_path: str | Path) -> TaskSpec:
-    """The specification of a shipped challenge (``flair-1``) or of a TOML file or its folder.
+    """The specification of a shipped challenge (``flair-1``), a TOML file or its folder.
 
+    A ``.json`` file holds what `TaskSpec.to_json` gives, as ``task.json`` of a practice kit does.
     Raises `SpecError`.
     """
     path = _locate(name_or_path)
+    is_json = path.suffix.lower() == ".json"
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise SpecError("", f"{path.name} is not readable TOML: {error}") from error
-    return parse(document, folder=path.parent)
+        text = path.read_text(encoding="utf-8")
+        document = json.loads(text) if is_json else tomllib.loads(text)
+    except (ValueError, OSError) as error:
+        kind = "JSON" if is_json else "TOML"
+        raise SpecError("", f"{path.name} is not readable {kind}: {error}") from error
+    return from_json(document) if is_json else parse(document, folder=path.parent)
 
 
 def shipped_names() -> tuple[str, ...]:
@@ -225,6 +229,9 @@ def from_json(document: Mapping[str, object]) -> TaskSpec:
     """The inverse of `TaskSpec.to_json`. Raises `SpecError`."""
     keys = Table("task", document)
     rows = keys.take("expected", list, default=[])
+    for row in rows:
+        if not isinstance(row, list) or [type(part) for part in row] != [str] * 3:
+            raise SpecError("task.expected", f"{row!r} is not a row of domain, zone and id")
     return _build(keys, tuple(Patch(id=r[2], domain=r[0], zone=r[1]) for r in rows))
 
 
