@@ -40,7 +40,10 @@ class Busy(Exception):
 
 @dataclass(frozen=True)
 class Job:
-    """What to train and for whom. `spec` None: nothing is predicted; `ids` None: every patch."""
+    """What to train and for whom. `spec` None: nothing is predicted; `ids` None: every patch.
+
+    `recipe` is a shipped recipe's name, with `recipe_text` (TOML) the name of that one.
+    """
 
     recipe: str
     seed: int
@@ -52,6 +55,7 @@ class Job:
     overrides: dict[str, Any] = field(default_factory=dict)
     spec: dict[str, Any] | None = None
     ids: list[str] | None = None
+    recipe_text: str = ""
 
     def to_json(self) -> str:
         """Give the line that the runner reads."""
@@ -132,7 +136,7 @@ def _train(
     from baselines.networks import weights
     from baselines.train import recipe as recipes
 
-    recipe = recipes.load(job.recipe)
+    recipe = _written(job) if job.recipe_text else recipes.load(job.recipe)
     if job.spec is not None:
         fitted = recipes.for_task(recipe, {**job.spec, "expected": []})
         if fitted is not recipe:
@@ -155,6 +159,18 @@ def _train(
         weights_folder=weights.folder_from_environment(),
     )
     return recipe.title, ended
+
+
+def _written(job: Job) -> Any:
+    """Read the recipe that an organiser wrote. Raises RecipeError naming line and key."""
+    from baselines.train import recipe_task, recipe_text
+    from baselines.train.recipe import RecipeError
+
+    task = job.spec or recipe_task.load(recipe_task.DEFAULT).to_json()
+    try:
+        return recipe_text.read(job.recipe_text, name=job.recipe, task=dict(task))
+    except recipe_text.TextError as wrong:
+        raise RecipeError(str(wrong)) from wrong
 
 
 class _Runner:

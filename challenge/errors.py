@@ -1209,6 +1209,11 @@ CATALOGUE: dict[str, Kind] = {
         _("Unknown fields: %(unknown)s; allowed are %(allowed)s."),
     ),
     "seeds-invalid": Kind(Refusal, _("Give 1 to %(limit)s different seeds.")),
+    "recipe-line-wrong": Kind(Refusal, _("The recipe's line %(line)s: %(reason)s")),
+    "recipe-unusable": Kind(Refusal, _("The recipe cannot be used: %(reason)s")),
+    "recipe-name-shipped": Kind(
+        Refusal, _("“%(recipe)s” is the name of a shipped recipe; give yours another name.")
+    ),
     "recipe-invalid": Kind(
         Refusal,
         _(

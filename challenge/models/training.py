@@ -17,12 +17,16 @@ from challenge.rules.lifecycle import RunState
 class TrainingRun(LeasedJob):
     """A baseline trained by the platform; same life as an evaluation (claim, lease, attempts).
 
-    ``recipe`` names a file of ``baselines/recipes``; ``data_root`` names a folder the worker
-    knows; ``progress`` is the last event: epoch, epochs, loss, miou, device memory, seconds left.
+    ``recipe`` names a file of ``baselines/recipes``, or the organiser's own recipe that stands in
+    ``recipe_text`` (TOML; ``recipe_digest`` is its SHA-256, both empty else); ``data_root`` names a
+    folder the worker knows; ``progress`` is the last event: epoch, epochs, loss, miou, device
+    memory, seconds left.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     recipe = models.CharField(max_length=80)
+    recipe_text = models.TextField(blank=True)
+    recipe_digest = models.CharField(max_length=64, blank=True)
     data_root = models.CharField(max_length=80)
     seed = models.PositiveIntegerField(default=2022)
     overrides = models.JSONField(default=dict, blank=True)

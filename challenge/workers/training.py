@@ -96,6 +96,7 @@ def _run_claimed(claim: RunClaim) -> None:
         overrides=claim.overrides,
         spec=target.task if target else None,
         ids=target.ids if target else None,
+        recipe_text=claim.recipe_text,
     )
     log_path = folder / "log.txt"
     with log_path.open("ab") as log_file:

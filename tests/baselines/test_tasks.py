@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -256,6 +257,34 @@ def test_a_worker_trains_a_challenges_own_task(fields: Path, tmp_path: Path) -> 
     recipe, _ = state.load_best(tmp_path / "run")
     assert (recipe.name, recipe.task_id, recipe.spec.n_classes) == ("tiny-unet", "fields-6", 6)
     assert any("fields-6" in event.get("message", "") for event in told)
+
+
+def test_a_worker_trains_an_organisers_own_recipe(fields: Path, tmp_path: Path) -> None:
+    spec = json.loads(json.dumps(specs.load(TASKS / "fields-6.json").to_json()))
+    text = """title = "Mine"
+task = "nowhere.json"
+[network]
+options = { encoder = "resnet18", decoder_channels = [32, 24, 16, 12, 8] }
+[data]
+split = "named"
+train_domains = ["north"]
+val_domains = ["south"]
+[training]
+epochs = 1
+batch_size = 2
+"""
+    job = runner.Job(
+        recipe="mine", seed=1, data_root=str(fields), run_dir=str(tmp_path / "run"),
+        cache_dir=str(tmp_path / "cache"), parent_pid=1, spec=spec, recipe_text=text,
+        overrides={"training.precision": "fp32"},
+    )  # fmt: skip
+    title, ended = runner._train(job, on_event=lambda event: None, should_stop=lambda: False)
+    assert (title, ended["state"]) == ("Mine", "finished")
+    recipe, _ = state.load_best(tmp_path / "run")
+    assert (recipe.name, recipe.spec.n_classes, recipe.training.precision) == ("mine", 6, "fp32")
+    broken = dataclasses.replace(job, recipe_text=text + "epoch = 1\n")
+    with pytest.raises(RecipeError, match=r"line 12: training\.epoch: unknown"):
+        runner._train(broken, on_event=lambda event: None, should_stop=lambda: False)
 
 
 def test_runs_of_different_classes_make_no_ensemble(

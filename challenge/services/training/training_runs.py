@@ -30,6 +30,7 @@ from challenge.selectors import roles
 from challenge.services import audit, database_clock
 from challenge.services.leased_jobs import LeasedJobs, SweepReport
 from challenge.services.task_queue import TaskName
+from challenge.services.training import recipes
 
 LOG_CHARACTERS = 20_000
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
@@ -47,6 +48,7 @@ class RunClaim:
     overrides: dict[str, Any]
     group: str
     phase: str | None
+    recipe_text: str
 
 
 @dataclass(frozen=True)
@@ -89,9 +91,12 @@ def create(
     overrides: dict[str, Any] | None = None,
     group: str = "",
     phase: Phase | None = None,
+    recipe_text: str = "",
     now: datetime | None = None,
 ) -> TrainingRun:
     """Queue a training run and notify GPU workers on commit.
+
+    ``recipe_text`` is a recipe of the organiser's own; it is kept with its digest.
 
     ``phase`` is where its predictions are submitted when it is done (none: they are not). Raises
     Refusal ``recipe-invalid`` for a recipe or data root that is no plain name.
@@ -100,6 +105,7 @@ def create(
     for name in (recipe, data_root):
         if not NAME.fullmatch(name):
             raise refuse("recipe-invalid", recipe=name[:80])
+    digest = recipes.digest(recipe_text) if recipe_text else ""
     with transaction.atomic():
         run = jobs.enqueue(
             recipe=recipe,
@@ -108,6 +114,8 @@ def create(
             overrides=overrides or {},
             group=group,
             phase=phase,
+            recipe_text=recipe_text,
+            recipe_digest=digest,
             created_by=actor,
             actor=actor,
             now=now,
@@ -120,6 +128,7 @@ def create(
             now=now,
             recipe=recipe,
             seed=seed,
+            **({"recipe_digest": digest} if digest else {}),
         )
     return run
 
@@ -160,6 +169,7 @@ def claim(
         overrides=run.overrides,
         group=run.group,
         phase=str(run.phase) if run.phase else None,
+        recipe_text=run.recipe_text,
     )
 
 

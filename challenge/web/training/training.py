@@ -55,13 +55,14 @@ def runs(request: SignedInRequest, slug: str) -> HttpResponse:
     workers = selector.workers()
     form = StartForm(request.POST or None, challenge=challenge, workers=workers)
     if request.method == "POST":
-        form = StartForm(request.POST, challenge=challenge, workers=workers)
+        form = StartForm(request.POST, request.FILES, challenge=challenge, workers=workers)
         if form.is_valid():
             data = form.cleaned_data
             try:
                 made = seeds.start(
                     phase=data["phase"],
-                    recipe=data["recipe"],
+                    recipe=form.recipe_name(),
+                    recipe_text=data["text"],
                     data_root=data["data_root"],
                     seeds=data["seeds"],
                     overrides=data["changes"],
