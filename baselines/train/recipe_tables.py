@@ -126,7 +126,8 @@ class Training:
 
     `monitor` decides early stopping and which epoch predicts. `ema` is the decay of a moving mean
     of the weights (less in the first steps), which is validated, kept and predicts; None: the
-    weights themselves. `devices` is how many at most are used of those that a worker or a command gives; None: all.
+    weights themselves. `devices` is how many at most are used of those that a worker or a command
+    gives; None: all.
     """
 
     epochs: StrictInt = 100
