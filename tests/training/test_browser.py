@@ -34,6 +34,12 @@ from tests.web.browser import chromium, open_page, sign_in
 pytestmark = pytest.mark.django_db
 
 EPOCHS = 8
+OWN_RECIPE = """\
+title = "A recipe of our own, whose lines may be long"
+
+[training]
+epochs = 3  # and a comment that is longer than the page of a telephone is wide, by some words
+"""
 
 
 OPEN_DETAILS = "document.querySelectorAll('main details').forEach(one => one.open = true)"
@@ -52,7 +58,8 @@ class World:
         start = "/challenges/abc/training/"
         both = f"run={self.running.pk}&run={self.waiting.pk}"
         desk = "/challenges/abc/desk/people/"
-        return [start, f"{start}{self.running.pk}/", f"{start}compare/?{both}", desk]
+        runs = [f"{start}{run.pk}/" for run in (self.running, self.waiting)]
+        return [start, *runs, f"{start}compare/?{both}", desk]
 
 
 @pytest.fixture(scope="module")
@@ -92,10 +99,11 @@ def fill() -> list[TrainingRun]:
     )
     runs = [
         training_runs.create(
-            recipe="tiny-unet", data_root="toy", actor=organiser, phase=phase, seed=seed, group="U"
+            recipe=name, data_root="toy", actor=organiser, phase=phase, seed=seed, group="U",
+            recipe_text=text,
         )
-        for seed in (1, 2)
-    ]
+        for seed, name, text in ((1, "tiny-unet", ""), (2, "mine", OWN_RECIPE))
+    ]  # fmt: skip
     claim = training_runs.claim(worker="gpu@machine")
     assert claim is not None
     for epoch in range(EPOCHS):
@@ -164,6 +172,27 @@ def test_the_pages_have_no_accessibility_violations(
                 faults.append(f"{address}: {violation['id']}: {nodes}")
     assert not faults, "\n".join(faults)
     assert not complaints
+
+
+def test_an_own_recipe_is_checked_in_the_browser_and_queued(world: World, tmp_path: Path) -> None:
+    announce()
+    with chromium() as browser:
+        _context, page, complaints = open_page(browser, world.url, width_px=1440, language="en")
+        sign_in(page, "olive@example.org", "secret")
+        page.goto("/challenges/abc/training/")
+        page.get_by_label("Recipe", exact=True).select_option(label="Your own recipe, below")
+        page.get_by_label("Name of your own recipe").fill("ours")
+        page.get_by_label("… or pasted").fill(OWN_RECIPE.replace("epochs", "epoch"))
+        page.get_by_role("button", name="Start").click()
+        fault = "The recipe's line 4: training.epoch: unknown; allowed are epochs"
+        expect(page.get_by_text(fault)).to_be_visible()
+        page.screenshot(path=tmp_path / "own-recipe.png", full_page=True)
+        page.get_by_label("… or pasted").fill(OWN_RECIPE)
+        page.get_by_role("button", name="Start").click()
+        expect(page.get_by_role("heading", level=1)).to_contain_text("ours, seed 2022")
+        page.get_by_text("The organiser's own recipe").click()
+        expect(page.locator("pre", has_text="epochs = 3")).to_be_visible()
+    assert all("422" in complaint for complaint in complaints), complaints
 
 
 def test_a_runs_page_moves_by_itself_and_cancels(world: World) -> None:
