@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('challenge', '0032_winner_documents'),
+        ('challenge', '0035_patch_pictures'),
     ]
 
     operations = [
