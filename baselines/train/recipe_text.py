@@ -5,6 +5,7 @@ Without torch, so that a web process can check what a worker will train.
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from typing import Any
@@ -41,6 +42,12 @@ def read(
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as wrong:
         raise TextError(_line_of_syntax(text, str(wrong)), f"no TOML: {wrong}") from wrong
+    except (ValueError, RecursionError) as wrong:  # numbers of thousands of digits, endless lists
+        raise TextError(None, f"no TOML that can be read: {wrong}") from wrong
+    try:
+        json.dumps(document)
+    except TypeError as wrong:
+        raise TextError(None, "a date or a time is no value of a recipe") from wrong
     try:
         recipe = recipes.parse({**document, "name": name, "task": {**task, "expected": []}})
     except RecipeError as wrong:

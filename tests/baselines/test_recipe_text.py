@@ -43,6 +43,9 @@ def test_a_text_is_a_recipe_of_the_given_task() -> None:
         ('title = "x"\n[data]\nbands = [9]\n', 3, "data.bands"),
         ("[training]\nepochs = 3\n", None, "title: is missing"),
         ("title = '", 1, "no TOML"),
+        ('title = "x"\nx = ' + "9" * 5000, None, "no TOML that can be read"),
+        ('title = "x"\nx = ' + "[" * 20_000, None, "no TOML"),
+        ('title = "x"\n[network.options]\nx = 2020-01-01\n', None, "a date or a time is no value"),
         ("#" * 70_000, None, "longer than 64 KiB"),
     ],
 )
