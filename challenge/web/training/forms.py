@@ -78,7 +78,9 @@ class StartForm(forms.Form):
         label=_("Name on the leaderboard"),
         required=False,
         max_length=80,
-        help_text=_("Runs of one name make one line. Empty: the recipe's title."),
+        help_text=_(
+            "Runs of one name make one line. Empty: a shipped recipe's title, your own's name."
+        ),
     )
     changes = forms.CharField(
         label=_("Changes to the recipe"),
