@@ -172,6 +172,18 @@ def folder(name: str, *, default: Path | None = None) -> Path | None:
     return path
 
 
+def file(name: str, *, suffixes: tuple[str, ...]) -> Path | None:
+    """An absolute path of a file that is there, with one of ``suffixes``; ``None`` where unset."""
+    path = folder(name)
+    if path is None:
+        return None
+    if path.suffix.lower() not in suffixes:
+        raise BadSetting(name, f"is {str(path)!r}", f"allowed are files {', '.join(suffixes)}")
+    if not path.is_file():
+        raise BadSetting(name, f"is {str(path)!r}", "no such file")
+    return path
+
+
 def address(name: str, *, schemes: tuple[str, ...], default: str | None = None) -> Address | None:
     """A URL with one of ``schemes`` (a secret: it may hold a password, so NAME_FILE works)."""
     value = secret(name, default=default or "")

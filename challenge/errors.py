@@ -108,6 +108,7 @@ class Kind:
 CATALOGUE: dict[str, Kind] = {
     "not-found": Kind(NotFound, _("There is no such thing here, or it is not for you to see.")),
     "not-organiser": Kind(NotAllowed, _("Only the organisers of %(challenge)s may do this.")),
+    "not-operator": Kind(NotAllowed, _("Only the operators of this site may do this.")),
     "role-missing": Kind(
         NotAllowed,
         _(

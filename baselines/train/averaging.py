@@ -7,6 +7,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+Tensors = tuple[Tensor, ...] | list[Tensor]
+
 
 def of(
     network: nn.Module, *, decay: float | None, resumed: dict[str, Any] | None
@@ -19,7 +21,7 @@ def of(
     if decay is None:
         return None
 
-    def mean(means: list[Tensor], weights: list[Tensor], _steps: Tensor) -> None:
+    def mean(means: Tensors, weights: Tensors, _steps: Tensor | int) -> None:
         # `averaged` counts on the CPU; reading `_steps` would wait for the device.
         now = decay_of(int(averaged.n_averaged), decay=decay)
         get_ema_multi_avg_fn(now)(means, weights, _steps)  # type: ignore[no-untyped-call]

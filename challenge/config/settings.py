@@ -56,10 +56,17 @@ CSRF_TRUSTED_ORIGINS = [SITE_URL]
 # Whom people write to and where they talk, linked at the foot of every page.
 CONTACT_EMAIL = env.text("CONTACT_EMAIL")
 FORUM_URL = env.text("FORUM_URL")
+# What this site is called, who runs it, and their logo: at the head and the foot of every page.
+SITE_NAME = env.text("SITE_NAME", default="FLAIR")
+ORGANISATION_NAME = env.text("ORGANISATION_NAME")
+ORGANISATION_URL = env.text("ORGANISATION_URL")
+LOGO_FILE = env.file("LOGO_FILE", suffixes=(".svg", ".png", ".webp"))
 # Set by the demonstration alone: its mails lie there, and a page shows them to anyone.
 DEMO_MAILS_DIR = env.folder("DEMO_MAILS_DIR")
 if FORUM_URL:
     env.take_apart("FORUM_URL", FORUM_URL, schemes=("http", "https"))
+if ORGANISATION_URL:
+    env.take_apart("ORGANISATION_URL", ORGANISATION_URL, schemes=("http", "https"))
 
 # --- The applications ---------------------------------------------------------------------------
 
@@ -441,7 +448,7 @@ ACCOUNT_REAUTHENTICATION_TIMEOUT = 300
 # Owners and judges of a challenge change things with a second factor alone.
 SECOND_FACTOR_REQUIRED = env.flag("SECOND_FACTOR_REQUIRED", default=True)
 ACCOUNT_EMAIL_NOTIFICATIONS = True
-ACCOUNT_EMAIL_SUBJECT_PREFIX = "[FLAIR] "
+ACCOUNT_EMAIL_SUBJECT_PREFIX = f"[{SITE_NAME}] "
 ACCOUNT_DEFAULT_HTTP_PROTOCOL = _site.scheme
 # A class of thirty behind one address signs up, mistypes and logs in within a minute. Guessing at
 # one account is limited by the account.
@@ -458,7 +465,7 @@ ACCOUNT_RATE_LIMITS = {
     "reset_password_from_key": f"{SIGNUP_RATE_ADDRESS}/m/ip",
 }
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
-MFA_TOTP_ISSUER = "FLAIR challenges"
+MFA_TOTP_ISSUER = f"{SITE_NAME} challenges"
 USERSESSIONS_TRACK_ACTIVITY = False  # it would write to the database with every page
 
 

@@ -17,7 +17,7 @@ from challenge.models.labels import LabelJob, LabelJobEvent, LabelKey
 from challenge.models.mailboxes import FormerMembership, Mailbox
 from challenge.models.mails import OutgoingMail
 from challenge.models.messages import Message, MessageDelivery
-from challenge.models.pages import Page, PageVersion
+from challenge.models.pages import Page, PageVersion, SitePage
 from challenge.models.people import ApiToken, User
 from challenge.models.pictures import PatchPictures, PatchPicturesEvent
 from challenge.models.rescores import Rescore, RescoreEvent
@@ -86,6 +86,7 @@ __all__ = [
     "RescoreEvent",
     "Score",
     "StagedScore",
+    "SitePage",
     "Submission",
     "TaskSpec",
     "Team",

@@ -12,6 +12,7 @@ from django.utils.functional import SimpleLazyObject
 from challenge.models import User
 from challenge.selectors import languages, pages, roles
 from challenge.services import links
+from challenge.web import site_pages
 
 # IGN's twelve scored classes, in the order of the nomenclature
 PALETTE = (
@@ -31,6 +32,11 @@ def shell(request: HttpRequest) -> dict[str, Any]:
             "theme": getattr(request, "theme", "auto"),
             "palette": PALETTE,
             "organises": SimpleLazyObject(lambda: roles.organises_any(request.user)),
+            "site_name": settings.SITE_NAME,
+            "organisation": settings.ORGANISATION_NAME,
+            "organisation_url": settings.ORGANISATION_URL,
+            "has_logo": settings.LOGO_FILE is not None,
+            "site_pages": SimpleLazyObject(site_pages.foot_links),
             "contact_email": settings.CONTACT_EMAIL,
             "demo": settings.DEMO_MAILS_DIR is not None,
             "forum_url": settings.FORUM_URL,

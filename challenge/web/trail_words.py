@@ -70,6 +70,7 @@ ACTS: dict[str, str | Promise] = {
     "role.leave": _("Role given up"),
     "role.revoke": _("Role revoked"),
     "role.withdraw-invitation": _("Invitation to a role withdrawn"),
+    "site-page.save": _("Page of the site saved"),
     "submission.cancel": _("Submission withdrawn"),
     "submission.disqualify": _("Submission disqualified"),
     "submission.download": _("Archive downloaded"),

@@ -30,6 +30,7 @@ from challenge.web import (
     desk_scores,
     desk_teams,
     desk_trail,
+    site_pages,
     teams,
 )
 from challenge.web.accounts import accounts, webhooks
@@ -54,6 +55,9 @@ urlpatterns = [
     path(".well-known/security.txt", robots.security_text, name="security-text"),
     path("demo/mails/", demo_mails.mails, name="demo-mails"),
     path("status/", desk_health.status, name="status"),
+    path("about/<str:site_page>/", site_pages.page, name="site-page"),
+    path("about/<str:site_page>/edit/<str:language>/", site_pages.edit, name="site-page-edit"),
+    path("logo", site_pages.logo, name="logo"),
     path("help/", home.help_page, name="help"),
     path("credits/", home.credits_page, name="credits"),
     path("starter.py", kit.starter_program, {"kind": "py"}, name="starter-script"),

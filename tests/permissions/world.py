@@ -113,6 +113,7 @@ def make_world(**phase_fields: Any) -> World:
         "phase": phase.slug,
         "phase_slug": phase.slug,
         "page_slug": "data",
+        "site_page": "legal",
         "language": "en",
         "version_id": str(PageVersion.objects.get(slug="data").pk),
         "pk": str(submission.pk),

@@ -173,6 +173,7 @@ def everything_seen(scored: Scored) -> dict[str, str]:
         "phase": "test",
         "phase_slug": "test",
         "page_slug": "overview",
+        "site_page": "legal",
         "language": "en",
         "version_id": "1",
         "pk": str(scored.first.pk),

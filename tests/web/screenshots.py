@@ -61,6 +61,8 @@ DOCUMENTS = [
 PAGES = [
     Shot("home", "/", ""),
     Shot("help", "/help/", ""),
+    Shot("privacy", "/about/privacy/", ""),
+    Shot("accessibility", "/about/accessibility/", ""),
     Shot("credits", "/credits/", ""),
     Shot("challenge", "/challenges/flair-1/", ""),
     Shot("data", "/challenges/flair-1/data"),

@@ -736,6 +736,7 @@ def test_everything_needed_works_without_scripts(world: World, browser: Browser)
 PUBLIC = [
     "/",
     "/help/",
+    "/about/privacy/",
     "/credits/",
     "/challenges/flair-1/",
     "/challenges/flair-1/data",

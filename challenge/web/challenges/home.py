@@ -150,9 +150,13 @@ def broken(request: HttpRequest) -> HttpResponse:
     wait_s = unavailable.seconds_to_wait(error)
     # Rendered without the request, whose user would be read from the database.
     if wait_s is None:
-        return HttpResponse(render_to_string("500.html"), status=500)
+        return HttpResponse(
+            render_to_string("500.html", {"site_name": settings.SITE_NAME}), status=500
+        )
     log.warning("%s is not answered for now: %s", request.path, error)
-    response = HttpResponse(render_to_string("503.html"), status=503)
+    response = HttpResponse(
+        render_to_string("503.html", {"site_name": settings.SITE_NAME}), status=503
+    )
     response["Retry-After"] = str(wait_s)
     response["Cache-Control"] = "no-store"
     # Otherwise Django logs a traceback, and mails it, for each request of an outage.
