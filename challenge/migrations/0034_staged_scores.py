@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('challenge', '0035_patch_pictures'),
+        ('challenge', '0033_patch_pictures'),
     ]
 
     operations = [

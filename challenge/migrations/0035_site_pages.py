@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('challenge', '0035_patch_pictures'),
+        ('challenge', '0034_staged_scores'),
     ]
 
     operations = [
