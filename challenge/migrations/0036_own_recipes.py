@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('challenge', '0034_staged_scores'),
+        ('challenge', '0035_site_pages'),
     ]
 
     operations = [
