@@ -202,7 +202,7 @@ class LeasedJobs(Generic[Job]):
             raise refuse("late-worker", attempt=attempt)
         return job
 
-    def give_back(self, job: Job, *, code: str, now: datetime) -> bool:
+    def return_to_queue(self, job: Job, *, code: str, now: datetime) -> bool:
         """Queue a locked, claimed job again that its worker cannot do now; True: it waits.
 
         That says nothing about the job, so the attempt is not counted. :data:`RETURNED_FOR` after

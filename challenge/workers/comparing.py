@@ -103,9 +103,9 @@ def _work(claim: Claim) -> bool:
     try:
         result = _compare(claim)
     except OutOfReach as away:
-        return _give_back(claim, away.code, reason=away)
+        return _return_to_queue(claim, away.code, reason=away)
     except OSError as error:
-        return _give_back(claim, "scorer-storage", reason=error)
+        return _return_to_queue(claim, "scorer-storage", reason=error)
     except ComparisonFailed as failed:
         log.error("%s: %s", claim.label, failed)
         service.mark_failed(claim.comparison_id, attempt=claim.attempt, code=failed.code)
@@ -117,10 +117,10 @@ def _work(claim: Claim) -> bool:
     return True
 
 
-def _give_back(claim: Claim, code: str, *, reason: object) -> bool:
+def _return_to_queue(claim: Claim, code: str, *, reason: object) -> bool:
     """Return a claim that cannot be served now; False: it waits in the queue again."""
     log.error("%s: out of reach (%s): %s", claim.label, code, reason)
-    return not service.give_back(claim.comparison_id, attempt=claim.attempt, code=code)
+    return not service.return_to_queue(claim.comparison_id, attempt=claim.attempt, code=code)
 
 
 def _compare(claim: Claim) -> dict[str, Any]:

@@ -169,7 +169,7 @@ def test_storage_that_is_away_delays_a_comparison_and_ends_it_after_an_hour(
         at = now + timedelta(minutes=minutes)
         claim = service.claim(worker="w", now=at)
         assert claim is not None
-        given = service.give_back(
+        given = service.return_to_queue(
             claim.comparison_id, attempt=claim.attempt, code="archive-missing", now=at
         )
         assert given is waits

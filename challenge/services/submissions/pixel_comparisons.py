@@ -146,14 +146,16 @@ def complete(comparison_id: int, *, attempt: int, result: dict[str, Any]) -> Non
         jobs.transition(row, RunState.SUCCEEDED, now=database_clock.now(), result=result)
 
 
-def give_back(comparison_id: int, *, attempt: int, code: str, now: datetime | None = None) -> bool:
+def return_to_queue(
+    comparison_id: int, *, attempt: int, code: str, now: datetime | None = None
+) -> bool:
     """Queue a comparison again whose archives are out of reach now; True: it waits.
 
     An hour after the first time it fails with ``code``. Raises Conflict ``late-worker``.
     """
     with transaction.atomic():
         row = jobs.lock_attempt(comparison_id, attempt=attempt)
-        return jobs.give_back(row, code=code, now=now or database_clock.now())
+        return jobs.return_to_queue(row, code=code, now=now or database_clock.now())
 
 
 def mark_failed(comparison_id: int, *, attempt: int, code: str) -> None:

@@ -26,7 +26,7 @@ def return_to_queue(
     now = now or database_clock.now()
     with transaction.atomic():
         evaluation = evaluations.jobs.lock_attempt(evaluation_id, attempt=attempt)
-        return evaluations.jobs.give_back(evaluation, code=code, now=now)
+        return evaluations.jobs.return_to_queue(evaluation, code=code, now=now)
 
 
 def retry_once(evaluation_id: int, *, attempt: int, code: str, now: datetime | None = None) -> bool:
