@@ -293,6 +293,8 @@ class Phase(models.Model):
         editable=False,
     )
     revealed_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # Imported with rounded values alone: they stay so until everything is scored again here.
+    lacks_full_values = models.BooleanField(default=False, db_default=False, editable=False)
     grace_minutes = models.PositiveIntegerField(
         _("minutes of grace before the settlement"),
         default=60,

@@ -30,7 +30,7 @@ def policy_for(phase: Phase, *, viewer: Viewer, now: datetime | None = None) -> 
         opens_at=phase.opens_at,
         rounded_until=disclosure.NEVER if is_waiting else until,
         now=now,
-        labels_public=phase.labels_public,
+        labels_public=phase.labels_public and not phase.lacks_full_values,
         miou_step=phase.miou_step,
     )
 
@@ -102,7 +102,12 @@ def labels_document(truth: GroundTruth, *, phase: Phase, now: datetime) -> dict[
 
 
 def rounded_until(phase: Phase) -> datetime:
-    """Return from when a settled phase's values leave in full (``disclosure.NEVER``: never)."""
+    """Return from when a settled phase's values leave in full (``disclosure.NEVER``: never).
+
+    Where full values are missing, since rounded ones were imported, never.
+    """
+    if phase.lacks_full_values:
+        return disclosure.NEVER
     return disclosure.rounded_until(
         closes_at=phase.last_close,
         labels_open_until=phase.labels_open_until,

@@ -39,6 +39,16 @@ def on_board(phase: Phase) -> QuerySet[Score]:
     return _before_freeze(counting(phase))
 
 
+def lack_full_values(phase: Phase) -> bool:
+    """Say whether a submission's last score that counts has a rounded mIoU alone (one query).
+
+    So it is after the import of an export that was made while values were rounded.
+    """
+    rows = counting(phase).values_list("evaluation__submission_id", "miou", "rounded_miou")
+    last = {submission: (miou, rounded) for submission, miou, rounded in rows}
+    return any(miou is None and rounded is not None for miou, rounded in last.values())
+
+
 def on_board_in(phase: str) -> QuerySet[Score]:
     """Return `on_board` for the phase that an outer query's row names, for a subquery."""
     counting_there = _counting(

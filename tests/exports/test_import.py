@@ -6,10 +6,16 @@ import io
 import json
 import zipfile
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from django.core.cache import cache
 from django.core.management import CommandError, call_command
+from django.db.models import F
+from django.test import Client
+from django.utils import timezone
 
 from challenge.models import (
     Announcement,
@@ -19,6 +25,8 @@ from challenge.models import (
     FinalResult,
     OutgoingMail,
     PageVersion,
+    Phase,
+    Score,
     Submission,
     Team,
     User,
@@ -26,6 +34,7 @@ from challenge.models import (
 from challenge.services import signing
 from challenge.services.exports import importing
 from challenge.services.exports.importing import Options
+from challenge.services.leaderboard import ranks
 from challenge.services.submissions import archive_exports
 from tests import factories
 from tests.exports.conftest import Edition, Exporter
@@ -151,6 +160,42 @@ def test_an_altered_byte_of_any_member_is_refused_by_name(
             with refused("export-member-altered") as caught:
                 importing.import_challenge(spoiled)
             assert caught.value.params["member"] == name
+
+
+def board_of(slug: str) -> dict[str, Any]:
+    """The leaderboard as anybody gets it now."""
+    cache.clear()
+    answer = Client().get(f"/api/v1/challenges/abc/phases/{slug}/leaderboard")
+    found: dict[str, Any] = json.loads(answer.content)
+    return found
+
+
+def test_a_leaderboard_of_rounded_values_stays_once_they_would_leave_in_full(
+    edition: Edition, export: Exporter
+) -> None:
+    before = board_of("next")
+    file = export(edition.challenge)
+    remove_everything()
+    importing.import_challenge(file, options=Options(publish=True))
+    marked = Phase.objects.filter(lacks_full_values=True)
+    assert [phase.slug for phase in marked] == ["next"]
+    long_ago = timezone.now() - timedelta(days=1)
+    Phase.objects.update(closes_at=long_ago, settled_at=long_ago, labels_open_until=None)
+    for phase in Phase.objects.all():
+        ranks.recompute(phase=phase)
+    after = board_of("next")
+    values = [[(row["rank"], row["miou"]) for row in one["rows"]] for one in (before, after)]
+    assert len(values[0]) > 2
+    assert values[1] == values[0]
+    assert (after["decimals"], board_of("test")["decimals"]) == (3, None)
+    next_phase = Client().get("/api/v1/challenges/abc/phases/next").json()
+    assert next_phase["rounded_until"] is None
+
+    # Everything is scored again: full values are there, and leave.
+    Score.objects.filter(miou=None).update(miou=F("rounded_miou"))
+    ranks.recompute(phase=marked.get())
+    assert not Phase.objects.filter(lacks_full_values=True).exists()
+    assert board_of("next")["decimals"] is None
 
 
 def replaced(member: str, old: bytes, new: bytes) -> Change:

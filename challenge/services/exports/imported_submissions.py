@@ -20,6 +20,7 @@ from challenge.models import (
     TrainingRun,
 )
 from challenge.rules.lifecycle import OPEN_STATES, RunState, State
+from challenge.selectors import scores
 from challenge.services.exports import columns, export_archive, layout
 from challenge.services.exports.export_archive import ExportArchive
 from challenge.services.exports.imported_rows import Target
@@ -50,28 +51,30 @@ def write(found: ExportArchive, target: Target, stored: list[str]) -> int:
                 last = count + len(batch)
                 raise export_archive.line_refusal(member, last, str(error)) from error
             count += len(batch)
+        phase.lacks_full_values = scores.lack_full_values(phase)
+        phase.save(update_fields=["lacks_full_values"])
     return count
 
 
 def write_ranks(found: ExportArchive, target: Target) -> None:
     """Write the leaderboards as they were made. Raises Refusal ``export-line-invalid``."""
     member = "ranks.jsonl"
-    scores: dict[str, dict[tuple[UUID, int], int]] = {}
+    scored: dict[str, dict[tuple[UUID, int], int]] = {}
     lines = []
     for number, line in enumerate(found.lines(member, layout.Rank), start=1):
-        if line.phase not in scores:
+        if line.phase not in scored:
             known = Score.objects.filter(
                 evaluation__submission__entry__phase__slug=line.phase,
                 evaluation__submission__entry__phase__challenge=target.challenge,
             ).values_list("evaluation__submission", "evaluation__revision", "pk")
-            scores[line.phase] = {(one, revision): pk for one, revision, pk in known}
+            scored[line.phase] = {(one, revision): pk for one, revision, pk in known}
         try:
             lines.append(
                 RankLine(
                     phase=target.phases[line.phase],
                     entry=target.entries[line.phase, line.team],
                     submission_id=line.submission,
-                    score_id=scores[line.phase][line.submission, line.revision],
+                    score_id=scored[line.phase][line.submission, line.revision],
                     **line.model_dump(exclude={"phase", "team", "submission", "revision"}),
                 )
             )

@@ -144,6 +144,7 @@ def _choices_count(phase: Phase, *, now: datetime) -> bool:
 def recompute(*, phase: Phase, compare: bool = False, now: datetime | None = None) -> bool:
     """Write the phase's rank lines anew; returns whether anything changed.
 
+    Also where the last rounded value that was imported without its full one has been scored again.
     ``ranks_version`` grows with each change (pages' ETag), ``ranked_at`` each time. Eight queries
     whatever the number of teams; of the lines only those that differ are written. ``compare`` (on
     a worker) also compares neighbours that never were, before the lock is taken; until then they
@@ -154,6 +155,9 @@ def recompute(*, phase: Phase, compare: bool = False, now: datetime | None = Non
     leads = _new_leads(phase, now=now) if compare else {}
     with transaction.atomic():
         phase = Phase.objects.select_for_update(of=("self",)).get(pk=phase.pk)
+        if phase.lacks_full_values and not scores.lack_full_values(phase):
+            phase.lacks_full_values = False
+            phase.save(update_fields=["lacks_full_values"])
         policy = policy_of(phase, now=now)
         old = _lines(phase)
         leads = {**_known_leads(old), **leads} if not policy.rounded else {}
