@@ -16,6 +16,7 @@ FILE = "a whole challenge is written by a script as a challenge file (manage.py 
 LAUNCH = "once, by an owner who reads the launch check on the same page"
 SEALED = "labels are sealed by the page, or by `python -m scoring seal` for its upload there"
 KIT = "a kit is a file of images: its page takes it, and manage.py publish_kit for a script"
+SITE = "pages of the site, written once by its operator, who reads the preview beside the form"
 OPERATOR = "runs on the site's own accelerator, and is nothing that other sites have"
 PAGES_ONLY = {
     "accounts.accounts.delete": PERSON,
@@ -35,6 +36,7 @@ PAGES_ONLY = {
     "labels.label_jobs.cancel": SEALED,
     "labels.label_jobs.create": SEALED,
     "labels.label_jobs.requeue": SEALED,
+    "site_pages.save": SITE,
     "training.seeds.start": OPERATOR,
     "training.training_runs.cancel": OPERATOR,
     "training.training_runs.requeue_failed": OPERATOR,
