@@ -318,6 +318,11 @@ urlpatterns = [
         leaderboard.over_time,
         name="progress",
     ),
+    path(
+        "challenges/<slug:slug>/<slug:phase_slug>/records/atom.xml",
+        feeds.records,
+        name="records-feed",
+    ),
     path("challenges/<slug:slug>/<slug:phase_slug>/submit/", submitting.submit, name="submit"),
     path(
         "challenges/<slug:slug>/<slug:phase_slug>/patches.csv",

@@ -1,4 +1,4 @@
-"""The Atom feed of a challenge's announcements."""
+"""The Atom feeds of a challenge's announcements and of a phase's records."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from challenge.models import Announcement, Challenge
+from challenge.models import Announcement, Challenge, Phase
 from challenge.services import links
 from tests import factories
 
@@ -57,3 +57,25 @@ def test_a_feed_without_entries_is_as_old_as_its_challenge(client: Client) -> No
     answer = client.get(reverse("web:news-feed", args=[challenge.slug]))
     updated = ElementTree.fromstring(answer.content).findtext("a:updated", namespaces=ATOM) or ""
     assert datetime.fromisoformat(updated) == a_day_ago
+
+
+def test_records_are_what_raised_the_best_value_as_anybody_may_read_it(
+    client: Client, phase: Phase
+) -> None:
+    now = timezone.now()
+    for hours, name, miou in ((9, "Oak", 0.5), (8, "Ash", 0.4), (7, "Elm", 0.6), (6, "Oak", 0.55)):
+        team = phase.challenge.teams.filter(name=name).first()
+        team = team or factories.make_team(phase.challenge, name)
+        at = now - timedelta(hours=hours)
+        factories.give_score(factories.submit(team, phase, at=at), miou, at=at)
+    address = reverse("web:records-feed", args=[phase.challenge.slug, phase.slug])
+    page = reverse("web:progress", args=[phase.challenge.slug, phase.slug])
+    assert address in client.get(page).content.decode()
+    feed = ElementTree.fromstring(client.get(address).content)
+    titles = [one.findtext("a:title", namespaces=ATOM) for one in feed.findall("a:entry", ATOM)]
+    assert titles == ["Elm: 60.00 %", "Oak: 50.00 %"]
+    ids = {one.findtext("a:id", namespaces=ATOM) for one in feed.findall("a:entry", ATOM)}
+    assert len(ids) == 2
+    Phase.objects.filter(pk=phase.pk).update(visibility="organisers")
+    feed = ElementTree.fromstring(client.get(address).content)
+    assert feed.findall("a:entry", ATOM) == []
