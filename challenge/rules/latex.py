@@ -1,9 +1,10 @@
-"""A leaderboard as a LaTeX table, as papers print it. Pure."""
+"""A leaderboard as a LaTeX table, and a result as a BibTeX entry, as papers print them. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 
 SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -41,6 +42,23 @@ def escape(text: str) -> str:
     """
     shown = "".join(" " if character in "\r\n\t\0" else character for character in text)
     return "".join(SPECIAL.get(character, character) for character in shown)
+
+
+def bibtex(*, key: str, title: str, author: str, on: date, url: str, note: str) -> str:
+    """Return an ``@misc`` entry of a page that does not change; ``author`` "" leaves it out.
+
+    Needs a style that knows ``url``, and UTF-8.
+    """
+    fields = {
+        "title": f"{{{escape(title)}}}",
+        "author": f"{{{escape(author)}}}" if author else "",
+        "year": str(on.year),
+        "month": str(on.month),
+        "url": url,
+        "note": escape(note),
+    }
+    lines = [f"  {name} = {{{value}}}," for name, value in fields.items() if value]
+    return "\n".join([f"@misc{{{key},", *lines, "}"])
 
 
 def table(rows: Sequence[Row], *, classes: Sequence[str], label: str, caption: str) -> str:

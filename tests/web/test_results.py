@@ -70,6 +70,8 @@ def test_a_judge_signs_what_the_page_shows_and_everybody_reads_it(ended: Phase) 
     public = Client().get(address("result", ended)).content.decode()
     assert "60.00" in public
     assert "Alpha" in public
+    assert "@misc{abc-test-result-1," in public
+    assert f"{address('result', ended)}?version=1}}" in public
     answer = Client().get(address("result-json", ended)).json()
     assert signing.is_signed_by(answer["result"], signature=answer["signature"], key=answer["key"])
     assert answer["result"] == FinalResult.objects.get().document

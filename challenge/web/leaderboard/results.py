@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.urls import reverse
 from django.utils import translation
+from django.utils.translation import gettext
 
 from challenge.errors import refuse
-from challenge.models import FinalResult
+from challenge.models import FinalResult, Phase
+from challenge.rules import latex
 from challenge.rules.spreadsheet import write_csv
 from challenge.selectors import final_results as selector
-from challenge.selectors import pages, people
+from challenge.selectors import languages, pages, people
+from challenge.services import links
 from challenge.services.leaderboard import certificates
 from challenge.web.leaderboard.row_html import MARKS
 from challenge.web.requests import SignedInRequest, page_view
@@ -37,6 +42,7 @@ def page(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
         "versions": selector.versions(phase),
         "classes": result.document["classes"],
         "certificate_team": _certificate_team(request, result),
+        "bibtex": _bibtex(result, phase),
         "one_by_one": _one_by_one(ranked, request.GET.get("rank", "")),
         "page_rows": Paginator(lines, PAGE_LINES).get_page(request.GET.get("page", 1)),
     }
@@ -103,6 +109,27 @@ def shown_lines(document: dict[str, Any]) -> list[dict[str, Any]]:
         }
         for line in document["lines"]
     ]
+
+
+def _bibtex(result: FinalResult, phase: Phase) -> str:
+    """Return how a paper cites this version; the link shows it for good."""
+    challenge = phase.challenge
+    words = {
+        "challenge": languages.text_in(
+            challenge.title, languages.current(), default=challenge.slug
+        ),
+        "phase": languages.text_in(phase.name, languages.current(), default=phase.slug),
+        "version": result.version,
+    }
+    url = links.absolute(reverse("web:result", args=[challenge.slug, phase.slug]))
+    return latex.bibtex(
+        key=f"{challenge.slug}-{phase.slug}-result-{result.version}",
+        title=gettext("%(challenge)s, %(phase)s: final result, version %(version)s") % words,
+        author=challenge.facts.get("organiser") or settings.ORGANISATION_NAME,
+        on=result.signed_at.date(),
+        url=f"{url}?version={result.version}",
+        note=f"Ed25519: {result.signature}",
+    )
 
 
 def _certificate_team(request: HttpRequest, result: FinalResult) -> int | None:
