@@ -29,6 +29,8 @@ from tests.permissions.world import (
 )
 
 pytestmark = pytest.mark.django_db
+# The value of the world's score in steps; not the end of a time such as 17:04:10.123456.
+ROUNDED = re.compile(r"(?<![:\d])0\.123|(?<!\d)12\.30")
 HIDDEN = {301, 302, 401, 403, 404, 405}
 
 
@@ -137,7 +139,7 @@ def test_a_board_for_organisers_shows_no_score_to_others(role: str) -> None:
     for method, route in routes():
         if method == "GET":
             text = body_of(person.ask(method, address(route, world)))
-            if LEAK.search(text) or "0.123" in text or "12.30" in text:
+            if LEAK.search(text) or ROUNDED.search(text):
                 told.append(route)
     assert not told
 
