@@ -155,7 +155,7 @@ class PhaseForm(ZoneTimes):
         stored = getattr(self.phase, name, None)
         words = self.zone_help()
         if stored is not None:
-            words += " " + gettext("Now: %(at)s.") % {"at": zone_text.both(stored, self.zone)}
+            words += " " + gettext("Saved: %(at)s.") % {"at": zone_text.both(stored, self.zone)}
         if name == "closes_at":
             words += " " + gettext("Empty: it has no end.")
         if name == "frozen_at":
