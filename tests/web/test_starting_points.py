@@ -121,6 +121,7 @@ def test_robots_find_what_is_published_and_nothing_else(
         locations = [one.text or "" for one in ET.fromstring(answer.content).iter() if one.text]
         listed = [text for text in locations if text.startswith("https://flair.example.org/")]
         assert f"https://flair.example.org/challenges/{phase.challenge.slug}/rules" in listed
+        assert "https://flair.example.org/about/legal/" in listed
         assert not [text for text in listed if "draft" in text]
     for listed_address in listed:
         path = listed_address.removeprefix("https://flair.example.org")

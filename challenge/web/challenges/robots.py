@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from challenge.errors import refuse
-from challenge.models import Challenge
+from challenge.models import Challenge, SitePage
 from challenge.selectors import languages, pages
 from challenge.services import links
 from challenge.web.requests import page_view
@@ -32,7 +32,8 @@ def robots(_request: HttpRequest) -> HttpResponse:
 @page_view("GET", "HEAD")
 def sitemap(request: HttpRequest) -> HttpResponse:
     """Answer the addresses of all that is published, whoever asks."""
-    paths = [reverse(f"web:{name}") for name in ("home", "help", "credits")]
+    paths = [reverse(f"web:{name}") for name in ("home", "help", "credits", "status")]
+    paths += [reverse("web:site-page", args=[slug]) for slug in SitePage.Slug.values]
     for challenge in Challenge.objects.filter(is_published=True):
         paths += _paths_of(challenge)
     context = {"addresses": [links.absolute(path) for path in paths]}
