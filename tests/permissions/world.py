@@ -41,7 +41,10 @@ ROLES = ("anonymous", "rival", "member", "captain", "organiser", "staff")
 # Values that must not leave an open phase: finer than the step of 0.001, counts of true pixels.
 MIOU = 0.123456789
 TRUTH_PIXELS = 1234567
-LEAK = re.compile(r"0[.,]123[45]|\b12[.,]3[45]|1[\s.,'\u202f\u00a0]?234[\s.,'\u202f\u00a0]?567")
+# Not the seconds of a time such as 17:40:12.351234 or 17:40:10.123456.
+LEAK = re.compile(
+    r"(?<!\d)0[.,]123[45]|(?<!\d:)\b12[.,]3[45]|1[\s.,'\u202f\u00a0]?234[\s.,'\u202f\u00a0]?567"
+)
 
 
 @dataclass

@@ -143,6 +143,11 @@ def _check_database(replace: str) -> bool:
             [REPLACED],
         )
         name, others, tables, has_replaced = cursor.fetchone()
+    if tables and replace != name:
+        raise BackupError(
+            f"the database {name} has {tables} tables: nothing was written. To replace all of "
+            f"them say --replace {name}"
+        )
     if others:
         raise BackupError(
             f"{others} other connections use the database {name}: stop web, workers and beat"
@@ -151,11 +156,6 @@ def _check_database(replace: str) -> bool:
         raise BackupError(
             f"an earlier restore was stopped: the former tables are in the schema {REPLACED}. Drop "
             "it, or the database, first"
-        )
-    if tables and replace != name:
-        raise BackupError(
-            f"the database {name} has {tables} tables: nothing was written. To replace all of "
-            f"them say --replace {name}"
         )
     return bool(tables)
 
