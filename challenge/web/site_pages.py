@@ -6,6 +6,7 @@ Until they do, each says what comes with the platform (``templates/web/site_page
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from django import forms
@@ -111,7 +112,7 @@ def foot_links() -> list[tuple[str, str]]:
     language = languages.current()
     written = site_pages.written_titles()
     return [
-        (slug, written.get((slug, language)) or _default(slug, language).title)
+        (slug, written.get((slug, language)) or _default_title(slug, language))
         for slug in SitePage.Slug.values
     ]
 
@@ -123,6 +124,12 @@ def _shown(slug: str, language: str) -> Shown:
     if stored is None:
         return _default(slug, language)
     return Shown(stored.title, stored.markdown, stored.number)
+
+
+@cache
+def _default_title(slug: str, language: str) -> str:
+    """Return the title of `_default`, which no setting changes: every page has it at its foot."""
+    return _default(slug, language).title
 
 
 def _default(slug: str, language: str) -> Shown:
