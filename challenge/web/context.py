@@ -13,6 +13,7 @@ from challenge.models import User
 from challenge.selectors import languages, pages, roles
 from challenge.services import links
 from challenge.web import site_pages
+from challenge.web.middleware import LANGUAGE_PARAMETER, named_language
 
 # IGN's twelve scored classes, in the order of the nomenclature
 PALETTE = (
@@ -21,8 +22,15 @@ PALETTE = (
 )  # fmt: skip
 
 
+def addresses_by_language(plain: str) -> dict[str, str]:
+    """Return the address of a page in each language, by the language's code."""
+    return {code: f"{plain}?{LANGUAGE_PARAMETER}={code}" for code, _name in settings.LANGUAGES}
+
+
 def shell(request: HttpRequest) -> dict[str, Any]:
     """Return ``shell`` for the base template (``site`` is a name that allauth uses)."""
+    plain = links.absolute(request.path)
+    by_language = addresses_by_language(plain)
     return {
         "shell": {
             "challenges": SimpleLazyObject(pages.menu),
@@ -40,7 +48,9 @@ def shell(request: HttpRequest) -> dict[str, Any]:
             "contact_email": settings.CONTACT_EMAIL,
             "demo": settings.DEMO_MAILS_DIR is not None,
             "forum_url": settings.FORUM_URL,
-            "address": links.absolute(request.path),
+            "address": by_language.get(named_language(request) or "", plain),
+            "plain_address": plain,
+            "addresses": by_language.items(),
             "picture": links.absolute(static("img/patch-036294.webp")),
         }
     }

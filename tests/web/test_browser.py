@@ -822,6 +822,54 @@ def test_colours_of_the_system_tell_the_current_tab_and_phase(
     context.close()
 
 
+@pytest.mark.parametrize("width_px", [390, 1440])
+def test_the_index_of_a_result_stays_in_sight_and_marks_the_section(
+    world: World, browser: Browser, width_px: int
+) -> None:
+    context, page, complaints = open_page(browser, world.url, width_px=width_px)
+    sign_in(page, "ada@example.org", seed.PASSWORD)
+    page.goto(f"/submissions/{world.submission}/")
+    index = page.locator(".page-index")
+    links = index.locator("a:visible")
+    assert links.count() >= 6
+    expect(index.locator("[aria-current]")).to_have_text("Result")
+    for number in range(links.count()):
+        link = links.nth(number)
+        link.focus()
+        page.keyboard.press("Enter")
+        expect(link).to_have_attribute("aria-current", "true")
+        assert index.locator("[aria-current]").count() == 1
+        heading = page.locator(link.get_attribute("href") or "")
+        bar, title, seen = index.bounding_box(), heading.bounding_box(), link.bounding_box()
+        assert bar is not None
+        assert title is not None
+        assert seen is not None
+        assert -1 <= bar["y"] <= 1 or number == 0
+        assert title["y"] >= bar["y"] + bar["height"] - 1  # not under the index
+        assert seen["x"] >= 0
+        assert seen["x"] + seen["width"] <= width_px
+    assert page.evaluate("document.documentElement.scrollWidth") <= width_px
+    assert complaints == []
+    context.close()
+
+
+def test_the_head_of_the_site_is_in_the_same_place_on_every_page(
+    world: World, browser: Browser
+) -> None:
+    """Short pages have no scroll bar, where it takes room; the head must not move for it."""
+    context, page, _ = open_page(browser, world.url, width_px=1440)
+    sign_in(page, "ada@example.org", seed.PASSWORD)
+    found = {}
+    for address in [*PUBLIC, *PRIVATE]:
+        page.goto(address.format(**vars(world)))
+        found[address] = page.evaluate(
+            """[...document.querySelectorAll(".site-head .brand, .site-head nav > *")]
+               .map((one) => Object.values(one.getBoundingClientRect().toJSON()).join())"""
+        )
+    assert len({str(places) for places in found.values()}) == 1, found
+    context.close()
+
+
 def test_search_and_weights_are_in_the_address(world: World, browser: Browser) -> None:
     """What one reader found, another opens from the address alone."""
     context, page, complaints = open_page(browser, world.url)

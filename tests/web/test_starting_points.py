@@ -6,17 +6,20 @@ import csv
 import io
 import re
 import xml.etree.ElementTree as ET
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from django.core.cache import cache
+from django.db import OperationalError
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
 from challenge.models import Phase, Submission, Team
+from challenge.selectors import pages
 from challenge.services.challenges import challenges
 from scoring.engine.scorer import child
 from scoring.engine.scorer.verdicts import Valid
@@ -146,6 +149,63 @@ def test_a_page_names_its_address_and_a_picture(phase: Phase, visit: Visit, sett
     assert re.search(
         r'property="og:image" content="https://flair.example.org/static/\S+webp"', html
     )
+
+
+def test_each_language_of_a_page_has_an_address_of_its_own(
+    phase: Phase, visit: Visit, settings: Any
+) -> None:
+    settings.SITE_URL = "https://flair.example.org"
+    path = f"/challenges/{phase.challenge.slug}/"
+    plain = f"https://flair.example.org{path}"
+    for client, shown in ((visit(), "fr"), (visit(factories.make_user()), "en")):
+        asked = {"fr": "en", "en": "fr"}[shown]
+        client.cookies["django_language"] = asked  # the address wins over what was chosen
+        answer = client.get(f"{path}?lang={shown}")
+        assert answer["Content-Language"] == shown
+        assert "django_language" not in answer.cookies
+        html = answer.content.decode()
+        assert f'<html lang="{shown}"' in html
+        assert f'<link rel="canonical" href="{plain}?lang={shown}">' in html
+        for code, there in (("en", "?lang=en"), ("fr", "?lang=fr"), ("x-default", "")):
+            assert f'<link rel="alternate" hreflang="{code}" href="{plain}{there}">' in html
+    assert "xhtml:link" in visit().get("/sitemap.xml").content.decode()
+
+
+def test_who_chose_no_language_keeps_the_one_of_the_link_followed(phase: Phase) -> None:
+    stranger = Client()
+    stranger.get(f"/challenges/{phase.challenge.slug}/?lang=fr")
+    assert '<html lang="fr"' in stranger.get("/").content.decode()
+    assert stranger.get("/?lang=de")["Content-Language"] == "fr"  # no such language here
+    answer = stranger.post("/preferences/", {"language": "en", "next": "/?x=1&lang=fr"})
+    assert answer["Location"] == "/?x=1"
+    assert '<html lang="en"' in stranger.get("/").content.decode()
+    # a signed-in person's own language stays
+    signed_in = Client()
+    signed_in.force_login(factories.make_user())
+    assert "django_language" not in signed_in.get("/?lang=fr").cookies
+    assert '<html lang="en"' in signed_in.get("/").content.decode()
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(RuntimeError("our fault"), 500), (OperationalError("away"), 503)]
+)
+def test_a_page_of_a_fault_looks_like_the_site(
+    db: None, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int
+) -> None:
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr(pages, "home", fail)
+    client = Client(raise_request_exception=False)
+    answer = client.get("/")
+    assert answer.status_code == status
+    html = answer.content.decode()
+    for address in re.findall(r'(?:href|src)="(/static/[^"]+)"', html):
+        served = client.get(address)
+        assert served.status_code == 200, address
+        b"".join(cast(Iterator[bytes], served.streaming_content))
+    assert "css/site.css" in html
+    assert 'lang="fr"' in html
 
 
 def test_joining_and_submitting_lead_to_pages_that_are_there(phase: Phase, visit: Visit) -> None:

@@ -7,6 +7,8 @@ document.documentElement.classList.add("js");
 document.addEventListener("DOMContentLoaded", () => {
   const language = document.documentElement.lang;
   const COPIED_MS = 2000;
+  // A section counts as read from here below the index on.
+  const READ_BELOW_PX = 40;
 
   /** The slider of a before/after picture moves the cut. */
   function moveCuts() {
@@ -136,7 +138,41 @@ document.addEventListener("DOMContentLoaded", () => {
     });
   }
 
+  /** The index of a long page marks the section that is read, and keeps its link in sight. */
+  function followSections() {
+    const index = document.querySelector(".page-index");
+    if (!index) return;
+    /** @type {Map<Element, HTMLAnchorElement>} in the order of the page */
+    const links = new Map();
+    /** @type {NodeListOf<HTMLAnchorElement>} */
+    const found = index.querySelectorAll("a[href^='#']");
+    for (const link of found) {
+      const section = document.querySelector(link.hash)?.closest("section");
+      if (section) links.set(section, link);
+    }
+    const mark = () => {
+      const top = index.getBoundingClientRect().bottom + READ_BELOW_PX;
+      let current = [...links.values()][0];
+      for (const [section, link] of links) {
+        if (section.getBoundingClientRect().top <= top) current = link;
+      }
+      // At the end of the page the last sections are too short to reach the top.
+      if (window.innerHeight + window.scrollY >= document.documentElement.scrollHeight - 2) {
+        const chosen = [...links.values()].find((link) => link.hash === location.hash);
+        current = chosen ?? [...links.values()].at(-1) ?? current;
+      }
+      if (!current || current.hasAttribute("aria-current")) return;
+      for (const link of links.values()) link.removeAttribute("aria-current");
+      current.setAttribute("aria-current", "true");
+      index.scrollLeft = current.offsetLeft - (index.clientWidth - current.clientWidth) / 2;
+    };
+    document.addEventListener("scroll", () => requestAnimationFrame(mark), { passive: true });
+    window.addEventListener("hashchange", mark);
+    mark();
+  }
+
   moveCuts();
+  followSections();
   scrollTabs();
   startCopyButtons();
   addCopyButtons();

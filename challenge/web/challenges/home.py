@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import logging
 import sys
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.template.loader import render_to_string
-from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.http import url_has_allowed_host_and_scheme, urlencode
 from django.utils.translation import gettext
 
 from challenge.selectors import pages
 from challenge.services import unavailable
-from challenge.web.middleware import THEME_COOKIE, THEMES
+from challenge.web.middleware import LANGUAGE_PARAMETER, THEME_COOKIE, THEMES, keep_on_device
 from challenge.web.requests import page_view
 from challenge.web.vendored import manifest
 
 log = logging.getLogger(__name__)
-
-YEAR_S = 365 * 24 * 3600
 
 
 @page_view("GET")
@@ -53,20 +52,28 @@ def preferences(request: HttpRequest) -> HttpResponse:
         target, allowed_hosts={request.get_host()}, require_https=request.is_secure()
     ):
         target = "/"
-    response = HttpResponseRedirect(target)
+    response = HttpResponseRedirect(_without_language(target))
     language, theme = request.POST.get("language"), request.POST.get("theme")
     user = request.user if request.user.is_authenticated else None
     if language in dict(settings.LANGUAGES):
-        _keep(response, settings.LANGUAGE_COOKIE_NAME, str(language))
+        keep_on_device(response, settings.LANGUAGE_COOKIE_NAME, str(language))
         if user is not None:
             user.language = str(language)
             user.save(update_fields=["language"])
     if theme in THEMES:
-        _keep(response, THEME_COOKIE, str(theme))
+        keep_on_device(response, THEME_COOKIE, str(theme))
         if user is not None:
             user.theme = str(theme)
             user.save(update_fields=["theme"])
     return response
+
+
+def _without_language(target: str) -> str:
+    """Return a page's address without ``?lang=``, which would win over what is chosen now."""
+    parts = urlsplit(target)
+    query = parse_qsl(parts.query, keep_blank_values=True)
+    left = [(name, value) for name, value in query if name != LANGUAGE_PARAMETER]
+    return target if left == query else urlunsplit(parts._replace(query=urlencode(left)))
 
 
 def not_found(
@@ -148,23 +155,19 @@ def broken(request: HttpRequest) -> HttpResponse:
     """
     error = sys.exc_info()[1]
     wait_s = unavailable.seconds_to_wait(error)
-    # Rendered without the request, whose user would be read from the database.
+    # Rendered without the request, whose user would be read from the database. The style sheet is
+    # asked for by its plain name: looking up the hashed one could fail as well.
+    words = {
+        "site_name": settings.SITE_NAME,
+        "style_sheet": f"{settings.STATIC_URL}css/site.css",
+        "mark": f"{settings.STATIC_URL}img/mark.svg",
+    }
     if wait_s is None:
-        return HttpResponse(
-            render_to_string("500.html", {"site_name": settings.SITE_NAME}), status=500
-        )
+        return HttpResponse(render_to_string("500.html", words), status=500)
     log.warning("%s is not answered for now: %s", request.path, error)
-    response = HttpResponse(
-        render_to_string("503.html", {"site_name": settings.SITE_NAME}), status=503
-    )
+    response = HttpResponse(render_to_string("503.html", words), status=503)
     response["Retry-After"] = str(wait_s)
     response["Cache-Control"] = "no-store"
     # Otherwise Django logs a traceback, and mails it, for each request of an outage.
     response._has_been_logged = True  # type: ignore[attr-defined]
     return response
-
-
-def _keep(response: HttpResponse, name: str, value: str) -> None:
-    response.set_cookie(
-        name, value, max_age=YEAR_S, samesite="Lax", secure=settings.SESSION_COOKIE_SECURE
-    )

@@ -14,6 +14,7 @@ from challenge.errors import refuse
 from challenge.models import Challenge, SitePage
 from challenge.selectors import languages, pages
 from challenge.services import links
+from challenge.web.context import addresses_by_language
 from challenge.web.requests import page_view
 
 # Nothing there is for strangers, or it is a program's.
@@ -36,7 +37,10 @@ def sitemap(request: HttpRequest) -> HttpResponse:
     paths += [reverse("web:site-page", args=[slug]) for slug in SitePage.Slug.values]
     for challenge in Challenge.objects.filter(is_published=True):
         paths += _paths_of(challenge)
-    context = {"addresses": [links.absolute(path) for path in paths]}
+    pages_listed = [
+        (plain, addresses_by_language(plain).items()) for plain in map(links.absolute, paths)
+    ]
+    context = {"pages": pages_listed}
     return render(request, "web/sitemap.xml", context, content_type="application/xml")
 
 
