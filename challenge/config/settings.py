@@ -7,6 +7,7 @@ Every variable read here has a heading in docs/settings.md (a test compares the 
 from __future__ import annotations
 
 import importlib.util
+from email.utils import formataddr
 from pathlib import Path
 from typing import Any
 
@@ -498,7 +499,7 @@ def _email() -> dict[str, Any]:
 _email_settings = _email()
 EMAIL_DELIVERY_BACKEND: str = _email_settings.pop("EMAIL_DELIVERY_BACKEND")
 globals().update(_email_settings)
-DEFAULT_FROM_EMAIL = env.text("FROM_EMAIL") or f"FLAIR challenges <no-reply@{_site.host}>"
+DEFAULT_FROM_EMAIL = env.text("FROM_EMAIL") or formataddr((SITE_NAME, f"no-reply@{_site.host}"))
 SERVER_EMAIL = DEFAULT_FROM_EMAIL
 ADMINS = [("Organisers", address) for address in env.words("ADMIN_EMAILS")]
 

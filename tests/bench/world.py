@@ -43,6 +43,7 @@ class World:
         return {
             "home": "/",
             "challenge": "/challenges/flair-1/",
+            "data": "/challenges/flair-1/data",
             "leaderboard": "/challenges/flair-1/test/leaderboard/",
             "submission": self.submission,
         }
@@ -100,6 +101,7 @@ def _prepare_environment(folder: Path, port: int) -> None:
         "EMAIL_URL": "memory://",
         "SECOND_FACTOR_REQUIRED": "0",
         "API_RATE_ADDRESS": "1000000",
+        "LOG_LEVEL": "WARNING",
     }
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings as django_settings
+from django.core import mail
 from django.core.cache import cache
 from django.test import Client
 from django.urls import reverse
@@ -15,6 +16,7 @@ from challenge import env
 from challenge.errors import NotAllowed, Refusal
 from challenge.models import AuditEvent, SitePage, User
 from challenge.services import site_pages
+from challenge.services.notifications import mails
 from tests import factories
 from tests.web.conftest import Visit
 
@@ -131,6 +133,19 @@ def test_the_site_has_the_name_and_the_logo_of_who_runs_it(
     assert b"".join(answer) == logo.read_bytes()
     assert "script-src" not in answer["Content-Security-Policy"]
     assert answer["Content-Security-Policy"].startswith("default-src 'none'")
+
+
+def test_mails_about_an_account_end_with_the_name_of_the_site(
+    client: Client, settings: Settings
+) -> None:
+    settings.SITE_NAME = "Géoplateforme"
+    person = factories.make_user()
+    client.post("/accounts/password/reset/", {"email": person.email})
+    mails.send_due()
+    (sent,) = mail.outbox
+    assert sent.to == [person.email]
+    assert sent.body.rstrip().endswith("Géoplateforme")
+    assert "FLAIR" not in sent.body
 
 
 @pytest.mark.parametrize(
