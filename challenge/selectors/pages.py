@@ -233,6 +233,12 @@ def page(challenge: Challenge, *, slug: str, language: str) -> Page:
     return wanted
 
 
+def page_with_map(challenge: Challenge) -> str | None:
+    """Return the address word of the page that shows the map of the domains (one query)."""
+    showing = Page.objects.filter(challenge=challenge, markdown__contains="[[domains]]")
+    return showing.order_by("sort_order").values_list("slug", flat=True).first()
+
+
 def news(challenge: Challenge, *, now: datetime | None = None) -> QuerySet[Announcement]:
     """Return what was announced, the latest first (one query)."""
     return challenge.announcements.filter(published_at__lte=now or timezone.now())

@@ -54,6 +54,7 @@ def splits(domains: Mapping[str, Any]) -> dict[str, Any]:
                 shapes.append(
                     {
                         "kind": kind,
+                        "id": row["id"],
                         "path": department["path"],
                         "title": f"{row['name']} {row['year']}, {titles[kind]}",
                     }

@@ -34,7 +34,16 @@ from challenge.web import (
     teams,
 )
 from challenge.web.accounts import accounts, webhooks
-from challenge.web.challenges import calendar, challenges, client, feeds, home, kit, robots
+from challenge.web.challenges import (
+    calendar,
+    challenges,
+    client,
+    feeds,
+    home,
+    kit,
+    patches,
+    robots,
+)
 from challenge.web.leaderboard import badge, results
 from challenge.web.leaderboard import views as leaderboard
 from challenge.web.submissions import (
@@ -81,6 +90,7 @@ urlpatterns = [
     path("challenges/<slug:slug>/", challenges.overview, name="challenge"),
     path("challenges/<slug:slug>/join/", challenges.join, name="join"),
     path("challenges/<slug:slug>/news/", challenges.news, name="news"),
+    path("challenges/<slug:slug>/patches/", patches.patches, name="patches"),
     path("challenges/<slug:slug>/news/atom.xml", feeds.announcements, name="news-feed"),
     path("challenges/<slug:slug>/dates.ics", calendar.dates, name="dates"),
     path("challenges/<slug:slug>/submissions/", submissions.mine, name="submissions"),
