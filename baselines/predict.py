@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from baselines.data import batches, layout, rasters
 from baselines.data.layout import Patch
 from baselines.data.samples import Files
-from baselines.train import building, loop, state
+from baselines.train import arithmetic, building, state
 from baselines.train.events import Event
 from baselines.train.recipe import Recipe
 from scoring.engine.task.specification import TaskSpec
@@ -52,7 +52,7 @@ class Predictor:
                 f"{run_dir}: weights of another network than its recipe {self.recipe.name!r} says"
             ) from wrong
         self.network: nn.Module = network.to(self.device).eval()
-        self._is_mixed = self.recipe.training.precision == "bf16" and loop.has_bfloat16(self.device)
+        self._mixed = arithmetic.predicting_dtype(self.recipe, device=self.device)
 
     def probabilities(self, batch: batches.Tensors, *, symmetries: int = 1) -> Tensor:
         """Give float32[B, classes, H, W], the mean over so many of the square's symmetries.
@@ -81,11 +81,10 @@ class Predictor:
 
     @contextmanager
     def _autocast(self) -> Iterator[None]:
-        with torch.autocast(
-            self.device.type,
-            dtype=torch.bfloat16,
-            enabled=self._is_mixed,
-        ):
+        mixed = torch.autocast(
+            self.device.type, dtype=self._mixed or torch.bfloat16, enabled=self._mixed is not None
+        )
+        with mixed, arithmetic.kernels(self.recipe):
             yield
 
 

@@ -170,7 +170,7 @@ def _written(job: Job) -> Any:
     try:
         return recipe_text.read(job.recipe_text, name=job.recipe, task=dict(task))
     except recipe_text.TextError as wrong:
-        raise RecipeError(str(wrong)) from wrong
+        raise RecipeError("line-wrong", said=wrong) from wrong
 
 
 class _Runner:

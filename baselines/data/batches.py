@@ -26,6 +26,7 @@ from baselines.data.sentinel import REFLECTANCE_SCALE
 # Red, green and blue, of values 0..1; as every network trained on ImageNet has seen them.
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 Tensors = dict[str, Tensor]
+ON_CPU = frozenset({"padding"})  # networks look at it before they compute
 
 
 class Source(Protocol):
@@ -175,7 +176,7 @@ def to_inputs(
     "aerial-only" leaves the series unturned as the published code does, for comparison.
     """
     here = {
-        name: value if name == "padding" else value.to(device, non_blocking=True)
+        name: value if name in ON_CPU else value.to(device, non_blocking=True)
         for name, value in batch.items()
     }
     turn = here.pop("turn", None)

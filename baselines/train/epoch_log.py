@@ -18,6 +18,11 @@ def write(folder: Path, row: dict[str, Any], *, classes: list[str]) -> None:
     _log_tensorboard(folder, columns)
 
 
+def validating(epoch: int, *, done: int, total: int) -> dict[str, Any]:
+    """Give the event of a validation under way."""
+    return {"event": "validating", "epoch": epoch, "done": done, "total": total}
+
+
 def _columns(row: dict[str, Any], *, classes: list[str]) -> dict[str, Any]:
     """Give an epoch's row as metrics.csv has it: its number from 1, a column a class and metric."""
     flat = {key: value for key, value in row.items() if key not in ("ious", "f1s")}

@@ -14,7 +14,7 @@ import torch
 from baselines import dependencies
 from baselines.data import layout
 from baselines.networks.weights import Loaded
-from baselines.train import facts, folder_lock, processes, state
+from baselines.train import arithmetic, facts, folder_lock, processes, state
 from baselines.train import recipe as recipes
 from baselines.train.events import Event
 from baselines.train.mlflow_log import MlflowLog
@@ -93,16 +93,20 @@ def _run(
     resumed = state.look_into(out_dir, recipe=recipe, seed=seed)
     if processes.is_first() and not resume:
         state.require_new(out_dir)
-    devices = _share_of(devices, recipe=recipe)
-    precision, precision_note = _precision(recipe, accelerator=accelerator)
+    devices = processes.devices_here(_share_of(devices, recipe=recipe))
+    device = arithmetic.device_of(accelerator)
+    choice = arithmetic.choose(recipe, device=device)
+    precision, precision_plugins = arithmetic.lightning_settings(choice, device=device)
+    nodes = processes.nodes()
     _quieten()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), arithmetic.kernels(recipe):
         _ignore_known_warnings()
         trainer = _trainer(
             accelerator=accelerator,
             devices=devices,
-            strategy=_strategy(recipe, devices=devices),
-            plugins=processes.plugins(),
+            num_nodes=nodes,
+            strategy=_strategy(recipe, devices=devices, nodes=nodes),
+            plugins=[*processes.plugins(), *precision_plugins],
             precision=precision,
             max_epochs=-1,
             gradient_clip_val=recipe.training.clip_norm,
@@ -160,7 +164,7 @@ def _run(
                 "accumulate": accumulate,
             }
         )  # fmt: skip
-        notes = (*index.missing, precision_note, data_note)
+        notes = (*index.missing, choice.note, data_note)
         for note in notes:
             if note:
                 on_event({"event": "note", "message": note})
@@ -198,17 +202,6 @@ def _trainer(**settings: Any) -> Any:
         ) from wrong
 
 
-def _precision(recipe: Recipe, *, accelerator: str) -> tuple[Any, str]:
-    """Give Lightning's name of the precision, and a note where it is not the recipe's."""
-    if recipe.training.precision == "fp32":
-        return "32-true", ""
-    on_gpu = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
-    if has_bfloat16(torch.device("cuda" if on_gpu else "cpu")):
-        return "bf16-mixed", ""
-    name = torch.cuda.get_device_name()
-    return "32-true", f"{name} has no bfloat16 of its own: training in float32"
-
-
 def _encoder_weights(network: Any) -> dict[str, str] | None:
     """Tell from which weights a network's encoder starts; None: at random."""
     loaded: Loaded | None = getattr(network, "weights", None)
@@ -234,8 +227,8 @@ def _share_of(devices: int | str, *, recipe: Recipe) -> int | str:
     return min(limit, offered)
 
 
-def _strategy(recipe: Recipe, *, devices: int | str) -> str:
-    if _single(devices):
+def _strategy(recipe: Recipe, *, devices: int | str, nodes: int) -> str:
+    if nodes == 1 and _single(devices):
         return "auto"
     # The satellite head gets no gradient then; some encoders have layers that no decoder reads.
     is_part_idle = recipe.network.name == "utt" and recipe.loss.sentinel_factor == 0
@@ -265,8 +258,3 @@ def _ignore_known_warnings() -> None:
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
     # We keep the rate's state ourselves and step it with the epoch's own loss.
     warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*")
-
-
-def has_bfloat16(device: torch.device) -> bool:
-    """Tell whether a device computes bfloat16 itself; older GPUs emulate it, slowly."""
-    return device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)

@@ -56,3 +56,8 @@ def quality(counts: Tensor, *, spec: TaskSpec) -> Quality:
 
 def _defined(value: Any) -> float | None:
     return None if value != value else float(value)
+
+
+def gpu_memory_bytes(device: torch.device) -> int | None:
+    """Give the most memory of a GPU that was in use, None elsewhere."""
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import signal
 import threading
 import time
@@ -15,7 +14,7 @@ import torch
 from torch import Tensor
 
 from baselines import dependencies, networks
-from baselines.data import batches, cache, choices, rasters
+from baselines.data import ahead, batches, cache, choices, rasters
 from baselines.data.layout import Patch
 from baselines.train import (
     averaging,
@@ -24,11 +23,12 @@ from baselines.train import (
     losses,
     measure,
     optimiser,
+    scaling,
     state,
     stopping,
 )
 from baselines.train.events import Event
-from baselines.train.progress import STEP_EVENT_EVERY_S, Clock, Partial, Progress
+from baselines.train.progress import STEP_EVENT_EVERY_S, Clock, Partial, Progress, require_finite
 from baselines.train.recipe import Recipe
 from scoring.engine.task.specification import TaskSpec
 
@@ -160,14 +160,19 @@ class SegmentationModule(_lightning.LightningModule):  # type: ignore[name-defin
             for part in self.patches
         )
 
-    def train_dataloader(self) -> batches.Epoch:
+    def train_dataloader(self) -> ahead.OnDevice:
         """Give the order of this epoch, the same whenever it is taken up again."""
-        return batches.Epoch(
-            self.sources[0], self.recipe.training.batch_size, seed=self.seed, epoch=self.epoch,
-            shuffle=True, rank=self.global_rank, world=self.trainer.world_size,
-            pinned=self.device.type == "cuda", start=self._steps_before,
-            symmetries=self.recipe.data.symmetries,
+        return self._batches(
+            self.sources[0], seed=self.seed, epoch=self.epoch, shuffle=True,
+            start=self._steps_before, symmetries=self.recipe.data.symmetries,
         )  # fmt: skip
+
+    def _batches(self, source: cache.Cache, **more: Any) -> ahead.OnDevice:
+        epoch = batches.Epoch(
+            source, self.recipe.training.batch_size, rank=self.global_rank,
+            world=self.trainer.world_size, pinned=self.device.type == "cuda", **more,
+        )  # fmt: skip
+        return ahead.OnDevice(epoch, self.device)
 
     @property
     def _steps_before(self) -> int:
@@ -175,13 +180,9 @@ class SegmentationModule(_lightning.LightningModule):  # type: ignore[name-defin
         here = self._partial is not None and self.epoch == self._first_epoch
         return self._partial.steps if here and self._partial is not None else 0
 
-    def val_dataloader(self) -> batches.Epoch:
+    def val_dataloader(self) -> ahead.OnDevice:
         """Give every validation patch once."""
-        return batches.Epoch(
-            self.sources[1], self.recipe.training.batch_size,
-            rank=self.global_rank, world=self.trainer.world_size,
-            pinned=self.device.type == "cuda",
-        )  # fmt: skip
+        return self._batches(self.sources[1])
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, index: int) -> RawBatch:
         """Leave it to the step, which turns bytes into floats on the device."""
@@ -200,6 +201,8 @@ class SegmentationModule(_lightning.LightningModule):  # type: ignore[name-defin
         if self._resumed is not None:
             made.load_state_dict(self._resumed["optimiser"])
             self.plateau.load_state_dict(self._resumed["plateau"])
+        self._steps_taken = scaling.Counter(made)
+        scaling.resume(self.trainer, self._resumed)
         return made
 
     def _set_rate(self, step: int, steps: int) -> None:
@@ -216,7 +219,8 @@ class SegmentationModule(_lightning.LightningModule):  # type: ignore[name-defin
         before = self._partial if self._steps_before else None
         self._loss_sum = torch.full((), before.loss_sum if before else 0.0, device=self.device)
         self._steps = self._steps_before
-        epoch = self.train_dataloader()
+        self._steps_taken.start(skipped=before.skipped_steps if before else 0)
+        epoch = self.train_dataloader().epoch
         self._clock.start(
             epoch.steps, seconds=before.seconds if before else 0.0,
             samples=before.samples if before else 0,
@@ -241,8 +245,10 @@ class SegmentationModule(_lightning.LightningModule):  # type: ignore[name-defin
         is_told = self._clock.tick(len(raw.batch["index"]) * self.trainer.world_size)
         # Between two steps of the optimiser gradients are pending that no checkpoint holds.
         is_whole = step % self.accumulate == 0 or step == self._clock.steps
-        if is_whole and outputs is not None and self.averaged is not None:
-            self.averaged.update_parameters(self.network)
+        if is_whole and outputs is not None:
+            is_taken = self._steps_taken.look()  # not where a gradient of float16 was no number
+            if is_taken and self.averaged is not None:
+                self.averaged.update_parameters(self.network)
         if self._must_stop(may=is_whole):
             self._stop()
         if is_told:
@@ -254,7 +260,8 @@ class SegmentationModule(_lightning.LightningModule):  # type: ignore[name-defin
                     "lr": float(self.trainer.optimizers[0].param_groups[0]["lr"]),
                     "samples_per_s": self._clock.samples_per_s,
                     "eta_s": self._clock.eta_s(step, epochs_left=epochs_left),
-                    "gpu_memory_bytes": _gpu_memory_bytes(self.device),
+                    "skipped_steps": self._steps_taken.skipped,
+                    "gpu_memory_bytes": measure.gpu_memory_bytes(self.device),
                 }
             )  # fmt: skip
 
@@ -277,7 +284,7 @@ class SegmentationModule(_lightning.LightningModule):  # type: ignore[name-defin
             loss_sum = self.trainer.strategy.reduce(loss_sum, reduce_op="mean")
         partial = Partial(
             steps=self._steps, loss_sum=float(loss_sum), seconds=self._clock.seconds,
-            samples=self._clock.samples,
+            samples=self._clock.samples, skipped_steps=self._steps_taken.skipped,
         )  # fmt: skip
         if self.trainer.is_global_zero:
             self._keep(is_best=False, partial=partial)
@@ -286,22 +293,23 @@ class SegmentationModule(_lightning.LightningModule):  # type: ignore[name-defin
     def on_validation_epoch_start(self) -> None:
         """Start counting."""
         self._matrix = measure.Matrix(self.spec.n_classes, device=self.device)
-        self._val = torch.zeros(2, dtype=torch.float64, device="cpu")
+        self._val_loss = torch.zeros((), dtype=torch.float64, device=self.device)
+        self._val_count = 0
 
     def validation_step(self, raw: RawBatch, index: int) -> None:
         """Count one batch."""
         loss, out, target = self._loss(raw.batch, moved="none", is_training=False)
         self._matrix.add(out.logits, target)
         count = len(raw.batch["index"])
-        self._val += torch.tensor([float(loss) * count, count], dtype=torch.float64)
+        self._val_loss += loss.double() * count
+        self._val_count += count
         # Of several processes some have a batch more, which the others would never ask about.
         common = len(self.patches[1]) // self.trainer.world_size
         is_second_over = self._clock.is_second_over()
         if is_second_over:
             total = len(self.patches[1])
-            done = min(int(self._val[1]) * self.trainer.world_size, total)
-            about = {"epoch": self.epoch, "done": done, "total": total}
-            self.on_event({"event": "validating", **about})
+            done = min(self._val_count * self.trainer.world_size, total)
+            self.on_event(epoch_log.validating(self.epoch, done=done, total=total))
         if self.trainer.world_size > 1 or is_second_over:
             is_common = index * self.recipe.training.batch_size < common
             if is_common and self._must_stop(may=True):
@@ -339,20 +347,13 @@ class SegmentationModule(_lightning.LightningModule):  # type: ignore[name-defin
         mean_loss = self._loss_sum / max(self._steps, 1)
         if self.trainer.world_size > 1:  # before the check: all go on, or none
             mean_loss = self.trainer.strategy.reduce(mean_loss, reduce_op="mean")
-        train_loss = float(mean_loss)
-        if not math.isfinite(train_loss):
-            raise ValueError(
-                f"the loss of epoch {self.epoch} is {train_loss}; lower optimiser.lr, set "
-                "training.clip_norm or use training.precision 'fp32'"
-            )
+        train_loss = require_finite(float(mean_loss), epoch=self.epoch)
+        self._steps_taken.require_some(self.epoch, scale=scaling.scale_of(self.trainer))
         if self.trainer.world_size > 1:
             self._matrix.counts = self.trainer.strategy.reduce(self._matrix.counts, reduce_op="sum")
-            summed = self.trainer.strategy.reduce(
-                self._val.to(self.device, torch.float32), reduce_op="sum"
-            )
-            self._val = summed.to("cpu", torch.float64)
+            self._val_loss = self.trainer.strategy.reduce(self._val_loss, reduce_op="sum")
         quality = measure.quality(self._matrix.counts, spec=self.spec)
-        val_loss = float(self._val[0] / self._val[1].clamp_min(1))
+        val_loss = float(self._val_loss) / max(len(self.patches[1]), 1)
         lr = float(self.trainer.optimizers[0].param_groups[0]["lr"])
         if self.recipe.optimiser.schedule == "plateau":
             self.plateau.step(val_loss)
@@ -364,6 +365,7 @@ class SegmentationModule(_lightning.LightningModule):  # type: ignore[name-defin
             "val_miou": quality.miou, "lr": lr, "samples_per_s": self._clock.samples_per_s,
             "seconds": self._clock.seconds, "is_best": is_best,
             "overall_accuracy": quality.overall_accuracy, "mean_f1": quality.mean_f1,
+            "skipped_steps": self._steps_taken.skipped,
             "ious": list(quality.ious), "f1s": list(quality.f1s),
         }  # fmt: skip
         if self.trainer.is_global_zero:
@@ -371,7 +373,9 @@ class SegmentationModule(_lightning.LightningModule):  # type: ignore[name-defin
             classes = [entry.key for entry in self.spec.classes]
             epoch_log.write(self.folder, row, classes=classes)
             self._keep(is_best=is_best)
-        self.on_event({"event": "epoch", **row, "gpu_memory_bytes": _gpu_memory_bytes(self.device)})
+        self.on_event(
+            {"event": "epoch", **row, "gpu_memory_bytes": measure.gpu_memory_bytes(self.device)}
+        )
         if self.progress.epochs_without_gain >= self.recipe.training.patience:
             self.trainer.should_stop = True
 
@@ -391,9 +395,6 @@ class SegmentationModule(_lightning.LightningModule):  # type: ignore[name-defin
             "plateau": self.plateau.state_dict(),
             "partial": None if partial is None else vars(partial),
             **averaging.state(self.network, self.averaged),
+            **scaling.state(self.trainer),
         }
         state.save(self.folder / state.LAST, about | more)
-
-
-def _gpu_memory_bytes(device: torch.device) -> int | None:
-    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None

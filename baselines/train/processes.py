@@ -33,6 +33,32 @@ def plugins() -> list[Any]:
     return [LightningEnvironment()]
 
 
+def nodes() -> int:
+    """Count the machines on which torchrun or `srun` started processes of this training."""
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        return int(os.environ["WORLD_SIZE"]) // int(os.environ["LOCAL_WORLD_SIZE"])
+    if "SLURM_JOB_ID" in os.environ and _slurm_tasks() > 1:
+        said = os.environ.get("SLURM_STEP_NUM_NODES") or os.environ.get("SLURM_NNODES")
+        return int(said or 1)
+    return 1
+
+
+def devices_here(devices: int | str) -> int | str:
+    """Give how many devices of this machine are used: torchrun has one process for each.
+
+    Raises ValueError where a number was asked for that differs.
+    """
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return devices
+    started = int(os.environ["LOCAL_WORLD_SIZE"])
+    if str(devices) not in ("auto", str(started)):
+        raise ValueError(
+            f"devices {devices}: torchrun started {started} processes on this machine; give its "
+            "--nproc-per-node the same number"
+        )
+    return started
+
+
 def _slurm_tasks() -> int:
     """Count the tasks that `srun` started; 1 in a batch script that doesn't use it."""
     tasks = os.environ.get("SLURM_STEP_NUM_TASKS")

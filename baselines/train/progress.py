@@ -17,6 +17,7 @@ class Partial:
     loss_sum: float
     seconds: float
     samples: int
+    skipped_steps: int = 0
 
 
 @dataclass
@@ -81,3 +82,13 @@ class Clock:
         """Give the seconds left after `done` steps of this epoch."""
         per_step = self.seconds / max(done, 1)
         return per_step * (self.steps - done + epochs_left * self.steps)
+
+
+def require_finite(loss: float, *, epoch: int) -> float:
+    """Give an epoch's loss. Raises ValueError where it is no number any more."""
+    if math.isfinite(loss):
+        return loss
+    raise ValueError(
+        f"the loss of epoch {epoch} is {loss}; lower optimiser.lr, set "
+        "training.clip_norm or use training.precision 'fp32'"
+    )

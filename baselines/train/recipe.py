@@ -26,6 +26,7 @@ from baselines.data.nomenclature import labels_of
 from baselines.data.samples import BANDS, Options
 from baselines.data.sentinel import SeriesOptions
 from baselines.train import recipe_task
+from baselines.train.recipe_errors import RecipeError
 from baselines.train.recipe_tables import (
     CONFIG,
     Data,
@@ -40,10 +41,6 @@ from scoring.engine.task.specification import TaskSpec
 __all__ = ["Data", "Loss", "Network", "Optimiser", "Published", "Recipe", "RecipeError", "Training"]
 
 FOLDER = Path(__file__).resolve().parent.parent / "recipes"
-
-
-class RecipeError(ValueError):
-    """What is wrong in a recipe, with the key, what was found and what is allowed."""
 
 
 @dataclass(frozen=True, config=CONFIG)
@@ -146,11 +143,13 @@ def load(name_or_path: str | Path) -> Recipe:
     if path.suffix != ".toml":
         path = FOLDER / f"{name_or_path}.toml"
         if not path.is_file():
-            raise RecipeError(f"recipe {str(name_or_path)!r}; shipped are {', '.join(names())}")
+            raise RecipeError(
+                "recipe-not-shipped", found=repr(str(name_or_path)), allowed=", ".join(names())
+            )
     try:
         document = tomllib.loads(path.read_text())
     except (OSError, tomllib.TOMLDecodeError) as wrong:
-        raise RecipeError(f"{path.name}: {wrong}") from wrong
+        raise RecipeError("file-wrong", file=path.name, said=wrong) from wrong
     return parse({"name": path.stem, **document}, folder=path.parent)
 
 
@@ -163,16 +162,16 @@ def parse(document: dict[str, Any], *, folder: Path = Path()) -> Recipe:
     try:
         recipe = _READER.validate_python(document)
     except ValidationError as wrong:
-        raise RecipeError(_message(wrong.errors(include_url=False)[0])) from wrong
+        raise _error(wrong.errors(include_url=False)[0]) from wrong
     if set(recipe.data.bands) - set(BANDS) or not recipe.data.bands:
-        raise RecipeError(f"data.bands {list(recipe.data.bands)}; allowed are 1 to 5")
+        raise RecipeError("bands-wrong", found=list(recipe.data.bands))
     training = recipe.training
     if min(training.epochs, training.batch_size, training.devices or 1) < 1:
-        raise RecipeError("training.epochs, .batch_size and .devices must be 1 or more")
+        raise RecipeError("numbers-small")
     _check_ranges(recipe)
     _check_classes(recipe)
     if recipe.data.split == "named" and not (recipe.data.train_domains and recipe.data.val_domains):
-        raise RecipeError("data.split 'named' needs data.train_domains and data.val_domains")
+        raise RecipeError("split-incomplete")
     return recipe
 
 
@@ -184,7 +183,7 @@ def _check_ranges(recipe: Recipe) -> None:
     }  # fmt: skip
     for key, value in shares.items():
         if not 0 <= value < 1 and not (key == "data.affine" and value == 1):
-            raise RecipeError(f"{key}: found {value}; allowed are shares from 0 on, below 1")
+            raise RecipeError("share-wrong", key=key, found=value)
 
 
 def _with_task(document: dict[str, Any], *, folder: Path) -> dict[str, Any]:
@@ -193,7 +192,7 @@ def _with_task(document: dict[str, Any], *, folder: Path) -> dict[str, Any]:
         task = recipe_task.read(document.get("task", recipe_task.DEFAULT), folder=folder)
         spec = recipe_task.load(task)
     except ValueError as wrong:
-        raise RecipeError(recipe_task.error_text(wrong)) from wrong
+        raise RecipeError("task-wrong", said=recipe_task.error_text(wrong)) from wrong
     loss = document.get("loss", {})
     if isinstance(loss, dict):
         loss = {
@@ -207,24 +206,21 @@ def _with_task(document: dict[str, Any], *, folder: Path) -> dict[str, Any]:
 def _check_classes(recipe: Recipe) -> None:
     """Raise RecipeError where the losses or the network have other classes than the task."""
     count, weights = recipe.spec.n_classes, recipe.loss.class_weights
-    of_task = f"the {count} classes of task {recipe.task_id!r}"
+    of_task: dict[str, Any] = {"count": count, "task": repr(recipe.task_id)}
     for key in ("unweighted", "sentinel_unweighted"):
         unknown = set(getattr(recipe.loss, key)) - set(range(count))
         if unknown:
             raise RecipeError(
-                f"loss.{key}: classes {sorted(unknown)}; allowed are 0 to {count - 1}, {of_task}"
-            )
+                "classes-unknown", key=f"loss.{key}", found=sorted(unknown), last=count - 1,
+                **of_task,
+            )  # fmt: skip
     if weights and len(weights) != count:
-        raise RecipeError(
-            f"loss.class_weights: found {len(weights)}; one for each of {of_task} is needed"
-        )
+        raise RecipeError("class-weights-count", found=len(weights), **of_task)
     if weights and min(weights) < 0:
-        raise RecipeError(
-            f"loss.class_weights: found {min(weights)}; allowed are numbers from 0 on"
-        )
+        raise RecipeError("class-weight-negative", found=min(weights))
     built = recipe.network.options.get("n_classes", count)
     if built != count:
-        raise RecipeError(f"network.options.n_classes: found {built!r}; {of_task} decide it")
+        raise RecipeError("class-count-fixed", found=repr(built), **of_task)
 
 
 def changed(recipe: Recipe, changes: dict[str, Any]) -> Recipe:
@@ -242,7 +238,7 @@ def changed(recipe: Recipe, changes: dict[str, Any]) -> Recipe:
         for name in tables:
             table = table.setdefault(name, {})
             if not isinstance(table, dict):
-                raise RecipeError(f"{key}: {name} is no table")
+                raise RecipeError("no-table", key=key, table=name)
         table[last] = value
     return parse(document)
 
@@ -277,32 +273,33 @@ def at_random(recipe: Recipe) -> Recipe:
     return changed(recipe, {"network.options.encoder_weights": choices.RANDOM})
 
 
-# What a value of the wrong type is told to be, by pydantic's kind of error.
+# The code of a value of the wrong type, by pydantic's kind of error.
 _NEEDED = {
-    "bool_type": "bool",
-    "dataclass_type": "a table",
-    "dict_type": "a table",
-    "float_type": "float",
-    "int_type": "int",
-    "string_type": "str",
-    "tuple_type": "a list",
+    "bool_type": "needs-bool",
+    "dataclass_type": "needs-table",
+    "dict_type": "needs-table",
+    "float_type": "needs-float",
+    "int_type": "needs-int",
+    "string_type": "needs-text",
+    "tuple_type": "needs-list",
 }
 
 
-def _message(detail: ErrorDetails) -> str:
+def _error(detail: ErrorDetails) -> RecipeError:
     """Say one error of pydantic: the key, what was found and what is allowed."""
     key = ".".join(str(part) for part in detail["loc"]) or "recipe"
-    kind = detail["type"]
+    kind, found = detail["type"], repr(detail["input"])
     if kind == "unexpected_keyword_argument":
-        return f"{key}: unknown; allowed are {', '.join(_keys(detail['loc'][:-1]))}"
+        allowed = ", ".join(_keys(detail["loc"][:-1]))
+        return RecipeError("key-unknown", key=key, allowed=allowed)
     if kind == "missing":
-        return f"{key}: is missing"
+        return RecipeError("key-missing", key=key)
     if kind == "literal_error":
         allowed = detail["ctx"]["expected"].replace(" or ", ", ").replace("'", "")
-        return f"{key}: found {detail['input']!r}; allowed are {allowed}"
+        return RecipeError("value-not-allowed", key=key, found=found, allowed=allowed)
     if kind in _NEEDED:
-        return f"{key}: found {detail['input']!r}; {_NEEDED[kind]} is needed"
-    return f"{key}: found {detail['input']!r}; {detail['msg']}"
+        return RecipeError(_NEEDED[kind], key=key, found=found)
+    return RecipeError("value-wrong", key=key, found=found, said=detail["msg"])
 
 
 def _keys(path: tuple[int | str, ...]) -> list[str]:

@@ -127,14 +127,18 @@ class Training:
     `monitor` decides early stopping and which epoch predicts. `ema` is the decay of a moving mean
     of the weights (less in the first steps), which is validated, kept and predicts; None: the
     weights themselves. `devices` is how many at most are used of those that a worker or a command
-    gives; None: all.
+    gives; None: all. "fp16" scales the loss; "bf16" does so, too, on a GPU without bfloat16, and
+    the run says it. `tf32` lets NVIDIA's cards round float32 in convolutions and products;
+    `cudnn_benchmark` None: where every step has the same sizes.
     """
 
     epochs: StrictInt = 100
     patience: StrictInt = 30
     batch_size: StrictInt = 10
     global_batch_size: StrictInt | None = None
-    precision: Literal["fp32", "bf16"] = "bf16"
+    precision: Literal["fp32", "bf16", "fp16"] = "bf16"
+    tf32: StrictBool = False
+    cudnn_benchmark: StrictBool | None = None
     channels_last: StrictBool = True
     compiled: StrictBool = False
     clip_norm: StrictFloat | None = None

@@ -10,22 +10,28 @@ import re
 import tomllib
 from typing import Any
 
+from baselines.train import encoder_names
 from baselines.train import recipe as recipes
 from baselines.train.recipe import Recipe, RecipeError
 
 MAX_BYTES = 65_536
-_LINE = re.compile(r"\(at line (\d+), column \d+\)|\(at end of document\)")
+_LINE = re.compile(r"\(at line (\d+), column (\d+)\)|\(at end of document\)")
 _KEY = re.compile(r"[a-z_][a-z0-9_]*(?:\.[a-z_][a-z0-9_]*)*")
 _TABLE = re.compile(r"\s*\[\s*([A-Za-z0-9_.]+)\s*\]")
 _ASSIGNED = re.compile(r"\s*([A-Za-z0-9_.]+)\s*=")
 
 
 class TextError(ValueError):
-    """What is wrong in a text; `line` counts from 1, None where no line is to blame."""
+    """What is wrong in a text; `line` counts from 1, None where no line is to blame.
 
-    def __init__(self, line: int | None, message: str) -> None:
-        super().__init__(message if line is None else f"line {line}: {message}")
-        self.line, self.message = line, message
+    `code` and `params` are those of the `RecipeError`.
+    """
+
+    def __init__(self, line: int | None, error: RecipeError) -> None:
+        """Say the error with its line."""
+        super().__init__(str(error) if line is None else f"line {line}: {error}")
+        self.line, self.message = line, str(error)
+        self.code, self.params = error.code, error.params
 
 
 def read(
@@ -34,24 +40,25 @@ def read(
     """Make a recipe called `name` of a text in TOML, for `task` (a document) instead of its own.
 
     `changes` are keys changed beside it, as `recipes.changed` takes them.
-    Raises TextError.
+    Raises TextError, also for an encoder that the site's list of names lacks.
     """
     if len(text.encode()) > MAX_BYTES:
-        raise TextError(None, f"longer than {MAX_BYTES // 1024} KiB")
+        raise TextError(None, RecipeError("text-long", kib=MAX_BYTES // 1024))
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as wrong:
-        raise TextError(_line_of_syntax(text, str(wrong)), f"no TOML: {wrong}") from wrong
+        raise _error_of_syntax(text, str(wrong)) from wrong
     except (ValueError, RecursionError) as wrong:  # numbers of thousands of digits, endless lists
-        raise TextError(None, f"no TOML that can be read: {wrong}") from wrong
+        raise TextError(None, RecipeError("toml-unreadable", said=wrong)) from wrong
     try:
         json.dumps(document)
     except TypeError as wrong:
-        raise TextError(None, "a date or a time is no value of a recipe") from wrong
+        raise TextError(None, RecipeError("date-value")) from wrong
     try:
         recipe = recipes.parse({**document, "name": name, "task": {**task, "expected": []}})
+        encoder_names.require_known(recipe)
     except RecipeError as wrong:
-        raise TextError(line_of(text, str(wrong)), str(wrong)) from wrong
+        raise TextError(line_of(text, str(wrong)), wrong) from wrong
     return with_changes(recipe, changes or {})
 
 
@@ -60,25 +67,29 @@ def for_shipped(name: str, *, task: dict[str, Any], changes: dict[str, Any]) -> 
     try:
         recipe = recipes.for_task(recipes.load(name), {**task, "expected": []})
     except RecipeError as wrong:
-        raise TextError(None, str(wrong)) from wrong
+        raise TextError(None, wrong) from wrong
     return with_changes(recipe, changes)
 
 
 def with_changes(recipe: Recipe, changes: dict[str, Any]) -> Recipe:
     """Change keys. Raises TextError for a mistake, and for the task, which is the phase's."""
     if any(key == "task" or key.startswith("task.") for key in changes):
-        raise TextError(None, "task: it is the phase's and cannot be changed here")
+        raise TextError(None, RecipeError("task-fixed"))
     try:
-        return recipes.changed(recipe, changes)
+        made = recipes.changed(recipe, changes)
+        if changes:
+            encoder_names.require_known(made)
     except RecipeError as wrong:
-        raise TextError(None, str(wrong)) from wrong
+        raise TextError(None, wrong) from wrong
+    return made
 
 
-def _line_of_syntax(text: str, message: str) -> int | None:
-    found = _LINE.search(message)
-    if found is None:
-        return None
-    return int(found[1]) if found[1] else max(1, len(text.splitlines()))
+def _error_of_syntax(text: str, said: str) -> TextError:
+    found = _LINE.search(said)
+    if found is not None and found[1]:
+        return TextError(int(found[1]), RecipeError("toml-wrong", said=said, column=found[2]))
+    line = None if found is None else max(1, len(text.splitlines()))
+    return TextError(line, RecipeError("toml-cut", said=said))
 
 
 def line_of(text: str, message: str) -> int | None:

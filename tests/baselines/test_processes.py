@@ -89,12 +89,18 @@ def test_a_scheduler_starts_the_processes_only_where_it_does(
     assert [type(plugin).__name__ for plugin in processes.plugins()] == starter
 
 
-def command(tree: Path, out: Path) -> list[str]:
+def free_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+def command(tree: Path, out: Path, *, devices: str = "2") -> list[str]:
     changes = [f"{key}={value}" for key, value in SETTINGS.items() if isinstance(value, str | int)]
     return [
         sys.executable, "-m", "baselines", "train", "tiny-unet", "--data", str(tree), "--out",
-        str(out), "--cache", str(tree.parent / "cache"), "--accelerator", "cpu", "--devices", "2",
-        "--threads", "1", "--events", "--no-resume",
+        str(out), "--cache", str(tree.parent / "cache"), "--accelerator", "cpu", "--devices",
+        devices, "--threads", "1", "--events", "--no-resume",
         *(part for change in changes for part in ("--set", change)),
     ]  # fmt: skip
 
@@ -125,10 +131,7 @@ def test_one_task_of_slurm_uses_all_its_devices(tree: Path, tmp_path: Path) -> N
 
 
 def test_of_two_tasks_of_slurm_one_makes_the_folder_and_speaks(tree: Path, tmp_path: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
     running = [
         started(command(tree, tmp_path / "run"), told=task(number, of=2) | meeting)
         for number in (1, 0)
@@ -146,6 +149,55 @@ def test_of_two_tasks_of_slurm_one_makes_the_folder_and_speaks(tree: Path, tmp_p
     assert starts(first_said) == [2]
     _, saved = state.load_best(tmp_path / "run")
     assert saved["progress"]["epochs_done"] == 1
+
+
+def test_of_two_machines_of_torchrun_one_writes_and_both_train(tree: Path, tmp_path: Path) -> None:
+    """Two agents of torchrun with a process each, as on two machines that share their folders."""
+    port = free_port()
+    running = []
+    for number in (1, 0):
+        torchrun = [
+            sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--node-rank",
+            str(number), "--nproc-per-node", "1", "--master-addr", "127.0.0.1", "--master-port",
+            port, "-m", *command(tree, tmp_path / "run", devices="auto")[2:],
+        ]  # fmt: skip
+        running.append(started(torchrun, told={}))
+    try:
+        (second, second_said), (first, first_said) = [
+            one.communicate(timeout=800) for one in running
+        ]
+    finally:
+        for one in running:
+            one.kill()
+    assert [one.returncode for one in running] == [0, 0], first_said + second_said
+    assert (second, starts(second_said)) == ("", [])
+    assert json.loads(first)["epochs"] == 1
+    assert starts(first_said) == [2]
+    _, saved = state.load_best(tmp_path / "run")
+    assert saved["progress"]["epochs_done"] == 1
+
+
+@pytest.mark.parametrize(
+    ("told", "nodes", "devices"),
+    [
+        ({}, 1, "auto"),
+        ({"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "8", "LOCAL_WORLD_SIZE": "4"}, 2, 4),
+        ({"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}, 1, 2),
+        (task(0, of=4) | {"SLURM_NNODES": "2", "SLURM_STEP_NUM_NODES": "2"}, 2, "auto"),
+        (task(0, of=1) | {"SLURM_NNODES": "2"}, 1, "auto"),
+    ],
+)
+def test_machines_are_counted_as_their_scheduler_tells(
+    told: dict[str, str], nodes: int, devices: int | str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in (*task(0, of=1), "SLURM_STEP_NUM_NODES", "TORCHELASTIC_RUN_ID"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    assert (processes.nodes(), processes.devices_here("auto")) == (nodes, devices)
+    if isinstance(devices, int):
+        with pytest.raises(ValueError, match=f"torchrun started {devices} processes"):
+            processes.devices_here(3)
 
 
 def test_several_gpus_leave_a_batch_to_the_step() -> None:

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from baselines.train import encoder_names, recipe_text
 from baselines.train import recipe as recipes
-from baselines.train import recipe_text
 from scoring.engine.task import specification as specs
 from scoring.engine.task.examples import abc_spec
 
@@ -41,6 +41,12 @@ def test_a_text_is_a_recipe_of_the_given_task() -> None:
         ('title = "x"\ntraining.epochs = "many"\n', 2, "training.epochs: found 'many'"),
         ('title = "x"\ntraining = { epochs = "many" }\n', 2, "training.epochs: found 'many'"),
         ('title = "x"\n[data]\nbands = [9]\n', 3, "data.bands"),
+        (
+            'title = "x"\n[network.options]\nencoder = "tu-convnextv2_tiney"\n',
+            3,
+            "which is not known; the nearest are .*tu-convnextv2_tiny",
+        ),
+        ('title = "x"\n[network.options]\nencoder = 34\n', 3, "encoder: found 34; str is needed"),
         ("[training]\nepochs = 3\n", None, "title: is missing"),
         ("title = '", 1, "no TOML"),
         ('title = "x"\nx = ' + "9" * 5000, None, "no TOML that can be read"),
@@ -68,6 +74,14 @@ def test_shipped_recipes_fit_any_task_but_for_what_they_say_of_classes() -> None
         assert recipe.network_options()["n_classes"] == 19
     with pytest.raises(recipe_text.TextError, match="one for each of the 19 classes"):
         recipe_text.for_shipped("tiny-unet", task=task, changes={"loss.class_weights": [1.0] * 13})
+
+
+def test_encoders_are_known_by_a_list_that_is_the_installed_libraries() -> None:
+    """Anew: python -m baselines.train.encoder_names."""
+    pytest.importorskip("torch", reason="the extra `baselines` is not installed")
+    assert sorted(encoder_names.known()) == encoder_names.installed()
+    for name in recipes.names():
+        encoder_names.require_known(recipes.load(name))
 
 
 def test_recipes_are_checked_without_torch() -> None:

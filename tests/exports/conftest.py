@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -31,6 +32,7 @@ from tests import factories
 from tests.factories import captain_of, give_score, make_archive, make_team, submit
 
 Exporter = Callable[..., Path]
+OWN_RECIPE = 'title = "Mine, 30 °C"\n\n[network]\nname = "unet"\n'
 
 
 @dataclass
@@ -132,8 +134,12 @@ def _compete(phase: Phase, owner: User, *, at: Any, first: int = 1) -> Submissio
     for seed in (1, 2):
         one = submit(platform, phase, at=at + timedelta(hours=10, minutes=seed), is_baseline=True)
         give_score(one, 0.4 + seed / 7)
+        text = OWN_RECIPE if seed == 2 else ""
         TrainingRun.objects.create(
-            recipe="flair1-unet-rgb",
+            recipe="mine" if text else "flair1-unet-rgb",
+            recipe_text=text,
+            recipe_digest=hashlib.sha256(text.encode()).hexdigest() if text else "",
+            overrides={"training.epochs": 3} if text else {},
             data_root="toy",
             seed=seed,
             submission=one,

@@ -29,6 +29,7 @@ from challenge.models import (
     Score,
     Submission,
     Team,
+    TrainingRun,
     User,
 )
 from challenge.services import signing
@@ -37,11 +38,12 @@ from challenge.services.exports.importing import Options
 from challenge.services.leaderboard import ranks
 from challenge.services.submissions import archive_exports
 from tests import factories
-from tests.exports.conftest import Edition, Exporter
+from tests.exports.conftest import OWN_RECIPE, Edition, Exporter
 from tests.helpers import refused
 
 pytestmark = pytest.mark.django_db(transaction=True)
 Change = Callable[[dict[str, bytes]], None]
+RUN = ("pk", "recipe", "recipe_text", "recipe_digest", "overrides", "data_root", "seed")
 
 
 def read(file: Path) -> dict[str, bytes]:
@@ -86,7 +88,9 @@ def test_what_is_imported(edition: Edition, export: Exporter, tmp_path: Path) ->
         "results": list(FinalResult.objects.values_list("document", "signature", "signed_at")),
         "archives": list(Submission.objects.order_by("pk").values_list("pk", "archive_sha256")),
         "trail": list(AuditEvent.objects.order_by("at", "pk").values_list("action", "target")),
+        "runs": list(TrainingRun.objects.order_by("pk").values_list(*RUN)),
     }
+    assert OWN_RECIPE in {text for _pk, _name, text, *_ in before["runs"]}
     names = set(User.objects.values_list("username", "email"))
     remove_everything()
     factories.make_user("olive")
@@ -109,6 +113,7 @@ def test_what_is_imported(edition: Edition, export: Exporter, tmp_path: Path) ->
         "teams": list(Team.objects.order_by("pk").values_list("pk", "name", "created_at")),
         "results": list(FinalResult.objects.values_list("document", "signature", "signed_at")),
         "archives": list(Submission.objects.order_by("pk").values_list("pk", "archive_sha256")),
+        "runs": list(TrainingRun.objects.order_by("pk").values_list(*RUN)),
     }
     assert after == {name: before[name] for name in after}
     told = list(AuditEvent.objects.order_by("at", "pk").values_list("action", "target"))
@@ -219,6 +224,7 @@ MADE_UP: list[tuple[Change, str]] = [
     (replaced("results.jsonl", b'"tied":false', b'"tied":true'), LINE),
     (replaced("labels.jsonl", b'"commitment":"', b'"commitment":"00'), LINE),
     (replaced(SENT, b'"code_url":""', b'"code_url":"javascript:1"'), LINE),
+    (replaced(SENT, b'"recipe_text":"title', b'"recipe_text":"Title'), LINE),
     (replaced(SENT, b'"state":"scored"', b'"state":"queued"'), LINE),
     (replaced("teams.jsonl", b'"affiliation":"', b'"affiliation":"\\u0000'), "export-data-refused"),
 ]

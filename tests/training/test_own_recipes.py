@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import html
+import re
+from string import Formatter
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
+from baselines.train import recipe_errors
 from challenge.errors import Refusal
 from challenge.models import AuditEvent, Phase, TrainingRun
-from challenge.services.training import recipes, seeds, training_runs, workers
+from challenge.services.training import recipe_reasons, recipes, seeds, training_runs, workers
 from tests.training.test_pages import _a_worker, address, form, organiser, phase  # noqa: F401
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("running_servers", "_a_worker")]
@@ -74,8 +77,19 @@ def test_a_file_is_the_same_as_a_pasted_text(
         ({"own_name": "../mine"}, "is no recipe's name"),
         ({"own_name": "tiny-unet"}, "is the name of a shipped recipe"),
         ({"recipe": "tiny-unet"}, "choose it here, or empty it"),
+        (
+            {"own_text": TEXT.replace('"unet"', '"unet"\noptions = { encoder = "resnet43" }')},
+            "line 5: network.options.encoder: found 'resnet43', which is not known; the nearest",
+        ),
+        (
+            {"changes": "network.options.encoder = tu-swin_tiney_patch4_window7_224"},
+            "are tu-swin_tiny",
+        ),
         ({"changes": "task = /etc/hostname"}, "task: it is the phase's"),
-        ({"changes": "training.epochs = many"}, "training.epochs: found 'many'; int is needed"),
+        (
+            {"changes": "training.epochs = many"},
+            "training.epochs: found 'many'; a whole number is needed",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_before_anything_waits(
@@ -142,3 +156,26 @@ def test_the_worker_is_given_the_text(phase: Phase) -> None:  # noqa: F811
             phase=phase, recipe="mine", data_root="toy", seeds=[1], actor=actor, recipe_text="x"
         )
     assert refused.value.code == "recipe-line-wrong"
+
+
+def test_every_reason_has_a_sentence_of_the_site() -> None:
+    """With the same parameters; those of the command line alone never come here."""
+    alone = {"recipe-not-shipped", "file-wrong", "task-wrong", "line-wrong"}
+    assert set(recipe_reasons.REASONS) == set(recipe_errors.TEXTS) - alone
+    for code, sentence in recipe_reasons.REASONS.items():
+        named = {name for _, name, _, _ in Formatter().parse(recipe_errors.TEXTS[code]) if name}
+        used = set(re.findall(r"%\((\w+)\)s", str(sentence)))
+        # Words of Python's and pydantic's readers, which are English.
+        assert used - {"column"} == named - {"said"}, code
+
+
+def test_a_mistake_is_told_in_french(
+    phase: Phase,  # noqa: F811
+    organiser: Client,  # noqa: F811
+) -> None:
+    organiser.cookies["django_language"] = "fr"
+    sent = form(phase, **OWN) | {"own_text": TEXT + "epoch = 3\n"}
+    page = html.unescape(organiser.post(address(phase), sent).content.decode())
+    plain = page.replace("\N{NO-BREAK SPACE}", " ")
+    assert "training.epoch : inconnu ; permis : epochs" in plain
+    assert "unknown; allowed" not in page

@@ -11,7 +11,10 @@ SUBMISSION = (
     "method_description", "external_data", "code_url", "paper_url", "baseline_seconds",
     "method_seconds", "hardware", "is_baseline", "is_final", "disqualified_at",
 )  # fmt: skip
-TRAINING_RUN = ("recipe", "seed", "group", "queued_at", "started_at", "finished_at")
+TRAINING_RUN = (
+    "recipe", "recipe_text", "recipe_digest", "overrides", "data_root", "seed", "group",
+    "queued_at", "started_at", "finished_at",
+)  # fmt: skip
 EVALUATION = (
     "revision", "state", "priority", "attempt", "queued_at", "started_at", "finished_at",
     "error_code", "patches_done", "patches_total", "problems", "problems_more",

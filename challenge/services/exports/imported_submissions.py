@@ -26,6 +26,7 @@ from challenge.services.exports.export_archive import ExportArchive
 from challenge.services.exports.imported_rows import Target
 from challenge.services.storage import archives
 from challenge.services.storage.archives import StoredArchive
+from challenge.services.training import recipes
 
 AT_ONCE = 100
 # Why an evaluation failed here that had no verdict when it was exported.
@@ -110,17 +111,25 @@ def _write_batch(
         for one in line.quota
     )
     TrainingRun.objects.bulk_create(
-        TrainingRun(
-            id=run.run,
-            phase=phase,
-            submission_id=line.id,
-            state=RunState.SUCCEEDED.value,
-            **run.model_dump(exclude={"run"}),
-        )
+        _training_run(run, phase=phase, submission=line.id)
         for line in batch
         for run in line.training_runs
     )
     _write_evaluations(batch, phase=phase, target=target)
+
+
+def _training_run(run: layout.TrainingRun, *, phase: Phase, submission: UUID) -> TrainingRun:
+    """A run as it was. Raises ValueError where its recipe's text is not that of its digest."""
+    digest = recipes.digest(run.recipe_text) if run.recipe_text else ""
+    if run.recipe_digest != digest:
+        raise ValueError(f"recipe_digest {run.recipe_digest[:12]}, of the text {digest[:12]}")
+    return TrainingRun(
+        id=run.run,
+        phase=phase,
+        submission_id=submission,
+        state=RunState.SUCCEEDED.value,
+        **run.model_dump(exclude={"run"}),
+    )
 
 
 def _write_evaluations(batch: list[layout.Submission], *, phase: Phase, target: Target) -> None:

@@ -234,10 +234,17 @@ class QuotaLine(Record):
 
 
 class TrainingRun(Record):
-    """The run that made a baseline: its seed tells the rows of one method apart."""
+    """The run that made a baseline: its seed tells the rows of one method apart.
+
+    ``recipe_text`` (TOML) and its SHA-256 are there where the recipe was an organiser's own.
+    """
 
     run: UUID
     recipe: str = Field(max_length=80)
+    recipe_text: str = Field(default="", max_length=65_536)
+    recipe_digest: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
+    overrides: dict[str, Any] = Field(default_factory=dict)
+    data_root: str = Field(default="", max_length=80)
     seed: _Count
     group: str = Field(max_length=80)
     queued_at: AwareDatetime

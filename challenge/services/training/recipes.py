@@ -13,6 +13,7 @@ from baselines.train import recipe as shipped
 from baselines.train import recipe_text
 from challenge.errors import refuse
 from challenge.models import Phase
+from challenge.services.training import recipe_reasons
 
 MAX_BYTES = recipe_text.MAX_BYTES
 
@@ -41,9 +42,13 @@ def check(*, name: str, text: str, phase: Phase, overrides: dict[str, Any]) -> N
         elif is_shipped:
             recipe_text.for_shipped(name, task=task, changes=overrides)
     except recipe_text.TextError as wrong:
+        said = {
+            "reason": recipe_reasons.sentence(wrong.code, wrong.params),
+            "reason_code": wrong.code,
+        }
         if wrong.line is None:
-            raise refuse("recipe-unusable", reason=wrong.message) from wrong
-        raise refuse("recipe-line-wrong", line=wrong.line, reason=wrong.message) from wrong
+            raise refuse("recipe-unusable", **said) from wrong
+        raise refuse("recipe-line-wrong", line=wrong.line, **said) from wrong
 
 
 def fitting(names: Iterable[str], *, phases: Iterable[Phase]) -> set[str]:
