@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from allauth.account.utils import get_next_redirect_url
+from allauth.socialaccount import admin as provider_admin
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
@@ -26,8 +27,8 @@ GROUPS = (
     (_("Submissions"), ("Submission", "Evaluation", "Score", "Upload")),
     (_("Training"), ("TrainingRun",)),
     (_("Participation"), ("Registration", "Team")),
-    (_("Accounts"), ("User", "EmailAddress", "EmailConfirmation", "Authenticator", "Group",
-                     "ApiToken")),
+    (_("Accounts"), ("User", "EmailAddress", "EmailConfirmation", "Authenticator",
+                     "SocialAccount", "Group", "ApiToken")),
     (_("Operation"), ("AuditEvent", "WebhookDelivery")),
 )  # fmt: skip
 
@@ -79,6 +80,9 @@ def get_app_list(request: HttpRequest, app_label: str | None = None) -> list[dic
 
 
 _apps = admin.site.get_app_list
+# The provider is named by settings alone, and none of its tokens is kept.
+for _model in (provider_admin.SocialApp, provider_admin.SocialToken):
+    admin.site.unregister(_model)
 admin.site.get_app_list = get_app_list  # type: ignore[method-assign]
 admin.site.has_permission = has_permission  # type: ignore[method-assign]
 admin.site.login = login  # type: ignore[method-assign, assignment]

@@ -88,6 +88,7 @@ INSTALLED_APPS = [
     "allauth.account",
     "allauth.mfa",
     "allauth.usersessions",
+    "allauth.socialaccount",  # always: an account's connections go with it, also once it is off
 ]
 
 MIDDLEWARE = [
@@ -465,6 +466,33 @@ ACCOUNT_RATE_LIMITS = {
     "reset_password": f"{SIGNUP_RATE_ADDRESS}/m/ip,5/m/key",
     "reset_password_from_key": f"{SIGNUP_RATE_ADDRESS}/m/ip",
 }
+
+# --- Sign-in by OpenID Connect: off unless an issuer is named -----------------------------------
+
+OIDC_ISSUER = env.text("OIDC_ISSUER")
+OIDC_CLIENT_ID = env.text("OIDC_CLIENT_ID")
+OIDC_CLIENT_SECRET = env.secret("OIDC_CLIENT_SECRET", default="")
+OIDC_NAME = env.text("OIDC_NAME")
+OIDC_CA = env.file("OIDC_CA", suffixes=(".pem", ".crt"))
+if OIDC_ISSUER:
+    _issuer = env.take_apart("OIDC_ISSUER", OIDC_ISSUER, schemes=("https", "http"))
+    if _issuer.scheme == "http" and _issuer.host not in {"localhost", "127.0.0.1", "::1"}:
+        raise env.BadSetting("OIDC_ISSUER", "is http", "https is needed, but for this very machine")
+    for _name, _value in (
+        ("OIDC_CLIENT_ID", OIDC_CLIENT_ID),
+        ("OIDC_CLIENT_SECRET", OIDC_CLIENT_SECRET),
+    ):
+        if not _value:
+            raise env.BadSetting(_name, "is not set", "OIDC_ISSUER needs it: the provider gives it")
+    OIDC_NAME = OIDC_NAME or _issuer.host
+SOCIALACCOUNT_ADAPTER = "challenge.web.accounts.provider.SocialAccountAdapter"
+SOCIALACCOUNT_FORMS = {"signup": "challenge.web.accounts.sign_up.ProviderSignUpForm"}
+# An account is found by issuer and subject, never by an address that the provider names.
+SOCIALACCOUNT_EMAIL_AUTHENTICATION = False
+SOCIALACCOUNT_STORE_TOKENS = False
+
+# --- The second factor and sessions -------------------------------------------------------------
+
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_TOTP_ISSUER = f"{SITE_NAME} challenges"
 USERSESSIONS_TRACK_ACTIVITY = False  # it would write to the database with every page

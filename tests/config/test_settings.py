@@ -205,6 +205,8 @@ def test_storage_in_a_bucket(tmp_path: Path) -> None:
             "django-insecure-0123456789abcdefghijklmnopqrstuvwxyz",
             "SECRET_KEY: is easily guessed; it must be random; make one with 'openssl rand",
         ),
+        ("OIDC_ISSUER", "http://login.example", "OIDC_ISSUER: is http; https is needed"),
+        ("OIDC_ISSUER", "https://login.example", "OIDC_CLIENT_ID: is not set; OIDC_ISSUER needs"),
         ("SECRET_KEY_FILE", "/nowhere", "both SECRET_KEY and SECRET_KEY_FILE are set"),
     ],
 )

@@ -24,6 +24,7 @@ from challenge.rules.disclosure import Viewer
 from challenge.rules.lifecycle import State
 from challenge.selectors import phase_disclosure, roles
 from challenge.services import audit
+from challenge.services.accounts import connections
 from challenge.services.leaderboard import ranks
 from challenge.services.storage import archives
 from challenge.services.submissions import evaluations
@@ -89,6 +90,7 @@ def export(*, user: User, now: datetime | None = None) -> dict[str, Any]:
             }
             for token in user.api_tokens.all()
         ],
+        "provider_connections": connections.of_user(user),
         "uploads": [
             {
                 "id": str(upload.pk),

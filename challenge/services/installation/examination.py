@@ -23,6 +23,7 @@ CHECKS: dict[str, Callable[[], Iterator[Finding]]] = {
     "labels": host.labels,
     "mail": servers.mail,
     "site": servers.proxy,
+    "sign-in": servers.sign_in,
 }
 
 

@@ -22,6 +22,7 @@ from redis.exceptions import RedisError
 
 from challenge.selectors import operations
 from challenge.services import database_clock
+from challenge.services.accounts import openid
 from challenge.services.installation.findings import Finding, error, ok, warning
 
 POSTGRESQL_OLDEST = 15
@@ -178,6 +179,33 @@ def mail() -> Iterator[Finding]:
         )
     else:
         yield ok("mail", f"{settings.EMAIL_HOST}:{settings.EMAIL_PORT} takes mails")
+
+
+def sign_in() -> Iterator[Finding]:
+    """The OpenID Connect provider, where there is one: what it publishes, its keys, its clock."""
+    part, issuer = "sign-in", settings.OIDC_ISSUER
+    if not issuer:
+        yield ok(part, "by password alone (OIDC_ISSUER is not set)")
+        return
+    try:
+        description = openid.describe(issuer)
+        count = len(openid.keys(description))
+        ahead_s = openid.clock_ahead_s(issuer)
+    except openid.ProviderAway as problem:
+        advice = "Correct OIDC_ISSUER, or open the way; until then passwords alone sign in."
+        yield error(part, f"no answer: {problem}", advice)
+        return
+    except openid.ProviderInvalid as problem:
+        advice = f'Correct OIDC_ISSUER: as "issuer" stands in {openid.description_of(issuer)}'
+        yield error(part, f"{issuer} is not accepted: {problem}", advice)
+        return
+    if not count:
+        yield error(part, f"{issuer} has no key to sign with", "Look into its configuration.")
+    elif ahead_s is not None and abs(ahead_s) > openid.LEEWAY_S:
+        advice = "Have both hosts take the time from a server: its tokens end in minutes."
+        yield error(part, f"this clock is {ahead_s:+.0f} s from that of {issuer}", advice)
+    else:
+        yield ok(part, f"{issuer} answers; it sends people back to {openid.callback_url()}")
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):

@@ -24,6 +24,9 @@ from challenge.services.installation import examination, host, servers
 from challenge.services.installation.findings import Level
 from tests import factories
 from tests.live_site import free_port
+from tests.oidc_server import ProviderProcess, provider_process
+
+__all__ = ["provider_process"]
 
 pytestmark = pytest.mark.django_db
 
@@ -149,3 +152,31 @@ def test_a_proxy_that_passes_nothing_on(settings: Settings, web: HTTPServer) -> 
     level, found, advice = one(servers.proxy(), "site")
     assert (level, "redirects to itself" in found) == (Level.ERROR, True)
     assert "X-Forwarded-Proto" in advice
+
+
+def test_the_provider_of_sign_ins_is_asked_for_what_it_publishes(
+    settings: Settings, provider_process: ProviderProcess
+) -> None:
+    assert one(servers.sign_in(), "sign-in")[:2] == (
+        Level.OK,
+        "by password alone (OIDC_ISSUER is not set)",
+    )
+    settings.OIDC_ISSUER = provider_process.url
+    level, found, _ = one(servers.sign_in(), "sign-in")
+    assert level is Level.OK
+    assert found.endswith("/accounts/oidc/callback/")
+
+    provider_process.become(issuer="https://other.example")
+    level, found, advice = one(servers.sign_in(), "sign-in")
+    assert level is Level.ERROR
+    assert "https://other.example" in found
+    assert "openid-configuration" in advice
+
+    provider_process.become(date="Mon, 30 Nov 2020 12:00:00 GMT")
+    level, found, advice = one(servers.sign_in(), "sign-in")
+    assert (level, "clock" in found) == (Level.ERROR, True)
+
+    provider_process.stop()
+    level, found, advice = one(servers.sign_in(), "sign-in")
+    assert (level, found.startswith("no answer")) == (Level.ERROR, True)
+    assert "passwords" in advice
