@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import itertools
-import json
-import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import rasterio
 import torch
-from rasterio import features
+from numpy.typing import NDArray
+from rasterio import shutil as raster_files
 from rasterio.windows import Window
 
+from baselines import polygons as vectors
 from baselines.data.world import PATCH_M
 from baselines.predict import Predictor, classes_of
 from baselines.train.events import Event
-from scoring.engine.task import specification as specs
+from scoring.engine.task.specification import TaskSpec
 
 NO_CLASS = 255  # where the image has no data
-POLYGONS_PER_WRITE = 20_000
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ def run(
     flips: bool = False,
     polygons: Path | None = None,
     sieve_px: int = 0,
+    simplify_m: float = 0.0,
     device: str = "auto",
     allow_unfinished: bool = False,
     on_event: Callable[[Event], None] = lambda event: None,
@@ -68,10 +70,12 @@ def run(
 ) -> dict[str, Any]:
     """Write the map `out` (uint8 class ids, 255 where the image has no data) of a run's best epoch.
 
-    Windows of the training size overlap by a quarter unless told otherwise. Memory doesn't grow
-    with the area. `polygons` names a GeoPackage to write as well; `sieve_px` merges smaller
-    regions into their neighbours first. Events: "note", "mapped" with `done` and `total`, and
-    "vectorised" with `done`.
+    The map is a cloud-optimised GeoTIFF with the classes' colours, overviews, the band's name and
+    the classes' keys as tags (`CLASS_0` …). Windows of the training size overlap by a quarter
+    unless told otherwise; the next ones are read while the present ones are computed. Memory
+    doesn't grow with the area. `polygons` names a GeoPackage to write as well (`sieve_px`,
+    `simplify_m`: see `baselines.polygons.write`). Events: "note", "mapped" with `done` and `total`,
+    and "vectorised" with `done`.
 
     Gives `state`, `width_px`, `height_px`, `windows` and `polygons`.
     Raises ValueError when the network needs more than an image, or the image lacks bands, OSError
@@ -86,6 +90,7 @@ def run(
         )
     window = predictor.patch_px
     overlap = window // 4 if overlap_px is None else overlap_px
+    spec = predictor.recipe.spec
     part = out.with_name(f".{out.name}.part")
     with rasterio.open(image) as source:
         if source.count < max(predictor.recipe.data.bands) or set(source.dtypes) != {"uint8"}:
@@ -105,11 +110,15 @@ def run(
             "nodata": NO_CLASS, "compress": "lzw", "tiled": True, "bigtiff": "IF_SAFER",
         }  # fmt: skip
         done, total = 0, len(rows) * len(columns)
+        read = partial(_read, source, bands=list(predictor.recipe.data.bands), window=window)
         with rasterio.open(part, "w", **profile) as target:
-            for tiles in _batched(itertools.product(rows, columns), batch_size):
+            _describe(target, spec)
+            for tiles, images, valid in _ahead(read, itertools.product(rows, columns), batch_size):
                 if should_stop():
                     break
-                _map(predictor, source, target, tiles, window=window, flips=flips)
+                batch = {"aerial": torch.from_numpy(images), "index": torch.arange(len(images))}
+                shares = predictor.probabilities(batch, symmetries=8 if flips else 1)
+                _write_cores(target, tiles, classes_of(shares), valid)
                 done += len(tiles)
                 on_event({"event": "mapped", "done": done, "total": total})
         result = {
@@ -119,27 +128,61 @@ def run(
     if done < total:
         part.unlink()
         return result
-    part.replace(out)
+    _optimise(part, out=out)
     if polygons is not None:
-        spec = predictor.recipe.spec
-        result["polygons"] = vectorise(
-            out, out=polygons, spec=spec, sieve_px=sieve_px,
+        result["polygons"] = vectors.write(
+            out, out=polygons, spec=spec, sieve_px=sieve_px, simplify_m=simplify_m,
             on_progress=lambda count: on_event({"event": "vectorised", "done": count}),
         )  # fmt: skip
     return result
 
 
-def _map(
-    predictor: Predictor,
-    source: rasterio.DatasetReader,
-    target: rasterio.io.DatasetWriter,
-    tiles: list[tuple[Strip, Strip]],
-    *,
-    window: int,
-    flips: bool,
-) -> None:
-    """Predict a few windows and write their cores."""
-    bands = list(predictor.recipe.data.bands)
+def _describe(target: rasterio.io.DatasetWriter, spec: TaskSpec) -> None:
+    """Write the colour and the key of each class, and the band's name."""
+    colours = {
+        entry.id: (*(int(entry.color[at : at + 2], 16) for at in (1, 3, 5)), 255)
+        for entry in spec.classes
+    }
+    target.write_colormap(1, {**colours, NO_CLASS: (0, 0, 0, 0)})
+    target.set_band_description(1, "land cover")
+    target.update_tags(**{f"CLASS_{entry.id}": entry.key for entry in spec.classes})
+
+
+def _optimise(part: Path, *, out: Path) -> None:
+    """Write a map anew as a cloud-optimised GeoTIFF, and remove the first one."""
+    ready = out.with_name(f".{out.name}.cog")
+    try:
+        raster_files.copy(
+            part, ready, driver="COG", compress="LZW", overview_resampling="nearest",
+            bigtiff="IF_SAFER",
+        )  # fmt: skip
+        ready.replace(out)
+    finally:
+        part.unlink(missing_ok=True)
+        ready.unlink(missing_ok=True)
+
+
+Tiles = list[tuple[Strip, Strip]]
+Read = tuple[Tiles, NDArray[np.uint8], list[NDArray[np.bool_]]]
+
+
+def _ahead(
+    read: Callable[[Tiles], Read], places: Iterator[tuple[Strip, Strip]], size: int
+) -> Iterator[Read]:
+    """Read batches of windows in a thread, one ahead of what is computed."""
+    with ThreadPoolExecutor(1) as reader:
+        waiting = None
+        for tiles in _batched(places, size):
+            following = reader.submit(read, tiles)
+            if waiting is not None:
+                yield waiting.result()
+            waiting = following
+        if waiting is not None:
+            yield waiting.result()
+
+
+def _read(source: rasterio.DatasetReader, tiles: Tiles, *, bands: list[int], window: int) -> Read:
+    """Give the pixels of some windows, and where each has data."""
     images, valid = [], []
     for row, column in tiles:
         here = Window(column.start, row.start, window, window)
@@ -148,11 +191,16 @@ def _map(
         valid.append(source.dataset_mask(window=inside) > 0)
         missing = [(0, 0), (0, window - pixels.shape[1]), (0, window - pixels.shape[2])]
         images.append(np.pad(pixels, missing, mode="symmetric"))
-    batch = {
-        "aerial": torch.from_numpy(np.stack(images)),
-        "index": torch.arange(len(images)),
-    }
-    classes = classes_of(predictor.probabilities(batch, symmetries=8 if flips else 1))
+    return tiles, np.stack(images), valid
+
+
+def _write_cores(
+    target: rasterio.io.DatasetWriter,
+    tiles: Tiles,
+    classes: NDArray[np.uint8],
+    valid: list[NDArray[np.bool_]],
+) -> None:
+    """Write what of some windows goes into the map."""
     for (row, column), predicted, has_data in zip(tiles, classes, valid, strict=True):
         cut = np.where(
             has_data, predicted[: has_data.shape[0], : has_data.shape[1]], NO_CLASS
@@ -163,59 +211,6 @@ def _map(
         ]
         window = Window(column.core_start, row.core_start, core.shape[1], core.shape[0])
         target.write(core, 1, window=window)
-
-
-def vectorise(
-    raster: Path,
-    *,
-    out: Path,
-    spec: specs.TaskSpec,
-    sieve_px: int = 0,
-    on_progress: Callable[[int], None] = lambda count: None,
-) -> int:
-    """Turn a map into polygons of one class each (GeoPackage); give their number.
-
-    `on_progress` is told how many are written; how many there will be, nobody knows.
-    Fields: class_id, key, name (English), color, area_m2.
-    """
-    import shapely
-    from pyogrio import raw
-
-    count = 0
-    out.unlink(missing_ok=True)
-    with rasterio.open(raster) as source:
-        band: Any = rasterio.band(source, 1)
-        mask = source.dataset_mask() > 0
-        if sieve_px > 1:  # never across the edge of the data
-            band = features.sieve(source.read(1), sieve_px, mask=mask)
-        crs = source.crs.to_wkt() if source.crs else None
-        shapes = features.shapes(band, mask=mask, connectivity=4, transform=source.transform)
-        for some in _batched(shapes, POLYGONS_PER_WRITE):
-            shapes = shapely.from_geojson([json.dumps(geometry) for geometry, _ in some])
-            ids = np.array([int(value) for _, value in some], dtype=np.int32)
-            classes = [spec.classes[value] for value in ids]
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", message=".*'crs' was not provided.*")
-                raw.write(
-                    str(out),
-                    geometry=np.array(shapely.to_wkb(shapes), dtype=object),
-                    field_data=[
-                        ids,
-                        np.array([entry.key for entry in classes], dtype=object),
-                        np.array([entry.name["en"] for entry in classes], dtype=object),
-                        np.array([entry.color for entry in classes], dtype=object),
-                        np.asarray(shapely.area(shapes)),
-                    ],
-                    fields=["class_id", "key", "name", "color", "area_m2"],
-                    layer="land_cover",
-                    driver="GPKG",
-                    geometry_type="Polygon",
-                    crs=crs,
-                    append=count > 0,
-                )
-            count += len(some)
-            on_progress(count)
-    return count
 
 
 def _batched(items: Iterator[Any], size: int) -> Iterator[list[Any]]:

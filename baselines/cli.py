@@ -61,6 +61,16 @@ def _count(text: str) -> int:
     return _whole(text, least=0)
 
 
+def _metres(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 1000:
+        raise argparse.ArgumentTypeError(f"found {text!r}; a number of metres below 1000 is needed")
+    return value
+
+
 def _devices(text: str) -> int | str:
     return text if text == "auto" else _whole(text, least=1)
 
@@ -491,6 +501,10 @@ def _add_map(commands: Any) -> None:
     area.add_argument("--flips", action="store_true", help="mean over the square's symmetries")
     area.add_argument("--polygons", type=Path, metavar="GPKG", help="a GeoPackage as well")
     area.add_argument("--sieve-px", type=_count, default=0, help="merge smaller regions first")
+    area.add_argument(
+        "--simplify", type=_metres, default=0.0, metavar="METRES",
+        help="smooth the polygons' borders by about so much, neighbours alike",
+    )  # fmt: skip
     area.add_argument("--device", default="auto")
     area.add_argument(
         "--allow-unfinished", action="store_true", help="also of a training that did not end"
@@ -511,6 +525,7 @@ def _map(given: argparse.Namespace) -> dict[str, Any]:
             flips=given.flips,
             polygons=given.polygons,
             sieve_px=given.sieve_px,
+            simplify_m=given.simplify,
             device=given.device,
             allow_unfinished=given.allow_unfinished,
             on_event=partial(_tell_map, line=line),

@@ -18,7 +18,7 @@ torch = pytest.importorskip("torch", reason="the extra `baselines` is not instal
 
 from affine import Affine  # noqa: E402
 
-from baselines import area, cli, networks, predict, submit  # noqa: E402
+from baselines import area, cli, networks, polygons, predict, submit  # noqa: E402
 from baselines.data import layout, rasters, samples  # noqa: E402
 from baselines.data.samples import Options  # noqa: E402
 from baselines.data.sentinel import SeriesOptions  # noqa: E402
@@ -254,7 +254,7 @@ def test_sieving_keeps_to_the_data(tmp_path: Path) -> None:
     ) as target:  # fmt: skip
         target.write(classes, 1)
     out = tmp_path / "map.gpkg"
-    area.vectorise(tmp_path / "map.tif", out=out, spec=specs.load("flair-1"), sieve_px=30)
+    polygons.write(tmp_path / "map.tif", out=out, spec=specs.load("flair-1"), sieve_px=30)
     import shapely
     from pyogrio import raw
 

@@ -208,7 +208,12 @@ def test_a_complete_area_is_mapped_with_polygons(
     with rasterio.open(out) as opened:
         assert opened.crs.to_epsg() == 2154
         assert opened.transform == Affine(1.6, 0, 900_000, 0, -1.6, 6_500_000)
+        assert opened.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+        assert opened.descriptions == ("land cover",)
+        assert opened.colormap(1)[0] == (0xDB, 0x0E, 0x9A, 255)
+        assert opened.tags()["CLASS_0"] == "building"
         classes = opened.read(1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.tif", "map.gpkg", "map.tif"]
     assert classes.shape == (150, 200)
     assert (classes[:10, :10] == area.NO_CLASS).all()
     assert classes[10:].max() <= 12

@@ -51,6 +51,7 @@ PURPOSES = {
         "pixel": "pixels",
         "model_card": "README of an export",
         "public_files": "of the challenges",
+        "polygons": "GeoPackage",
         "train": "recipes, loop, losses",
         "networks": "U-Net … U-T&T",
         "data": "files, cache, synthetic",
