@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+import scoring
 from baselines.train import exported
 from baselines.train import recipe as recipes
 from baselines.train.optimiser import PLANNED
@@ -52,7 +53,10 @@ def write_about(folder: Path, *, recipe: Recipe, seed: int) -> None:
         "recipe": recipe.to_json(),
         "recipe_digest": recipe.digest,
         "seed": seed,
-        "versions": {name: metadata.version(name) for name in _VERSIONS},
+        "versions": {
+            "flair": scoring.__version__,
+            **{name: metadata.version(name) for name in _VERSIONS},
+        },
         "python": platform.python_version(),
         "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }

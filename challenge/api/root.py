@@ -7,6 +7,7 @@ from typing import Any
 from ninja import NinjaAPI
 from ninja.openapi.schema import OpenAPISchema
 
+import scoring
 from challenge.api import problems
 from challenge.api.describe import complete
 from challenge.api.endpoints import (
@@ -66,7 +67,7 @@ class Api(NinjaAPI):
 
 api = Api(
     title="FLAIR challenges",
-    version="1.0.0",
+    version=scoring.__version__,
     description=DESCRIPTION,
     urls_namespace="api",
     docs_url=None,

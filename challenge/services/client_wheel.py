@@ -111,14 +111,14 @@ def _project() -> tuple[str, list[str]]:
         project = tomllib.loads(path.read_text(encoding="utf-8"))["project"]
         if project["name"] == DISTRIBUTION:
             needed = [*project["dependencies"], *project["optional-dependencies"][EXTRA]]
-            return str(project["version"]), needed
+            return scoring.__version__, needed
     installed = importlib.metadata.distribution(DISTRIBUTION)
     requirements = []
     for line in installed.requires or []:
         requirement, _semicolon, marker = line.partition(";")
         if marker.replace("'", '"').strip() in ("", f'extra == "{EXTRA}"'):
             requirements.append(requirement.strip())
-    return installed.version, requirements
+    return scoring.__version__, requirements
 
 
 def _metadata(version: str, requirements: list[str]) -> str:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from scoring import terminal
+from scoring import __version__, terminal
 from scoring.cli import commands, sealing
 from scoring.engine.version import ENGINE_VERSION
 
@@ -39,7 +39,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m scoring",
         description="Score, check and compare predictions of a segmentation challenge, offline.",
     )
-    parser.add_argument("--version", action="version", version=ENGINE_VERSION)
+    version = f"scoring {__version__} (score engine {ENGINE_VERSION})"
+    parser.add_argument("--version", action="version", version=version)
     sub = parser.add_subparsers(required=True, metavar="COMMAND")
 
     score = sub.add_parser("score", help="score predictions against labels")

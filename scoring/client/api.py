@@ -8,10 +8,10 @@ from typing import Any
 
 import httpx
 
+from scoring import __version__
 from scoring.client import http_client
 from scoring.client.credentials import Account
 from scoring.client.errors import CommandError, Exit
-from scoring.engine.version import ENGINE_VERSION
 
 TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 RETRIED_STATUSES = frozenset({429, 502, 503, 504})
@@ -24,7 +24,7 @@ class Api:
         self.account = account
         headers = {
             "Accept-Language": lang,
-            "User-Agent": f"flair/{ENGINE_VERSION} python/{platform.python_version()}",
+            "User-Agent": f"flair/{__version__} python/{platform.python_version()}",
         }
         if account.token:
             headers["Authorization"] = f"Bearer {account.token}"

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from scoring import terminal
+from scoring import __version__, terminal
 from scoring.client import commands, downloads
 from scoring.client.errors import CommandError, Exit
 from scoring.client.output import Output, plain
@@ -39,7 +39,8 @@ def parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    root.add_argument("--version", action="version", version=f"flair {ENGINE_VERSION}")
+    version = f"flair {__version__} (score engine {ENGINE_VERSION})"
+    root.add_argument("--version", action="version", version=version)
     actions = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def add(name: str, run: Command, text: str) -> argparse.ArgumentParser:

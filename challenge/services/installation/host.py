@@ -8,7 +8,6 @@ import platform
 import shutil
 import tempfile
 from collections.abc import Iterator
-from importlib import metadata
 from pathlib import Path
 
 import django
@@ -21,26 +20,22 @@ from django.utils.crypto import get_random_string
 
 from challenge.models import GroundTruth
 from challenge.services.installation.findings import Finding, error, ok, warning
+from scoring import __version__
 from scoring.engine.decode import sandbox
 from scoring.engine.truth import split
 
 log = logging.getLogger(__name__)
 
 MIB = 2**20
-PACKAGE = "flair-challenge-platform"
 NAMED_MAX = 3
 
 
 def versions() -> Iterator[Finding]:
     """What runs here."""
-    try:
-        own = metadata.version(PACKAGE)
-    except metadata.PackageNotFoundError:
-        own = "from a checkout"
     yield ok(
         "versions",
-        f"platform {own}, Python {platform.python_version()}, Django {django.get_version()}, "
-        f"Linux {platform.release()}",
+        f"platform {__version__}, Python {platform.python_version()}, "
+        f"Django {django.get_version()}, Linux {platform.release()}",
     )
 
 

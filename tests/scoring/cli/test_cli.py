@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from scoring import __version__
 from scoring.cli import cli
 from scoring.engine.version import ENGINE_VERSION
 from tests.scoring import builders
@@ -264,7 +265,7 @@ def test_it_runs_as_a_module(world: Path) -> None:
         check=True,
         cwd=Path(__file__).resolve().parents[3],
     )
-    assert done.stdout.strip() == ENGINE_VERSION
+    assert done.stdout.strip() == f"scoring {__version__} (score engine {ENGINE_VERSION})"
 
 
 def test_the_official_sample(capsys: pytest.CaptureFixture[str]) -> None:
