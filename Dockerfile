@@ -32,7 +32,7 @@ RUN groupadd --gid 10001 flair \
     && useradd --uid 10001 --gid flair --no-create-home --shell /usr/sbin/nologin flair \
     && install -d -o flair -g flair /srv/static /srv/storage /srv/uploads /srv/labels \
        /srv/labels-key /srv/scoring-key \
-       /srv/evidence /srv/runs
+       /srv/evidence /srv/runs /srv/scratch /srv/proxy
 WORKDIR /app
 COPY --chown=root:root manage.py pyproject.toml ./
 COPY --chown=root:root challenges ./challenges

@@ -25,7 +25,7 @@ def check_database(
     return [
         Error(
             f"The database engine is {engine}.",
-            hint="Only PostgreSQL (14 or later) works; set DATABASE_URL=postgresql://…",
+            hint="Only PostgreSQL (15 or later) works; set DATABASE_URL=postgresql://…",
             id="challenge.E001",
         )
     ]

@@ -34,6 +34,8 @@ worker_tmp_dir = "/dev/shm"
 accesslog = None
 errorlog = "-"
 loglevel = "warning"
+# Nobody asks it, and its socket would lie in a home folder that user 10001 has not.
+control_socket_disable = True
 
 
 def child_exit(_server: Any, worker: Any) -> None:

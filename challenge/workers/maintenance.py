@@ -7,8 +7,9 @@ import logging
 from celery import shared_task
 
 from challenge.services import maintenance
+from challenge.services.accounts import sessions
 from challenge.services.challenges import phases
-from challenge.services.storage import archives, upload_sweep
+from challenge.services.storage import archives, scratch, upload_sweep
 from challenge.services.submissions import retention
 from challenge.services.task_queue import TaskName
 from challenge.services.teams import mailboxes
@@ -40,21 +41,24 @@ def sweep() -> dict[str, int]:
 
 @shared_task(name=TaskName.SWEEP_FILES.value, acks_late=False)
 def sweep_files() -> dict[str, int]:
-    """Remove expired uploads, orphaned archives, and archives that nobody needs."""
+    """Remove expired uploads and sessions, orphaned archives, and archives that nobody needs."""
     swept = upload_sweep.sweep()
     removed = retention.sweep()
     phases.update_labels_open_until()
     forgotten = mailboxes.sweep()
+    ended = sessions.sweep()
     return {
         "expired": swept.expired,
         "aborted": swept.aborted,
         "archives": archives.sweep_orphans(),
         "removed": removed.archives,
         "mailboxes": forgotten,
+        "sessions": ended,
     }
 
 
 @shared_task(name=TaskName.SWEEP_EVIDENCE.value, acks_late=False)
 def sweep_evidence() -> int:
-    """Remove evidence that no score names; on a worker that has the evidence."""
+    """Remove evidence that no score names, on a worker that has it, and what killed ones left."""
+    scratch.sweep()
     return retention.sweep_evidence()

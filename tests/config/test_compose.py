@@ -25,6 +25,7 @@ from tests import compose
 from tests.live_site import database_url, free_port
 
 OURS = ("migrate", "web", "worker", "housekeeping", "beat", "gpu-worker", "organiser")
+SERVERS = ("postgres", "broker", "cache", "proxy")
 PATIENCE_S = 60.0
 
 
@@ -107,7 +108,8 @@ def test_there_is_no_secret_in_the_file() -> None:
     for name, service in raw["services"].items():
         for key in service.get("environment", {}):
             secret = re.search(
-                r"PASSWORD|SECRET|DATABASE_URL|REDIS_URL|CACHE_URL|EMAIL_URL|RECEIPT_KEY", key
+                r"PASSWORD|SECRET|DATABASE_URL|REDIS_URL|CACHE_URL|STORAGE_URL|EMAIL_URL|RECEIPT_KEY",
+                key,
             )
             assert not secret or key.endswith("_FILE"), f"{name} has {key}"
     assert not re.search(r"://[^/\s]*:[^/\s@]+@", compose.FILE.read_text(encoding="utf-8"))
@@ -123,7 +125,7 @@ def test_every_lasting_service_has_a_health_check_and_a_memory_limit(
 
 
 def test_our_containers_have_no_rights_to_lose(services: dict[str, dict[str, Any]]) -> None:
-    for name in OURS:
+    for name in (*OURS, "proxy"):
         service = services[name]
         assert service["user"] == "10001:10001", name
         assert service["read_only"], name
@@ -131,11 +133,26 @@ def test_our_containers_have_no_rights_to_lose(services: dict[str, dict[str, Any
         assert service["security_opt"] == ["no-new-privileges:true"], name
 
 
-def test_the_web_is_published_to_this_host_alone(services: dict[str, dict[str, Any]]) -> None:
+def test_the_proxy_alone_is_published(services: dict[str, dict[str, Any]]) -> None:
     ports = {name: service.get("ports", []) for name, service in services.items()}
 
-    assert [port["host_ip"] for port in ports.pop("web")] == ["127.0.0.1"]
+    assert [port["published"] for port in ports.pop("proxy")] == ["80", "443"]
     assert not any(ports.values())
+
+
+def test_archives_of_an_object_store_and_weights_have_their_folders(
+    services: dict[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker, gpu_worker = services["worker"], services["gpu-worker"]
+    assert mounts(worker, "scratch") == [False]
+    assert worker["environment"]["TMPDIR"] == "/srv/scratch"
+    assert gpu_worker["environment"]["FLAIR_WEIGHTS_FOLDER"] == "/srv/weights"
+    assert {one["target"]: one.get("read_only") for one in gpu_worker["volumes"]}["/srv/weights"]
+    for name in OURS:
+        assert services[name]["environment"]["STORAGE_URL_FILE"] == "/run/secrets/storage_url"
+    made = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    for target in ("/srv/scratch", "/srv/proxy"):
+        assert f" {target}" in made  # a volume takes over the image's owner
 
 
 def test_each_server_has_a_network_of_its_own(services: dict[str, dict[str, Any]]) -> None:
@@ -146,6 +163,9 @@ def test_each_server_has_a_network_of_its_own(services: dict[str, dict[str, Any]
     assert networks["cache"] == {"cache"}
     outside = {name for name, joined in networks.items() if "outside" in joined}
     assert outside == {"web", "housekeeping"}
+    assert networks["proxy"] == {"front", "public"}
+    assert {name for name, joined in networks.items() if "front" in joined} == {"proxy", "web"}
+    assert [name for name, joined in networks.items() if "public" in joined] == ["proxy"]
 
 
 def test_cache_and_broker_are_two_servers_that_want_a_password(
@@ -163,11 +183,12 @@ def test_cache_and_broker_are_two_servers_that_want_a_password(
 
 def test_base_images_may_be_named_by_digest(monkeypatch: pytest.MonkeyPatch) -> None:
     digest = "registry.example/image@sha256:" + "0" * 64
-    chosen = {"POSTGRES_IMAGE": digest, "VALKEY_IMAGE": digest, "PYTHON_IMAGE": digest}
+    names = ("POSTGRES_IMAGE", "VALKEY_IMAGE", "NGINX_IMAGE", "PYTHON_IMAGE")
+    chosen = dict.fromkeys(names, digest)
     monkeypatch.setattr(compose, "VARIABLES", compose.VARIABLES | chosen)
     found = compose.services()
 
-    assert {found[name]["image"] for name in ("postgres", "broker", "cache")} == {digest}
+    assert {found[name]["image"] for name in SERVERS} == {digest}
     assert {found[name]["build"]["args"]["PYTHON_IMAGE"] for name in OURS} == {digest}
     dockerfile = (ROOT / "Dockerfile").read_text()
     assert set(re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE)) == {
@@ -258,6 +279,8 @@ def test_each_command_runs_and_its_health_check_passes(
                 "EMAIL_URL_FILE": "",
                 "BIND": f"127.0.0.1:{port}",
                 "STORAGE_URL": f"file://{tmp_path}/storage",
+                "STORAGE_URL_FILE": "",
+                "TMPDIR": "",
                 "UPLOADS_DIR": str(tmp_path / "uploads"),
                 "UPLOAD_TEMP_DIR": str(tmp_path),
                 "LABELS_DIR": str(tmp_path / "labels") if name == "worker" else "",

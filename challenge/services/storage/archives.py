@@ -26,7 +26,7 @@ from django.utils import timezone
 
 from challenge.errors import Refusal, refuse
 from challenge.models import Submission, Upload
-from challenge.services.storage import object_store
+from challenge.services.storage import object_store, scratch
 
 CHUNK_BYTES = 1 << 20
 FOLDER = "archives"
@@ -153,7 +153,7 @@ def open_local(name: str) -> Iterator[Path]:
     try:
         local = Path(default_storage.path(name))
     except NotImplementedError:
-        with tempfile.TemporaryDirectory(prefix="archive-") as folder:
+        with tempfile.TemporaryDirectory(prefix=scratch.PREFIX) as folder:
             local = Path(folder) / "archive.zip"
             with local.open("wb") as target:
                 for chunk in _object_chunks(name):
