@@ -384,6 +384,14 @@ CATALOGUE: dict[str, Kind] = {
         _("The site cannot answer at the moment: try again in a few seconds."),
         503,
     ),
+    "maintenance": Kind(
+        Refusal,
+        _(
+            "The site is in maintenance until about %(until)s: everything can be read, nothing "
+            "can be submitted or changed. Nothing is lost; try again then."
+        ),
+        503,
+    ),
     "upload-header-invalid": Kind(
         Refusal,
         _("%(header)s is “%(found)s”; allowed is %(allowed)s."),

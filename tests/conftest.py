@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import hypothesis
 import pytest
@@ -12,6 +13,7 @@ from django.utils import timezone, translation
 
 from challenge import embedded
 from challenge.models import Phase, Team
+from challenge.selectors import maintenance_mode
 from tests import factories
 
 
@@ -37,6 +39,13 @@ def _nothing_left_over(request: pytest.FixtureRequest) -> None:
     if {"running_servers", "db", "transactional_db"} & set(request.fixturenames):
         request.getfixturevalue("running_servers")
         cache.clear()
+
+
+@pytest.fixture(autouse=True)
+def _no_maintenance(settings: Any) -> None:
+    """A test begins with a process that knows of no maintenance and asks nobody about it."""
+    settings.MAINTENANCE_CHECK_S = 86_400
+    maintenance_mode.remember(None)
 
 
 @pytest.fixture(autouse=True)

@@ -26,7 +26,7 @@ from challenge.config import liveness, watchdog
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "challenge.config.settings")
 
-app = Celery("challenge")
+app = Celery("challenge", task_cls="challenge.workers.tasks:SiteTask")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 # Default of the process, not of this thread alone: gunicorn's threads send through it too.
 app.set_default()

@@ -2,9 +2,9 @@
 
 ``/livez``: the process answers; it says nothing of the database, whose failure no restart of this
 process mends. ``/readyz``: the database answers and has the migrations of this version: send
-requests here. ``/healthz``, for people and monitors: the database must take writes. The cache need
-not be there (``challenge.config.cache``); whether it takes writes is said in the answer, so that a
-monitor can tell.
+requests here, in maintenance too. ``/healthz``, for people and monitors: the database must take
+writes. The cache need not be there (``challenge.config.cache``); whether it takes writes is said in
+the answer, so that a monitor can tell.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from challenge.config.cache import SiteCache
+from challenge.selectors import maintenance_mode
 
 log = logging.getLogger(__name__)
 
@@ -58,13 +59,19 @@ def live(_request: HttpRequest) -> HttpResponse:
 @require_safe
 def ready(_request: HttpRequest) -> HttpResponse:
     """200 and ``ok`` where requests can be served; 503 and the reason where not (yet)."""
+    in_maintenance = False
     try:
         reason = _why_not_ready()
+        in_maintenance = not reason and maintenance_mode.current() is not None
     except Error:
         log.exception("the database does not answer")
         reason = "database: does not answer"
+    # In maintenance pages are readable and say so: requests belong here.
+    told = "ok\nmaintenance: writes are refused\n" if in_maintenance else "ok\n"
     return HttpResponse(
-        f"{reason or 'ok'}\n", status=503 if reason else 200, content_type="text/plain"
+        f"{reason}\n" if reason else told,
+        status=503 if reason else 200,
+        content_type="text/plain",
     )
 
 

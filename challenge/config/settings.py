@@ -107,6 +107,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "challenge.web.middleware.ViewerMiddleware",
+    "challenge.config.maintenance.MaintenanceMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
@@ -245,6 +246,8 @@ SCORING_KERNELS = env.choice("SCORING_KERNELS", default="compiled", allowed=("co
 LEASE_S = env.integer("LEASE_S", default=60, minimum=5)
 TRAINING_LEASE_S = env.integer("TRAINING_LEASE_S", default=180, minimum=5)
 SWEEP_S = env.integer("SWEEP_S", default=30, minimum=1)
+# For how long a process goes by what it knows of maintenance.
+MAINTENANCE_CHECK_S = env.integer("MAINTENANCE_CHECK_S", default=5)
 
 CELERY_BROKER_URL = _redis.broker_url()
 CELERY_BROKER_USE_SSL = _redis.broker_tls()

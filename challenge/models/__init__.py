@@ -16,6 +16,7 @@ from challenge.models.kits import PracticeKit
 from challenge.models.labels import LabelJob, LabelJobEvent, LabelKey
 from challenge.models.mailboxes import FormerMembership, Mailbox
 from challenge.models.mails import OutgoingMail
+from challenge.models.maintenance import MaintenancePeriod
 from challenge.models.messages import Message, MessageDelivery
 from challenge.models.pages import Page, PageVersion, SitePage
 from challenge.models.people import ApiToken, User
@@ -65,6 +66,7 @@ __all__ = [
     "LabelJobEvent",
     "LabelKey",
     "Mailbox",
+    "MaintenancePeriod",
     "Membership",
     "MergeRequest",
     "Message",

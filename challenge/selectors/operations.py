@@ -19,6 +19,7 @@ from challenge.models import (
     TrainingRun,
     WebhookDelivery,
 )
+from challenge.models.jobs import LeasedJob
 from challenge.rules.lifecycle import FINISHED_STATES, RunState, State
 
 LAST_SWEEP_KEY = "last-sweep"
@@ -95,6 +96,14 @@ def read(*, now: datetime | None = None) -> Operations:
         leases_lost=EvaluationEvent.objects.filter(**lost).count()
         + TrainingEvent.objects.filter(**lost).count(),
         last_sweep_at=_last_sweep(),
+    )
+
+
+def running_jobs() -> int:
+    """Count the jobs of all kinds that a worker holds. A query for each kind."""
+    return sum(
+        model._default_manager.filter(lease_until__isnull=False).count()
+        for model in LeasedJob.__subclasses__()
     )
 
 

@@ -25,6 +25,7 @@ from challenge.errors import refuse
 from challenge.models import User
 from challenge.models.jobs import LeasedJob
 from challenge.rules import lifecycle
+from challenge.selectors import maintenance_mode
 from challenge.services import task_queue
 from challenge.services.task_queue import TaskName
 
@@ -88,6 +89,10 @@ class LeasedJobs(Generic[Job]):
     def queued(self) -> QuerySet[Job]:
         """Return the jobs that wait for a worker."""
         return self.rows().filter(state=self.states.QUEUED.value)
+
+    def claimable(self) -> QuerySet[Job]:
+        """Return the jobs that a worker may take now: in maintenance none."""
+        return self.model._default_manager.none() if maintenance_mode.current() else self.queued()
 
     def running(self) -> QuerySet[Job]:
         """Return the jobs that a worker holds, or held when it was lost."""

@@ -10,7 +10,7 @@ from django.templatetags.static import static
 from django.utils.functional import SimpleLazyObject
 
 from challenge.models import User
-from challenge.selectors import languages, pages, roles
+from challenge.selectors import languages, maintenance_mode, pages, roles
 from challenge.services import links
 from challenge.web import site_pages
 from challenge.web.middleware import LANGUAGE_PARAMETER, named_language
@@ -46,6 +46,7 @@ def shell(request: HttpRequest) -> dict[str, Any]:
             "has_logo": settings.LOGO_FILE is not None,
             "site_pages": SimpleLazyObject(site_pages.foot_links),
             "contact_email": settings.CONTACT_EMAIL,
+            "maintenance": SimpleLazyObject(maintenance_mode.current),
             "demo": settings.DEMO_MAILS_DIR is not None,
             "forum_url": settings.FORUM_URL,
             "address": by_language.get(named_language(request) or "", plain),

@@ -158,6 +158,8 @@ def _request(api: Api, method: str, url: str, **options: object) -> httpx.Respon
         response = api.http.request(method, url, **options)  # type: ignore[arg-type]
     except httpx.TransportError as error:
         raise _Again(str(error) or type(error).__name__) from error
+    if _code(response) == "maintenance":
+        raise api.refusal(response)  # for an hour, perhaps: the person decides; it goes on then
     if _passes(response, is_creation=method == "POST"):
         wait = response.headers.get("Retry-After", "")
         raise _Again(f"{response.status_code}", float(wait) if wait.isdecimal() else 0.0)
@@ -169,10 +171,18 @@ def _passes(response: httpx.Response, *, is_creation: bool) -> bool:
         return response.status_code in AGAIN_STATUSES
     if response.status_code in PASSING_STATUSES:
         return True
+    code = _code(response)
+    return response.status_code in RETRIED_STATUSES if code is None else code in PASSING_CODES
+
+
+def _code(response: httpx.Response) -> str | None:
+    """Return the code of a refusal of the site; None for any other answer."""
+    if response.is_success:
+        return None
     try:
-        return response.json()["code"] in PASSING_CODES
+        return str(response.json()["code"])
     except (ValueError, KeyError, TypeError):
-        return response.status_code in RETRIED_STATUSES
+        return None
 
 
 def _create(api: Api, file: File, *, phase: str) -> str:

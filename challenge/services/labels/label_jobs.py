@@ -133,7 +133,7 @@ def claim(*, worker: str, now: datetime | None = None) -> LabelClaim | None:
     while True:
         with transaction.atomic():
             job = (
-                jobs.queued()
+                jobs.claimable()
                 .select_related("phase__challenge", "upload", "created_by")
                 .select_for_update(skip_locked=True, of=("self",))
                 .order_by("queued_at", "pk")

@@ -151,7 +151,7 @@ def claim(
     the few milliseconds of this transaction; rows locked by a cancel or a sweep are skipped.
     """
     now = now or database_clock.now()
-    queued = jobs.queued().exclude(pk__in=exclude)
+    queued = jobs.claimable().exclude(pk__in=exclude)
     if label_files is not None:
         queued = queued.filter(splits.scorable_with(label_files))
     with transaction.atomic():

@@ -103,7 +103,7 @@ def claim(
         evaluation__score__evidence_name__in=evidence_files,
     )
     with transaction.atomic():
-        waiting = jobs.queued().filter(able, _kit_is_the_same())
+        waiting = jobs.claimable().filter(able, _kit_is_the_same())
         row = (
             waiting.order_by("queued_at", "pk")
             .select_for_update(skip_locked=True, of=("self",))

@@ -123,7 +123,7 @@ def claim(
     """Take the comparison that waits longest (``exclude`` left out), or None."""
     now = now or database_clock.now()
     with transaction.atomic():
-        waiting = jobs.queued().exclude(pk__in=exclude).order_by("queued_at", "pk")
+        waiting = jobs.claimable().exclude(pk__in=exclude).order_by("queued_at", "pk")
         row = waiting.select_for_update(skip_locked=True, of=("self",)).first()
         if row is None:
             return None

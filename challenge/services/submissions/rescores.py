@@ -228,7 +228,7 @@ def claim(*, worker: str, now: datetime | None = None) -> Claim | None:
     """
     now = now or database_clock.now()
     with transaction.atomic():
-        ready = jobs.queued().filter(
+        ready = jobs.claimable().filter(
             ~selector.has_open_evaluations() | Q(confirmed_at__isnull=False)
         )
         row = ready.order_by("queued_at").select_for_update(skip_locked=True, of=("self",)).first()

@@ -146,7 +146,7 @@ def claim(
     sets that it has.
     """
     now = now or database_clock.now()
-    queued = jobs.queued().filter(recipe__startswith=recipe_prefix)
+    queued = jobs.claimable().filter(recipe__startswith=recipe_prefix)
     if data_roots is not None:
         queued = queued.filter(data_root__in=data_roots)
     with transaction.atomic():
