@@ -224,6 +224,14 @@ CATALOGUE: dict[str, Kind] = {
             "%(limit_mb)s MB."
         ),
     ),
+    "kit-extra-unusable": Kind(
+        Refusal,
+        _(
+            "%(file)s: found %(found)s. Dates are days such as 2021-05-28; a series is an array of "
+            "integers [dates, bands, rows, columns] with one product for each date. Correct the "
+            "file or leave it out."
+        ),
+    ),
     "kit-too-large": Kind(
         TooLarge,
         _("The kit would be larger than %(limit_gb)s GB: name where the images are instead."),

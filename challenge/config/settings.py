@@ -283,6 +283,7 @@ CELERY_IMPORTS = [
     "challenge.workers.rescoring",
     "challenge.workers.comparing",
     "challenge.workers.drawing",
+    "challenge.workers.gallery",
     "challenge.workers.revealing",
     "challenge.workers.announcing",
     "challenge.workers.maintenance",

@@ -11,6 +11,7 @@ from challenge.models.comparisons import PixelComparison, PixelComparisonEvent
 from challenge.models.disqualifications import TeamDisqualification
 from challenge.models.documents import DocumentRequest, WinnerDocument
 from challenge.models.events import AuditEvent, Webhook, WebhookDelivery
+from challenge.models.galleries import Gallery, GalleryEvent
 from challenge.models.grants import Grant
 from challenge.models.kits import PracticeKit
 from challenge.models.labels import LabelJob, LabelJobEvent, LabelKey
@@ -59,6 +60,8 @@ __all__ = [
     "EvaluationEvent",
     "FinalResult",
     "FormerMembership",
+    "Gallery",
+    "GalleryEvent",
     "Grant",
     "GroundTruth",
     "Invitation",

@@ -10,7 +10,7 @@ from django.core.cache import cache
 from challenge.models import Phase
 from challenge.selectors import operations
 from challenge.services import database_clock
-from challenge.services.challenges import settlement
+from challenge.services.challenges import galleries, settlement
 from challenge.services.labels import label_jobs
 from challenge.services.leaderboard import ranks
 from challenge.services.leased_jobs import SweepReport
@@ -47,6 +47,7 @@ def sweep(*, now: datetime | None = None) -> MaintenanceReport:
     rescores.sweep(now=now)
     pixel_comparisons.sweep(now=now)
     pictures.sweep(now=now)
+    galleries.sweep(now=now)
     settled = settlement.settle_due(now=now)
     ranked = [phase for phase in ranks.recompute_stale(now=now) if phase not in settled]
     report = MaintenanceReport(*swept, phases_settled=settled, phases_ranked=[*settled, *ranked])

@@ -41,6 +41,7 @@ class TaskName(StrEnum):
     RESCORE = "scoring.rescore"
     COMPARE_PIXELS = "scoring.compare_pixels"
     DRAW_PICTURES = "scoring.draw_pictures"
+    DRAW_GALLERY = "scoring.draw_gallery"
     REVEAL = "scoring.reveal"
     TRAIN = "baselines.train"
     SEND_MAIL = "challenge.send_mail"
@@ -63,6 +64,7 @@ _QUEUES = {
     TaskName.RESCORE: Queue.SCORING,
     TaskName.COMPARE_PIXELS: Queue.SCORING,
     TaskName.DRAW_PICTURES: Queue.SCORING,
+    TaskName.DRAW_GALLERY: Queue.SCORING,
     TaskName.REVEAL: Queue.SCORING,
     TaskName.SWEEP_EVIDENCE: Queue.SCORING,
     TaskName.TRAIN: Queue.GPU,

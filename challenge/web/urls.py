@@ -39,6 +39,7 @@ from challenge.web.challenges import (
     challenges,
     client,
     feeds,
+    gallery,
     home,
     kit,
     patches,
@@ -343,6 +344,11 @@ urlpatterns = [
         "challenges/<slug:slug>/<slug:phase_slug>/sample.zip",
         kit.sample_archive,
         name="sample-archive",
+    ),
+    path(
+        "challenges/<slug:slug>/<slug:phase_slug>/gallery/<int:n>/<slug:kind>/",
+        gallery.picture,
+        name="gallery-picture",
     ),
     path("challenges/<slug:slug>/<slug:phase_slug>/kit.zip", kit.kit, name="kit"),
     path(

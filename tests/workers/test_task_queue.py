@@ -122,6 +122,7 @@ def test_settings_route_every_task_to_its_queue() -> None:
         "scoring.rescore": "scoring",
         "scoring.compare_pixels": "scoring",
         "scoring.draw_pictures": "scoring",
+        "scoring.draw_gallery": "scoring",
         "scoring.reveal": "scoring",
         "baselines.train": "gpu",
         "challenge.send_mail": "default",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from challenge.models import (
+    Gallery,
     GroundTruth,
     PatchPictures,
     PracticeKit,
@@ -25,6 +26,7 @@ FIELDS = {
     "PracticeKit.stored_name": "stored",
     "WinnerDocument.stored_name": "stored",
     "PatchPictures.stored_name": "stored",
+    "Gallery.stored_name": "stored",
     "GroundTruth.store_name": "labels",
     "Score.evidence_name": "evidence",
 }
@@ -68,9 +70,10 @@ def _all() -> Iterator[NamedFile]:
     for values, kind in rows:
         for name, sha256 in values.order_by("pk").iterator():
             yield NamedFile(kind, name, sha256)
-    pictures = PatchPictures.objects.exclude(stored_name="").order_by("pk")
-    for name in pictures.values_list("stored_name", flat=True).iterator():
-        yield NamedFile("stored", name)
+    for model in (PatchPictures, Gallery):
+        pictures = model._default_manager.exclude(stored_name="").order_by("pk")
+        for name in pictures.values_list("stored_name", flat=True).iterator():
+            yield NamedFile("stored", name)
     for truth in GroundTruth.objects.defer("patches").order_by("pk"):
         for name in distribution.file_names(truth):
             yield NamedFile("labels", name, is_elsewhere=name.endswith(IMPORTED_LABELS))

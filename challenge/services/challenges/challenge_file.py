@@ -49,7 +49,7 @@ class ChallengeFile:
     ``spec`` carries no expected ids: each phase has its own ``patches``; None where an unpublished
     challenge says nothing of its task yet. ``facts`` is what pages
     show beside the task, as JSON: organiser, licence, held_from, held_until, links, figures,
-    nomenclature, domains, downloads. ``digest`` is the SHA-256 of the folder's files.
+    nomenclature, domains, downloads, images. ``digest`` is the SHA-256 of the folder's files.
     """
 
     head: schema.Challenge
@@ -317,6 +317,7 @@ def _facts(tables: schema.Document) -> dict[str, Any]:
         "nomenclature": rows(tables.nomenclature),
         "downloads": rows(tables.downloads),
         "domains": {split: rows(getattr(tables.domains, split)) for split in schema.SPLITS},
+        "images": tables.images.model_dump(),
     }
 
 

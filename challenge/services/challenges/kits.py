@@ -7,16 +7,21 @@ A kit is one zip in storage, made from a folder or a zip of the organiser's in a
     images/<id>.tif            the phase's patches, all of them
     examples/images/<id>.tif   other patches,
     examples/labels/<id>.tif   with their masks
+    dates.csv                  when images were photographed, where the source says so
+    sentinel/<id>.npy          series of satellite images [dates, bands, rows, columns],
+    sentinel/dates.csv         and their dates (:mod:`challenge.services.challenges.kit_extras`)
 
 Masks of patches that a phase of the challenge scores never go into a kit, public or not. They are
 known by the task's pattern of names; what is named otherwise and looks like a mask (one band of 8
 bits) is taken for an image only in a folder of images. Images are copied byte for byte; of their
-content size, bands and bits are read alone, and nothing is decoded.
+content size, bands and bits are read alone, and nothing is decoded. A gallery is drawn by a worker
+afterwards (:mod:`challenge.services.challenges.galleries`).
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import tempfile
 import zipfile
@@ -25,12 +30,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any
 
+import numpy as np
 from django.core.files.base import File
 from django.core.files.storage import default_storage
 from django.db import transaction
 from django.utils import timezone
+from numpy.typing import NDArray
 
 from challenge.errors import refuse
 from challenge.models import Challenge, Phase, PracticeKit, User
@@ -38,6 +45,7 @@ from challenge.rules.roles import Act
 from challenge.rules.spreadsheet import write_csv
 from challenge.selectors import phases, roles
 from challenge.services import audit
+from challenge.services.challenges import galleries, kit_extras
 from scoring.engine.archive import tiff_directory
 from scoring.engine.archive.tiff_directory import Tag
 from scoring.engine.problems.problems import Refused
@@ -46,6 +54,7 @@ from scoring.engine.task.specification import TaskSpec
 
 FOLDER = "kits"
 MAX_IMAGE_BYTES = 64_000_000
+MAX_SERIES_BYTES = 500_000_000  # of a zone
 MAX_BYTES = 20_000_000_000
 MAX_SENT_BYTES = 2_000_000_000  # of a zip that comes by a form, and of the kit made of it
 # A classifier learns from a few dozen; a whole training set is what the challenge's data page has.
@@ -66,6 +75,13 @@ class _Source:
 
     def names(self) -> list[str]:
         """Return the names of its TIFFs, in order."""
+        return self._names(SUFFIXES)
+
+    def others(self) -> list[str]:
+        """Return the names of what may be dates or series of its images, in order."""
+        return self._names(kit_extras.SUFFIXES)
+
+    def _names(self, suffixes: tuple[str, ...]) -> list[str]:
         if self.archive is not None:
             found = [info.filename for info in self.archive.infolist() if not info.is_dir()]
         else:
@@ -75,7 +91,7 @@ class _Source:
         return sorted(
             name
             for name in found
-            if PurePosixPath(name).suffix.lower() in SUFFIXES and not name.startswith(hidden)
+            if PurePosixPath(name).suffix.lower() in suffixes and not name.startswith(hidden)
         )
 
     def read(self, name: str) -> bytes:
@@ -85,6 +101,18 @@ class _Source:
                 return member.read(MAX_IMAGE_BYTES + 1)
         with (self.path / name).open("rb") as file:
             return file.read(MAX_IMAGE_BYTES + 1)
+
+    def array(self, name: str) -> NDArray[Any]:
+        """Return a NumPy array, of a folder without reading it whole. Raises ValueError."""
+        if self.archive is None:
+            found = np.load(self.path / name, mmap_mode="r", allow_pickle=False)
+        else:
+            if self.archive.getinfo(name).file_size > MAX_SERIES_BYTES:
+                raise ValueError(f"> {MAX_SERIES_BYTES // 10**6} MB")
+            found = np.load(io.BytesIO(self.archive.read(name)), allow_pickle=False)
+        if not isinstance(found, np.ndarray):
+            raise ValueError("not one array")
+        return found
 
 
 class _Kit(zipfile.ZipFile):
@@ -130,7 +158,7 @@ def publish(
     ``actor`` None: a command. ``source_name`` is what messages call the source, by default the
     name that it has; the kit has at most ``limit_bytes``. Raises NotAllowed, Refusal
     ``phase-not-ready``, ``kit-source-unreadable``, ``kit-images-missing``, ``kit-image-twice``,
-    ``kit-image-unusable``, ``kit-image-like-mask``, ``kit-too-large``.
+    ``kit-image-unusable``, ``kit-image-like-mask``, ``kit-extra-unusable``, ``kit-too-large``.
     """
     if actor is not None:
         roles.require(actor, Act.PHASES, phase.challenge)
@@ -147,6 +175,7 @@ def publish(
                 _add_file(target, "ids.csv", write_csv(["domain", "zone", "patch"], ids).encode())
                 _add_file(target, "task.json", json.dumps(document, ensure_ascii=False).encode())
                 _copy(target, found, contents, spec)
+                _add_extras(target, found, patches)
         return _store(phase, file, contents, actor)
 
 
@@ -158,6 +187,7 @@ def remove(*, phase: Phase, actor: User) -> None:
         return
     with transaction.atomic():
         kit.delete()
+        galleries.refresh(phase)
         audit.record("kit.remove", actor=actor, challenge=phase.challenge, target=phase)
         transaction.on_commit(partial(default_storage.delete, kit.stored_name))
 
@@ -246,6 +276,20 @@ def _copy(target: _Kit, source: _Source, contents: _Contents, spec: TaskSpec) ->
             _add_file(target, f"{folder}/{patch}.tif", image)
 
 
+def _add_extras(target: _Kit, source: _Source, patches: list[list[str]]) -> None:
+    """Add dates and series of the phase's patches, where the source has them."""
+    identify = partial(_id_of, known={patch for patch, _domain, _zone in patches})
+    if dates := kit_extras.dates(source, identify=identify):
+        _add_file(target, kit_extras.DATES_NAME, kit_extras.dates_csv(dates))
+    rows = []
+    folder = kit_extras.SERIES_FOLDER
+    for patch, content, days in kit_extras.series(source, patches, identify=identify):
+        _add_file(target, f"{folder}/{patch}.npy", content)
+        rows.append([patch, " ".join(days)])
+    if rows:
+        _add_file(target, f"{folder}/dates.csv", write_csv(["patch", "dates"], rows).encode())
+
+
 def _image(source: _Source, name: str, spec: TaskSpec, *, may_be_mask: bool) -> bytes:
     """Return a TIFF of the patch's size; ``may_be_mask``: whatever its bands. Raises Refusal."""
     data = source.read(name)
@@ -314,6 +358,7 @@ def _store(phase: Phase, file: IO[bytes], contents: _Contents, actor: User | Non
             )  # fmt: skip
             if before is not None:
                 transaction.on_commit(partial(default_storage.delete, before.stored_name))
+            galleries.refresh(phase)
     except BaseException:
         default_storage.delete(stored)
         raise

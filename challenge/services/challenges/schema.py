@@ -26,6 +26,7 @@ from pydantic_core import PydanticCustomError
 from challenge.rules import languages, settlement, zone_times
 from challenge.rules.languages import LANGUAGES
 from challenge.services.challenges.validation import show
+from scoring.engine.pictures.layers import BANDS
 
 SPLITS = ("train", "val", "test")
 ARCHIVES_DAYS = 90
@@ -258,6 +259,14 @@ class Domains(Table):
     test: list[Domain] = []
 
 
+class Images(Table):
+    """``[images]``: which band of the phases' images is what."""
+
+    bands: list[Literal["red", "green", "blue", "near_infrared", "height", ""]] = Field(
+        default=[], max_length=5, description=f"a list of {', '.join(BANDS)}, or empty texts"
+    )
+
+
 class Page(Table):
     """One ``[[pages]]`` table; its texts are files beside the toml."""
 
@@ -287,5 +296,6 @@ class Document(Table):
     nomenclature: list[Label] = []
     downloads: list[Download] = []
     domains: Domains = Domains()
+    images: Images = Images()
     pages: list[Page] = []
     announcements: list[Announcement] = []

@@ -62,6 +62,8 @@ def describe(challenge: Challenge) -> Description:
         content[name] = list(facts.get(name) or [])
     if any((facts.get("domains") or {}).values()):
         content["domains"] = facts["domains"]
+    if (facts.get("images") or {}).get("bands"):
+        content["images"] = facts["images"]
     made = Description(content)
     content["phases"] = [_phase(phase, made, task) for phase in _phases(challenge)]
     content["results"] = [

@@ -1,4 +1,7 @@
-"""The patches of a challenge, by domain: where the map of the départements leads to."""
+"""The patches of a challenge, by domain: where the map of the départements leads to.
+
+Where a phase has a kit, with pictures of its patches.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from challenge.models import Phase
-from challenge.selectors import pages, patch_lists
+from challenge.selectors import galleries, pages, patch_lists
 from challenge.selectors.patch_lists import ZonePatches
-from challenge.web.challenges import facts
+from challenge.web.challenges import facts, gallery
 from challenge.web.requests import page_view
 from challenge.web.views import challenge_context
 
@@ -37,6 +40,12 @@ def patches(request: HttpRequest, slug: str) -> HttpResponse:
         "domain": domain,
         "domain_name": names.get(domain, domain),
         "groups": _groups([one for one in listed if one.domain == domain]) if domain else [],
+        "gallery": gallery.build(
+            galleries.of_challenge(challenge, user=request.user),
+            challenge=challenge,
+            query=request.GET,
+            names=names,
+        ),
         "map_page": pages.page_with_map(challenge),
     }
     return render(request, "web/patches.html", context)
