@@ -239,6 +239,12 @@ def page_with_map(challenge: Challenge) -> str | None:
     return showing.order_by("sort_order").values_list("slug", flat=True).first()
 
 
+def class_colors(challenge: Challenge) -> list[str]:
+    """Return the colours of the classes of a challenge's last task, none before it (one query)."""
+    tasks = challenge.task_specs.order_by("-version").values_list("data__classes", flat=True)
+    return [one["color"] for one in tasks.first() or []]
+
+
 def news(challenge: Challenge, *, now: datetime | None = None) -> QuerySet[Announcement]:
     """Return what was announced, the latest first (one query)."""
     return challenge.announcements.filter(published_at__lte=now or timezone.now())

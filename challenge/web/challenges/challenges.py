@@ -16,7 +16,7 @@ from challenge.models import Challenge, Registration
 from challenge.selectors import first_steps, languages, pages, people
 from challenge.services.teams import teams
 from challenge.web import forms
-from challenge.web.challenges import blocks
+from challenge.web.challenges import blocks, hero
 from challenge.web.requests import SignedInRequest, page_view
 from challenge.web.views import challenge_context, page_url
 
@@ -31,6 +31,7 @@ def overview(request: HttpRequest, slug: str) -> HttpResponse:
         request,
         "web/challenge.html",
         context
+        | hero.context(challenge)
         | {
             "on_overview": True,
             "page": page,
