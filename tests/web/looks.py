@@ -16,6 +16,9 @@ LOOKS = [
     (1440, "fr", "light"),
     (1440, "en", "dark"),
 ]
+# The system's colours replace those of either theme, so that one look is enough: the light one,
+# since axe compares a page's own text colour with the background that the system forces.
+FORCED_COLORS_LOOK = (390, "en")
 
 
 def sign_in_as(user: User, context: BrowserContext, *, site: str) -> None:
@@ -33,7 +36,25 @@ def find_faults(page: Page, name: str, *, width_px: int) -> list[str]:
         summary.click()
     if page.evaluate("document.documentElement.scrollWidth") > width_px:
         faults.append(f"{name}: wider than {width_px} px")
+    faults += find_violations(page, name)
+    if (width_px, page.locator("html").get_attribute("lang")) == FORCED_COLORS_LOOK:
+        faults += find_violations_in_forced_colors(page, name)
+    return faults
+
+
+def find_violations(page: Page, name: str) -> list[str]:
+    """Return what axe-core finds on the shown page."""
+    faults = []
     for violation in Axe().run(page).response["violations"]:
         nodes = "; ".join(node["html"][:160] for node in violation["nodes"][:3])
         faults.append(f"{name}: {violation['id']}: {nodes}")
     return faults
+
+
+def find_violations_in_forced_colors(page: Page, name: str) -> list[str]:
+    """Return what axe-core finds once the system's colours replace the page's."""
+    page.emulate_media(forced_colors="active")
+    try:
+        return find_violations(page, f"{name} (forced colours)")
+    finally:
+        page.emulate_media(forced_colors="none")
