@@ -39,6 +39,19 @@ def on_board(phase: Phase) -> QuerySet[Score]:
     return _before_freeze(counting(phase))
 
 
+def last_on_board(phase: Phase) -> QuerySet[Score]:
+    """Return, of :func:`on_board`, the last score of each submission."""
+    later = Score.objects.filter(
+        counted_zones=phase.counted_zones,
+        evaluation__state=State.SCORED.value,
+        evaluation__ground_truth=phase.ground_truth_id,
+        evaluation__task_spec=phase.task_spec_id,
+        evaluation__submission=OuterRef("evaluation__submission"),
+        evaluation__revision__gt=OuterRef("evaluation__revision"),
+    )
+    return on_board(phase).filter(~Exists(later))
+
+
 def lack_full_values(phase: Phase) -> bool:
     """Say whether a submission's last score that counts has a rounded mIoU alone (one query).
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import uuid
 from datetime import timedelta
 from typing import Any, cast
@@ -58,7 +57,7 @@ def populate(*, teams: int, submissions: int) -> Phase:
 
 def crowd(phase: Phase, *, teams: int, submissions: int) -> None:
     """Add ranked teams and scored submissions to a phase until there are so many of each."""
-    random = np.random.default_rng(11)
+    random = np.random.default_rng(11 + submissions)
     ranked = RankLine.objects.filter(phase=phase, rank__isnull=False).count()
     missing = submissions - Submission.objects.filter(entry__phase=phase).count()
     with transaction.atomic():
@@ -73,15 +72,18 @@ def crowd(phase: Phase, *, teams: int, submissions: int) -> None:
 
 def _make_entries(phase: Phase, count: int) -> list[Entry]:
     now = timezone.now()
-    names = itertools.product(PLACES.split(), KINDS.split(), ("", " II", " III", *range(4, 11), 12))
-    labels = [f"{place} {kind}{more}" for place, kind, more in itertools.islice(names, count)]
+    first = User.objects.filter(username__startswith="crowd-").count()
+    numbers = range(first, first + count)
     users = User.objects.bulk_create(
-        User(username=f"crowd-{n}", email=f"crowd-{n}@example.org", password="!")
-        for n in range(count)
+        User(username=f"crowd-{n}", email=f"crowd-{n}@example.org", password="!") for n in numbers
     )
     teams = Team.objects.bulk_create(
-        Team(challenge=phase.challenge, name=label, affiliation="" if n % 2 else "Université")
-        for n, label in enumerate(labels)
+        Team(
+            challenge=phase.challenge,
+            name=_team_name(n),
+            affiliation="" if n % 2 else "Université",
+        )
+        for n in numbers
     )
     Membership.objects.bulk_create(
         Membership(team=team, user=user, challenge=phase.challenge, role=Membership.Role.CAPTAIN)
@@ -99,6 +101,13 @@ def _make_entries(phase: Phase, count: int) -> list[Entry]:
     return Entry.objects.bulk_create(Entry(team=team, phase=phase) for team in teams)
 
 
+def _team_name(number: int) -> str:
+    places, kinds = PLACES.split(), KINDS.split()
+    kind, place = number % len(kinds), number // len(kinds) % len(places)
+    more = number // (len(kinds) * len(places))
+    return f"{places[place]} {kinds[kind]}{f' {more + 1}' if more else ''}"
+
+
 def _make_submissions(phase: Phase, entries: list[Entry], random: np.random.Generator) -> None:
     now = timezone.now()
     cards = [
@@ -108,9 +117,10 @@ def _make_submissions(phase: Phase, entries: list[Entry], random: np.random.Gene
     ]
     numbers: dict[int, int] = {}
     made = []
+    first = Submission.objects.count()
     for position, entry in enumerate(entries):
         numbers[entry.pk] = numbers.get(entry.pk, 0) + 1
-        digest = hashlib.sha256(f"crowd {position}".encode()).hexdigest()
+        digest = hashlib.sha256(f"crowd {first + position}".encode()).hexdigest()
         made.append(
             Submission(
                 id=uuid.UUID(digest[:32], version=4),

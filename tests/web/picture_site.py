@@ -31,7 +31,7 @@ def fill() -> dict[str, str]:
     """Fill the database; returns {placeholder of an address: value}."""
     from django.core.management import call_command
 
-    from challenge.models import Submission, User
+    from challenge.models import Phase, Submission, User
     from challenge.services.accounts import tokens
     from challenge.services.teams import merges
     from tests import factories
@@ -39,6 +39,7 @@ def fill() -> dict[str, str]:
 
     call_command("flush", interactive=False, verbosity=0)
     phase = seed.populate()
+    Phase.objects.filter(pk=phase.pk).update(labels_public=True)  # so that domains are shown
     practice = phase.challenge.phases.get(slug="practice")
     ada = User.objects.get(username="ada")
     scored = Submission.objects.filter(entry__phase=phase, submitted_by=ada).latest("created_at")
@@ -53,6 +54,7 @@ def fill() -> dict[str, str]:
         "invitation": token,
         "practice_ids": " ".join(row[0] for row in practice.public_patches),
         **_moving(practice, scored.entry.team_id),
+        **_desk(phase.challenge_id, olive.pk, scored.entry.team_id),
         **_webhook(ada.pk),
         **_training(phase.pk, olive.pk),
     }
@@ -113,6 +115,35 @@ def _moving(practice: object, team_id: int) -> dict[str, str]:
         "rejected": str(refused.pk),
         "running": str(running.pk),
         "waiting": str(waiting.pk),
+    }
+
+
+def _desk(challenge_id: int, owner_id: int, team_id: int) -> dict[str, str]:
+    """What the desk's pages with a number show: a team, a sent message, a page and its version."""
+    from django.contrib.auth.models import Permission
+
+    from challenge.models import Challenge, Page, User
+    from challenge.selectors.messages import Audience
+    from challenge.services.challenges import page_editing
+    from challenge.services.notifications import messages
+
+    challenge, owner = Challenge.objects.get(pk=challenge_id), User.objects.get(pk=owner_id)
+    owner.user_permissions.add(Permission.objects.get(codename="add_challenge"))
+    page = Page.objects.filter(challenge=challenge, language="en").order_by("pk")[0]
+    message = messages.send(
+        challenge=challenge,
+        actor=owner,
+        subject={"en": "Practice is open", "fr": "L’entraînement est ouvert"},
+        body={"en": "Have a look at the kit.", "fr": "Voyez le kit."},
+        audience=Audience(),
+        expected=challenge.registrations.count(),
+    )
+    return {
+        "page_slug": page.slug,
+        "teams/pk": str(team_id),
+        "messages/pk": str(message.pk),
+        "versions/pk": str(page_editing.keep(page, actor=owner).pk),
+        "registrations/pk": "1",
     }
 
 

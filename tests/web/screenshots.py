@@ -1,13 +1,16 @@
 """Pictures of every page: ``python -m tests.web.screenshots [FOLDER]`` (``make pictures``).
 
 Fills and serves a site of its own, then takes each page at 390 and 1440 px, light and dark, into
-``docs/images/pages``, and the few that the documents show into ``docs/images``.
+``docs/images/pages``, and the few that the documents show into ``docs/images``. With ``--check``
+each page is also searched by axe-core, and for parts wider than the window; ends with 1 then.
 """
 
 from __future__ import annotations
 
 import argparse
 import io
+import re
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -63,6 +66,8 @@ PAGES = [
     Shot("help", "/help/", ""),
     Shot("privacy", "/about/privacy/", ""),
     Shot("accessibility", "/about/accessibility/", ""),
+    Shot("legal", "/about/legal/", ""),
+    Shot("status", "/status/", ""),
     Shot("credits", "/credits/", ""),
     Shot("challenge", "/challenges/flair-1/", ""),
     Shot("data", "/challenges/flair-1/data"),
@@ -101,6 +106,8 @@ PAGES = [
     Shot("webhooks", "/account/webhooks/"),
     Shot("webhook", "/account/webhooks/{webhook}/"),
     Shot("your-data", "/account/data/"),
+    Shot("organise", "/organise/", ORGANISER),
+    Shot("new-challenge", "/challenges/new/", ORGANISER),
     Shot("training", "/challenges/flair-1/training/", ORGANISER),
     Shot("training-run", "/challenges/flair-1/training/{run}/", ORGANISER),
     Shot(
@@ -111,12 +118,29 @@ PAGES = [
 ]
 
 
+def desk_shots(found: Mapping[str, str]) -> list[Shot]:
+    """Return a picture of each page of the desk, by its route."""
+    from tests.web import desk_addresses
+
+    arguments = {"slug": "flair-1", "phase_slug": "test", "language": "en", **found}
+    shots = []
+    for route in desk_addresses.routes():
+        if route.endswith((".csv", ".json", ".tex", ".zip", "/settle/", "registrations/<int:pk>/")):
+            continue
+        name = re.sub(r"<\w+:(\w+)>", r"\1", route.removeprefix(desk_addresses.DESK))
+        name = "-".join(["desk", *filter(None, name.split("/"))])
+        shots.append(Shot(name, desk_addresses.fill(route, arguments), ORGANISER))
+    return shots
+
+
 class Photographer:
     """Takes pictures; one visit for each person, width, language and theme."""
 
     def __init__(self, browser: Browser, site: str, found: Mapping[str, str]) -> None:
         self.browser, self.site, self.found = browser, site, dict(found)
         self.archives = picture_site.make_archives(self.found)
+        self.checks = False
+        self.faults: list[str] = []
 
     @contextmanager
     def visit(self, who: str, width_px: int, language: str, theme: str) -> Iterator[Page]:
@@ -154,6 +178,10 @@ class Photographer:
         page.evaluate("scrollTo(0, 0)")
         page.wait_for_load_state("networkidle")
         save(page, path, whole=shot.height_px == 0)
+        if self.checks:
+            from tests.web.looks import find_faults  # imports models: after Django's setup
+
+            self.faults += find_faults(page, path.stem, width_px=shot.width_px)
 
 
 def save(page: Page, path: Path, *, whole: bool) -> None:
@@ -186,7 +214,8 @@ def take_pages(
 ) -> None:
     """Take every page at both widths in each theme."""
     names = only.split(",")
-    wanted = [shot for shot in PAGES if only == "" or shot.name in names]
+    every = [*PAGES, *desk_shots(photographer.found)]
+    wanted = [shot for shot in every if only == "" or shot.name in names]
     for width_px in WIDTHS_PX:
         for theme in themes:
             for who in dict.fromkeys(shot.who for shot in wanted):
@@ -198,18 +227,20 @@ def take_pages(
                             photographer.take(page, whole, path)
 
 
-def main() -> None:
+def main() -> int:
     """Read the arguments and take the pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", nargs="?", type=Path, default=IMAGES / "pages")
     parser.add_argument("--language", default="en", choices=("en", "fr"))
     parser.add_argument("--only", default="", help="names of pages, by commas")
     parser.add_argument("--theme", choices=THEMES, help="one theme alone")
+    parser.add_argument("--check", action="store_true", help="search each page for faults")
     parser.add_argument("--png", action="store_true", help="PNG in place of WebP")
     chosen = parser.parse_args()
     themes = (chosen.theme,) if chosen.theme else THEMES
     with picture_site.opened() as (site, found), chromium() as browser:
         photographer = Photographer(browser, site, found)
+        photographer.checks = chosen.check
         take_pages(
             photographer,
             chosen.folder,
@@ -222,7 +253,9 @@ def main() -> None:
             for shot in DOCUMENTS:
                 with photographer.visit(shot.who, shot.width_px, shot.language, shot.theme) as page:
                     photographer.take(page, shot, IMAGES / f"{shot.name}.png")
+        print("\n".join(photographer.faults))
+    return 1 if photographer.faults else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -8,21 +8,21 @@ sweep recomputes.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 import numpy as np
 from django.db import transaction
-from django.db.models import Count, F
+from django.db.models import Case, Count, F, Value, When, Window
+from django.db.models.functions import RowNumber
 from django.utils import timezone
 
 from challenge.models import Phase, RankLine, Score, Submission, Team
-from challenge.rules import disclosure, ranking
+from challenge.rules import ranking
 from challenge.rules.disclosure import DisclosurePolicy, Viewer
 from challenge.rules.ranking import Candidate
 from challenge.selectors import disqualifications, phase_disclosure, roles, scores
@@ -43,12 +43,28 @@ NEW_PAIRS_AT_ONCE = 24
 UNDECIDED = 0.5
 
 
+class Line(NamedTuple):
+    """The values of a ``RankLine``: many are compared with those stored, few are written."""
+
+    entry_id: int
+    submission_id: UUID
+    score_id: int
+    miou: float
+    submission_count: int
+    rank: int | None = None
+    group: int = 0
+    lead_probability: float | None = None
+    public_rank: int | None = None
+    public_miou: float | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class ScoredSubmission(Candidate):
     """A scored submission as ranks see it: values as the leaderboard may show them.
 
     ``entry`` is the entry's id; ``of_organiser``: a member of the team has or had a role in the
-    challenge, so that it does not rank (decision 346).
+    challenge, so that it does not rank (decision 346). ``count`` is how many submissions of the
+    entry count, baselines apart.
     """
 
     entry: int
@@ -58,6 +74,7 @@ class ScoredSubmission(Candidate):
     is_baseline: bool
     of_organiser: bool
     method_name: str
+    count: int
 
 
 def policy_of(phase: Phase, *, now: datetime) -> DisclosurePolicy:
@@ -65,46 +82,62 @@ def policy_of(phase: Phase, *, now: datetime) -> DisclosurePolicy:
     return phase_disclosure.policy_for(phase, viewer=Viewer.READER, now=now)
 
 
-def scored_submissions(phase: Phase, *, policy: DisclosurePolicy) -> list[ScoredSubmission]:
-    """Return the scored submissions that may stand on the leaderboard, each with its last score.
+def deciding_submissions(phase: Phase, *, policy: DisclosurePolicy) -> list[ScoredSubmission]:
+    """Return the scored submissions of which the leaderboard is made, each with its last score.
 
     Only scores that count (:func:`challenge.selectors.scores.counting`) and have an mIoU, of
-    submissions until the moment of a freeze, if there is one; values under ``policy``. Two
-    queries, three after a reveal.
+    submissions until the moment of a freeze, if there is one; values under ``policy``. Of each
+    team, and of each method of a baseline, the best submission that was chosen for the final
+    ranking and the best of the others: no other can stand for it. After a reveal all, since the
+    values on public zones decide which stands. Two queries, three after a reveal, whose rows are
+    as many as the teams.
     """
     organisers = set(roles.entries_of_organisers(phase).values_list("pk", flat=True))
     public = public_mious(phase)
-    rows = scores.on_board(phase).values_list(
-        "evaluation__submission__entry_id",
-        "evaluation__submission_id",
-        "pk",
-        "miou",
-        "rounded_miou",
-        "evaluation__submission__created_at",
-        "evaluation__submission__is_final",
-        "evaluation__submission__is_baseline",
-        "evaluation__submission__method_name",
+    submission, entry = "evaluation__submission", "evaluation__submission__entry_id"
+    baseline = f"{submission}__is_baseline"
+    method = Case(When(**{baseline: True}, then=F(f"{submission}__method_name")), default=Value(""))
+    shown = scores.last_on_board(phase).annotate(
+        shown=F("rounded_miou" if policy.rounded else "miou")
     )
-    latest: dict[UUID, ScoredSubmission | None] = {}
-    for entry, submission, score, miou, rounded, created, final, baseline, method in rows:
-        shown = disclosure.disclose_miou(miou, rounded, policy=policy)
-        latest[submission] = (
-            None
-            if shown is None
-            else ScoredSubmission(
-                entry=entry,
-                submission=submission,
-                miou=shown,
-                created_at=created,
-                chosen=final,
-                public_miou=public.get(submission),
-                score_id=score,
-                is_baseline=baseline,
-                of_organiser=entry in organisers,
-                method_name=method,
-            )
+    counted = shown.filter(shown__isnull=False).exclude(shown=float("nan"))
+    placed = counted.annotate(
+        count=Window(Count("pk"), partition_by=[F(entry), F(baseline)]),
+        place=Window(
+            RowNumber(),
+            partition_by=[F(entry), F(baseline), method, F(f"{submission}__is_final")],
+            order_by=[F("shown").desc(), f"{submission}__created_at", submission],
+        ),
+    )
+    if phase.counted_zones != CountedZones.PRIVATE:
+        placed = placed.filter(place=1)
+    rows = placed.order_by().values_list(
+        entry,
+        f"{submission}_id",
+        "shown",
+        f"{submission}__created_at",
+        f"{submission}__is_final",
+        "pk",
+        baseline,
+        f"{submission}__method_name",
+        "count",
+    )
+    return [
+        ScoredSubmission(
+            entry=of,
+            submission=pk,
+            miou=miou,
+            created_at=created,
+            chosen=chosen,
+            public_miou=public.get(pk),
+            score_id=score,
+            is_baseline=is_baseline,
+            of_organiser=of in organisers,
+            method_name=method_name,
+            count=count,
         )
-    return [scored for scored in latest.values() if scored is not None]
+        for of, pk, miou, created, chosen, score, is_baseline, method_name, count in rows
+    ]
 
 
 def of_teams(scored: Iterable[ScoredSubmission]) -> list[ScoredSubmission]:
@@ -159,10 +192,10 @@ def recompute(*, phase: Phase, compare: bool = False, now: datetime | None = Non
             phase.lacks_full_values = False
             phase.save(update_fields=["lacks_full_values"])
         policy = policy_of(phase, now=now)
-        old = _lines(phase)
+        old = _stored_lines(phase)
         leads = {**_known_leads(old), **leads} if not policy.rounded else {}
-        new = lines_of(phase, scored_submissions(phase, policy=policy), leads=leads, now=now)
-        changed = _write(old, new)
+        new = lines_of(phase, deciding_submissions(phase, policy=policy), leads=leads, now=now)
+        changed = _write(phase, old, new)
         if changed:
             Phase.objects.filter(pk=phase.pk).update(ranks_version=F("ranks_version") + 1)
         Phase.objects.filter(pk=phase.pk).update(ranked_at=now, ranks_step=policy.miou_step)
@@ -171,19 +204,21 @@ def recompute(*, phase: Phase, compare: bool = False, now: datetime | None = Non
     return changed
 
 
-def _lines(phase: Phase) -> list[RankLine]:
-    """Return the stored lines, best first."""
-    return list(RankLine.objects.filter(phase=phase).order_by(*scores.RANK_ORDER))
+def _stored_lines(phase: Phase) -> dict[Line, int]:
+    """Return the stored lines, best first, with their primary keys."""
+    rows = RankLine.objects.filter(phase=phase).order_by(*scores.RANK_ORDER)
+    return {Line(*values): pk for pk, *values in rows.values_list("pk", *Line._fields)}
 
 
-def _write(old: Sequence[RankLine], new: Sequence[RankLine]) -> bool:
+def _write(phase: Phase, old: Mapping[Line, int], new: Sequence[Line]) -> bool:
     """Replace the lines that differ; says whether any does."""
-    old_keys, new_keys = ({_key(line) for line in lines} for lines in (old, new))
-    outdated = [line.pk for line in old if _key(line) not in new_keys]
+    kept = set(new)
+    outdated = [pk for line, pk in old.items() if line not in kept]
     if outdated:
         RankLine.objects.filter(pk__in=outdated).delete()
-    RankLine.objects.bulk_create([line for line in new if _key(line) not in old_keys])
-    return old_keys != new_keys
+    added = [line for line in new if line not in old]
+    RankLine.objects.bulk_create(RankLine(phase=phase, **line._asdict()) for line in added)
+    return bool(outdated or added)
 
 
 def invalidate_leaderboards(*, team: Team) -> None:
@@ -208,8 +243,8 @@ def lines_of(
     *,
     leads: LeadProbabilities,
     now: datetime,
-) -> list[RankLine]:
-    """Return the phase's lines, best first, unsaved: ranked teams, unranked ones, baselines.
+) -> list[Line]:
+    """Return the phase's lines, best first: ranked teams, unranked ones, baselines.
 
     ``leads`` are the comparisons known so far.
     """
@@ -224,31 +259,25 @@ def lines_of(
         [None if lead is None else 2 * (1 - lead) for lead in known[:-1]], error_rate=ERROR_RATE
     )
     groups = ranking.groups(list(range(len(ranked))), differ=lambda above, _below: differs[above])
-    counts = Counter(submission.entry for submission in scored if not submission.is_baseline)
     public = ranking.public_ranks(teams, chosen_only=_choices_count(phase, now=now))
     lines = [
         _line(
-            phase,
             submission,
             rank=rank,
             group=group,
             lead_probability=lead,
-            submission_count=counts[submission.entry],
             public_rank=public.get(submission.entry),
         )
         for submission, rank, group, lead in zip(ranked, ranks, groups, known, strict=True)
     ]
     of_organisers = [one for one in scored if one.of_organiser and not one.is_baseline]
-    lines += [
-        _line(phase, submission, rank=None, submission_count=counts[submission.entry])
-        for submission in final_order(phase, of_organisers, now=now)
-    ]
+    lines += [_line(submission) for submission in final_order(phase, of_organisers, now=now)]
     baselines = ranking.best_per_entry(
         [submission for submission in scored if submission.is_baseline],
         key=lambda submission: (submission.entry, submission.method_name),
         chosen_only=False,
     )
-    lines += [_line(phase, submission, rank=None, submission_count=1) for submission in baselines]
+    lines += [_line(submission)._replace(submission_count=1) for submission in baselines]
     return sorted(lines, key=lambda line: -line.miou)
 
 
@@ -301,19 +330,19 @@ def stale_phases(*, now: datetime) -> list[Phase]:
     return stale
 
 
-def _line(phase: Phase, submission: ScoredSubmission, **columns: Any) -> RankLine:
-    return RankLine(
-        phase=phase,
+def _line(submission: ScoredSubmission, **columns: Any) -> Line:
+    return Line(
         entry_id=submission.entry,
         submission_id=submission.submission,
         score_id=submission.score_id,
+        submission_count=submission.count,
         miou=submission.miou,
         public_miou=submission.public_miou,
         **columns,
     )
 
 
-def _known_leads(lines: Sequence[RankLine]) -> LeadProbabilities:
+def _known_leads(lines: Iterable[Line]) -> LeadProbabilities:
     return {
         (above.score_id, below.score_id): above.lead_probability
         for above, below in pairwise([line for line in lines if line.rank is not None])
@@ -330,8 +359,8 @@ def _new_leads(phase: Phase, *, now: datetime) -> LeadProbabilities:
     policy = policy_of(phase, now=now)
     if phase.task_spec is None or policy.rounded:
         return {}
-    known = _known_leads(_lines(phase))
-    scored = scored_submissions(phase, policy=policy)
+    known = _known_leads(_stored_lines(phase))
+    scored = deciding_submissions(phase, policy=policy)
     ranked = final_order(phase, of_teams(scored), now=now)
     pairs = [
         pair
@@ -356,18 +385,3 @@ def _lead(a: Any, b: Any, *, spec: specs.TaskSpec | None) -> float:
         return UNDECIDED
     half = test.p_value / 2
     return 1 - half if sum(test.interval) > 0 else half
-
-
-def _key(line: RankLine) -> tuple[Any, ...]:
-    return (
-        line.entry_id,
-        line.submission_id,
-        line.score_id,
-        line.rank,
-        line.group,
-        line.lead_probability,
-        line.submission_count,
-        line.miou,
-        line.public_rank,
-        line.public_miou,
-    )

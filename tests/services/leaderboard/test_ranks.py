@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from itertools import count
 
+import numpy as np
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -19,7 +20,8 @@ from challenge.models import (
     Submission,
     Team,
 )
-from challenge.selectors import leaderboard, pages
+from challenge.rules import ranking
+from challenge.selectors import leaderboard, pages, scores
 from challenge.selectors.scores import RANK_ORDER
 from challenge.services import maintenance
 from challenge.services.challenges import phases
@@ -134,6 +136,61 @@ def test_chosen_finals_count_alone_once_closed(phase: Phase) -> None:
     assert lines(phase)[0] == (1, "a", best.evaluations.get().score.miou)
     close(phase)
     assert lines(phase) == [(1, "b", 0.6), (2, "a", 0.5)]
+
+
+def test_the_database_finds_the_submissions_that_decide(phase: Phase) -> None:
+    """Of random scores with ties, choices, baselines and revisions: the same as from all."""
+    random = np.random.default_rng(5)
+    platform = make_team(phase.challenge, "The platform", is_platform=True)
+    found = []
+    for number in range(60):
+        baseline = number % 10 == 0
+        name = "The platform" if baseline else f"team {random.integers(6)}"
+        team = Team.objects.filter(name=name).first() or make_team(phase.challenge, name)
+        at = NOON + timedelta(minutes=int(random.integers(3)))  # many at the same moment
+        method = f"method {random.integers(2)}"
+        found.append(submit(team, phase, at=at, method=method, is_baseline=baseline))
+        give_score(found[-1], None if number == 7 else round(float(random.integers(9)) / 10, 1))
+    Submission.objects.filter(pk__in=[one.pk for one in found[::4]]).update(is_final=True)
+    rescoring.enqueue(phase=phase, actor=None, force=True)
+    for one in found[:20]:
+        give_score(one, round(float(random.integers(9)) / 10, 1))
+    policy = ranks.policy_of(phase, now=NOON)
+    deciding = ranks.deciding_submissions(phase, policy=policy)
+    every = {
+        pk: ranking.Candidate(
+            entry=entry if not baseline else f"{entry} {method}",
+            submission=pk,
+            miou=miou,
+            created_at=at,
+            chosen=final,
+        )
+        for entry, pk, baseline, method, at, final, miou in scores.on_board(phase).values_list(
+            "evaluation__submission__entry_id",
+            "evaluation__submission_id",
+            "evaluation__submission__is_baseline",
+            "evaluation__submission__method_name",
+            "evaluation__submission__created_at",
+            "evaluation__submission__is_final",
+            "rounded_miou" if policy.rounded else "miou",
+        )
+    }
+    assert platform.pk
+    assert len(deciding) < len(every) / 2
+    for chosen_only in (True, False):
+        best = ranking.best_per_entry(
+            deciding,
+            chosen_only=chosen_only,
+            key=lambda one: (one.entry, one.method_name if one.is_baseline else ""),
+        )
+        wanted = ranking.best_per_entry(every.values(), chosen_only=chosen_only)
+        assert {(one.submission, one.miou) for one in best} == {
+            (one.submission, one.miou) for one in wanted
+        }
+    for one in deciding:
+        if not one.is_baseline:
+            of_entry = [other for other in every.values() if other.entry == one.entry]
+            assert one.count == len([other for other in of_entry if other.miou is not None])
 
 
 def zones(correct: list[int], size: int = 1000) -> dict[str, object]:
