@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('challenge', '0037_lacks_full_values'),
+        ('challenge', '0038_galleries'),
     ]
 
     operations = [
