@@ -911,6 +911,24 @@ CATALOGUE: dict[str, Kind] = {
         Conflict,
         _("Version %(version)s says the same: nothing is to be signed."),
     ),
+    "state-board-hidden": Kind(
+        Conflict,
+        _("The organisers show this leaderboard later: a state of it can be kept then."),
+    ),
+    "state-withheld": Kind(
+        Conflict,
+        _(
+            "This state is withheld: it has more than the leaderboard may show now. It comes back "
+            "once the organisers show as much again."
+        ),
+    ),
+    "states-used-up": Kind(
+        QuotaExceeded,
+        _(
+            "%(limit)s states of this leaderboard were kept today, as many as are allowed: cite "
+            "the last one, or keep another one tomorrow (UTC)."
+        ),
+    ),
     "result-reason-missing": Kind(
         Refusal,
         _("Say why there is another version: everybody reads this reason."),

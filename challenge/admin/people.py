@@ -61,7 +61,7 @@ class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]
         # Not is_staff, which opens nothing here: roles do (selectors.roles).
         (_("Permissions"), {"fields": RIGHTS}),
         (_("Important dates"), {"fields": ("last_login", "date_joined")}),
-        (_("Profile"), {"fields": ("affiliation", "language", "theme", "timezone")}),
+        (_("Profile"), {"fields": ("affiliation", "language", "theme", "timezone", "shows_page")}),
         (_("E-mail"), {"fields": ("mail_on_result", "mail_on_announcement", "mail_on_message")}),
     )
 

@@ -24,11 +24,13 @@ from challenge.api.endpoints import (
     desk_teams,
     exports,
     kits,
+    leaderboard_states,
     organisers,
     people,
     phases,
     results,
     service,
+    team_pages,
     teams,
 )
 from challenge.api.endpoints import submissions as submissions_room
@@ -80,7 +82,9 @@ api.add_router("", people.router)
 api.add_router("", challenges.router)
 api.add_router("", phases.router)
 api.add_router("", kits.router)
+api.add_router("", leaderboard_states.router)
 api.add_router("", teams.router)
+api.add_router("", team_pages.router)
 api.add_router("", submissions_room.router)
 api.add_router("", webhooks_room.router)
 api.add_router("", organisers.router)

@@ -23,7 +23,7 @@ from challenge.models.pages import Page, PageVersion, SitePage
 from challenge.models.people import ApiToken, User
 from challenge.models.pictures import PatchPictures, PatchPicturesEvent
 from challenge.models.rescores import Rescore, RescoreEvent
-from challenge.models.results import FinalResult, PublishedResult
+from challenge.models.results import FinalResult, LeaderboardState, PublishedResult
 from challenge.models.roles import ChallengeRole
 from challenge.models.submissions import (
     Evaluation,
@@ -68,6 +68,7 @@ __all__ = [
     "LabelJob",
     "LabelJobEvent",
     "LabelKey",
+    "LeaderboardState",
     "Mailbox",
     "MaintenancePeriod",
     "Membership",

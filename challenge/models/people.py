@@ -49,6 +49,10 @@ class User(AbstractUser):
         _("e-mail me messages of organisers"), default=True, db_default=True
     )
 
+    shows_page = models.BooleanField(
+        _("a public page with my teams, their methods and ranks"), default=False, db_default=False
+    )
+
     @cached_property
     def request_facts(self) -> RequestFacts:
         """Kept with this object, which lives as long as its request."""

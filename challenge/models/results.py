@@ -81,3 +81,29 @@ class PublishedResult(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class LeaderboardState(models.Model):
+    """A leaderboard as everybody saw it at a moment, kept for who cites it. It never changes.
+
+    ``document`` is what was shown, ``line_digests`` are the SHA-256 of its lines, ``digest`` that
+    of the document with these in place of the lines: it can be verified although lines are
+    withheld. ``sources`` are the submissions of the lines (null: published elsewhere), which leave
+    nowhere.
+    """
+
+    phase = models.ForeignKey(Phase, models.CASCADE, related_name="leaderboard_states")
+    kept_at = models.DateTimeField()
+    document = models.JSONField()
+    line_digests = models.JSONField()
+    sources = models.JSONField()
+    digest = models.CharField(max_length=64)
+
+    class Meta:
+        ordering = ["phase", "-kept_at"]
+        constraints = [
+            models.UniqueConstraint(fields=["phase", "kept_at"], name="state_once_a_second"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.phase} at {self.kept_at:%Y%m%dT%H%M%SZ}"

@@ -100,6 +100,17 @@ class Team(models.Model):
         default=False,
         help_text=_("the organiser's own team, which submits the baselines"),
     )
+    # What its page shows to others than its members and the organisers.
+    shows_members = models.BooleanField(_("members"), default=True, db_default=True)
+    shows_methods = models.BooleanField(
+        _("descriptions of the methods on the leaderboard"), default=False, db_default=False
+    )
+    shows_ranks = models.BooleanField(
+        _("rank and best score over time"), default=True, db_default=True
+    )
+    shows_history = models.BooleanField(
+        _("every scored submission, also those below the best"), default=False, db_default=False
+    )
     merged_into = models.ForeignKey(
         "self", models.PROTECT, null=True, blank=True, related_name="merged_teams"
     )

@@ -9,6 +9,7 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from challenge.models import Phase, Score
 from challenge.rules.lifecycle import State
 from challenge.selectors import disqualifications
+from scoring.engine.truth.split import CountedZones
 
 # Of a phase's rank lines: best first, equals by the time of submission.
 RANK_ORDER = ("-miou", "submission__created_at", "entry_id", "submission_id")
@@ -50,6 +51,14 @@ def last_on_board(phase: Phase) -> QuerySet[Score]:
         evaluation__revision__gt=OuterRef("evaluation__revision"),
     )
     return on_board(phase).filter(~Exists(later))
+
+
+def public_on_board(phase: Phase) -> QuerySet[Score]:
+    """Return what `on_board` returned before the reveal: the scores on the public zones."""
+    public = CountedZones.PUBLIC.value
+    return _before_freeze(
+        _counting(_current(phase.pk, phase.ground_truth_id, phase.task_spec_id, public))
+    )
 
 
 def lack_full_values(phase: Phase) -> bool:

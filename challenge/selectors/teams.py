@@ -18,29 +18,19 @@ from challenge.models import (
     Submission,
     Team,
 )
-from challenge.rules import disclosure
-from challenge.selectors import leaderboard, people, phase_disclosure, scores
+from challenge.selectors import leaderboard, people, phase_disclosure
 from challenge.selectors.leaderboard import Row
 from challenge.selectors.roles import Person
 
 
 @dataclass(frozen=True)
 class Member:
-    """A team mate: the username is public, the role tells the captain."""
+    """A team mate: the role tells the captain. ``person_id``: the person has a public page."""
 
     username: str
     role: str
     joined_at: datetime
-
-
-@dataclass(frozen=True)
-class Step:
-    """A submission on the way up: when, and the value as it may leave."""
-
-    at: datetime
-    number: int
-    miou: float | None
-    best: float | None
+    person_id: int | None = None
 
 
 def get(team_id: int, *, challenge: Challenge) -> Team:
@@ -58,7 +48,12 @@ def get(team_id: int, *, challenge: Challenge) -> Team:
 def members(team: Team) -> list[Member]:
     """Return a team's members, captain first (one query)."""
     members_shown = [
-        Member(membership.user.username, membership.role, membership.joined_at)
+        Member(
+            membership.user.username,
+            membership.role,
+            membership.joined_at,
+            membership.user_id if membership.user.shows_page else None,
+        )
         for membership in team.memberships.select_related("user").order_by("joined_at")
     ]
     return sorted(members_shown, key=lambda member: member.role != Membership.Role.CAPTAIN)
@@ -85,51 +80,6 @@ def open_invitations(team: Team, *, now: datetime | None = None) -> QuerySet[Inv
 def open_merge_requests(team: Team) -> QuerySet[MergeRequest]:
     """Return the merges other teams ask of a team and that wait for its answer."""
     return team.merge_requests_received.filter(answered_at__isnull=True).select_related("from_team")
-
-
-def progress(
-    team: Team, *, phase: Phase, user: Person = None, now: datetime | None = None
-) -> list[Step]:
-    """Return a team's scores in a phase over time, where the viewer may see its board.
-
-    Members see their own under every visibility but organisers'; others see a team's rises
-    alone, as the board showed them. At most four queries.
-    """
-    now = now or timezone.now()
-    viewer = people.viewer_of_phase(user, phase)
-    mine = people.team_of(user, phase.challenge) == team
-    as_whom = disclosure.Viewer.OWNER if mine else viewer
-    if not phase_disclosure.score_visible(phase, viewer=as_whom, now=now):
-        return []
-    policy = phase_disclosure.policy_for(phase, viewer=viewer, now=now)
-    steps: list[Step] = []
-    best: float | None = None
-    rows = (
-        scores.counting(phase)
-        .filter(evaluation__submission__entry__team=team)
-        .order_by("evaluation__submission__number", "-evaluation__revision")
-        .distinct("evaluation__submission__number")
-        .values_list(
-            "evaluation__submission__created_at",
-            "evaluation__submission__number",
-            "miou",
-            "rounded_miou",
-        )
-    )
-    for at, number, full, rounded in rows:
-        if phase_disclosure.is_after_freeze(phase, at) and not (
-            as_whom is disclosure.Viewer.ORGANISER
-            or (mine and phase_disclosure.score_visible(phase, viewer=as_whom, submitted_at=at))
-        ):
-            continue
-        miou = disclosure.disclose_miou(full, rounded, policy=policy)
-        rises = miou is not None and (best is None or miou > best)
-        if rises:
-            best = miou
-        if not (rises or mine or viewer is disclosure.Viewer.ORGANISER):
-            continue
-        steps.append(Step(at=at, number=number, miou=miou, best=best))
-    return steps
 
 
 def leaderboard_row(

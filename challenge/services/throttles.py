@@ -20,6 +20,7 @@ WINDOW_S = 60
 PINGS_LIMIT = 30
 SIGNUPS_LIMIT = 5
 TEST_MESSAGES_LIMIT = 20
+KEPT_STATES_LIMIT = 10
 HOUR_S = 3600
 
 
@@ -71,6 +72,12 @@ def check_token(token_id: int, *, kind: str) -> None:
 def check_failed_login(request: HttpRequest) -> None:
     """Count one wrong token of an address, so that tokens cannot be guessed."""
     _refuse(count_request(f"failed:{address(request)}", limit=int(settings.API_RATE_WRONG_TOKEN)))
+
+
+def check_kept_states(user_id: int) -> None:
+    """Count one state of a leaderboard that a person keeps, an hour."""
+    key = f"states:{user_id}"
+    _refuse(count_request(key, limit=KEPT_STATES_LIMIT, window_s=HOUR_S))
 
 
 def check_invitations(user_id: int) -> None:

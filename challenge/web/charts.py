@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,12 +11,13 @@ from django.utils import timezone
 
 from challenge.formats import SHORT_DAY_FORMAT, day_text
 from challenge.selectors.progress import Point
-from challenge.selectors.teams import Step
+from challenge.selectors.team_pages import Step
 from challenge.templatetags.flair import percent
 
 WIDTH, HEIGHT = 760, 300
 LEFT, RIGHT, TOP, BOTTOM = 52, 14, 36, 34
 MAX_DOTS = 400
+NAME_CHARACTERS = 24
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,17 @@ class Tick:
 
     at: float
     label: str
+
+
+@dataclass(frozen=True)
+class RecordName:
+    """A team’s name beside its record; ``narrow``: on phones, too, in larger letters."""
+
+    x: float
+    y: float
+    name: str
+    anchor: str
+    narrow: bool
 
 
 @dataclass(frozen=True)
@@ -42,6 +54,7 @@ class ProgressChart:
     x_ticks: list[Tick] = field(default_factory=list)
     y_ticks: list[Tick] = field(default_factory=list)
     records: list[Point] = field(default_factory=list)
+    record_names: list[RecordName] = field(default_factory=list)
 
 
 def progress(points: Sequence[Point]) -> ProgressChart | None:
@@ -72,11 +85,54 @@ def progress(points: Sequence[Point]) -> ProgressChart | None:
         line="".join(steps),
         dots=dots,
         x_ticks=[
-            Tick(x(first + span * share), _day(first + span * share, span)) for share in (0, 0.5, 1)
+            Tick(x(first + span * share), day_label(first + span * share, span))
+            for share in (0, 0.5, 1)
         ],
         y_ticks=[Tick(y(value), percent(value, 0)) for value in ticks(low, high)],
         records=records[::-1],
+        record_names=_record_names([(x(one.at), y(one.miou), one.team) for one in records]),
     )
+
+
+def _record_names(records: Sequence[tuple[float, float, str]]) -> list[RecordName]:
+    """Return the names to print: where the record changed hands, the latest first, without overlap.
+
+    A name stands over the step to its record, where the line has not been yet; on phones, whose
+    letters are twice as large, fewer of them find space.
+    """
+    changes = [
+        one
+        for position, one in enumerate(records)
+        if position == 0 or one[2] != records[position - 1][2]
+    ][::-1]
+    taken: list[tuple[float, float, float, float]] = []
+    placed: dict[int, RecordName] = {}
+    for narrow, width, height in ((True, 14.5, 30.0), (False, 7.5, 16.0)):
+        for position, (at, top, team) in enumerate(changes):
+            if position in placed:
+                continue
+            name = team if len(team) <= NAME_CHARACTERS else f"{team[: NAME_CHARACTERS - 1]}…"
+            reach = len(name) * width
+            left, anchor = at - 8 - reach, "end"
+            if left < LEFT:  # then over the steps that follow
+                left, anchor = at - 2, "start"
+                top = min(y for x, y, _team in records if at <= x < left + reach + 8)
+            box = (left, top - 8 - height, left + reach, top - 8)
+            if box[2] > WIDTH or any(_overlap(box, other) for other in taken):
+                continue
+            taken.append(box)
+            placed[position] = RecordName(
+                x=round(at - (8 if anchor == "end" else 2), 1),
+                y=round(top - 8, 1),
+                name=name,
+                anchor=anchor,
+                narrow=narrow,
+            )
+    return [placed[position] for position in sorted(placed)]
+
+
+def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
 def nice_range(values: Sequence[float]) -> tuple[float, float]:
@@ -113,7 +169,8 @@ def _title(point: Point) -> str:
     return f"{point.team}: {percent(point.miou)} ({day})"
 
 
-def _day(at: datetime, span: timedelta) -> str:
+def day_label(at: datetime, span: timedelta) -> str:
+    """Return what an axis says at a moment: the day, or within two days the time."""
     local = timezone.localtime(at)
     if span < timedelta(days=2):
         return local.strftime("%H:%M")
@@ -128,4 +185,5 @@ def steps(scored: Sequence[Step]) -> ProgressChart | None:
         if step.miou is not None:
             points.append(Point(step.at, f"#{step.number}", step.miou, step.miou > best))
             best = max(best, step.miou)
-    return progress(points) if len(points) > 1 else None
+    chart = progress(points) if len(points) > 1 else None
+    return replace(chart, record_names=[]) if chart else None

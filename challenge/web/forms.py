@@ -135,8 +135,13 @@ class ProfileForm(forms.ModelForm):  # type: ignore[type-arg]
             "mail_on_result",
             "mail_on_announcement",
             "mail_on_message",
+            "shows_page",
         )
         help_texts = {
+            "shows_page": _(
+                "Only teams whose captain shows their members, in published challenges. Without it "
+                "your name stands on the pages of these teams alone."
+            ),
             "mail_on_message": _("Changes of the rules reach you all the same."),
         }
 
@@ -224,6 +229,14 @@ class TeamForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = Team
         fields = ("name", "affiliation")
+
+
+class ShownForm(forms.ModelForm):  # type: ignore[type-arg]
+    """What a team's page shows to others."""
+
+    class Meta:
+        model = Team
+        fields = ("shows_members", "shows_ranks", "shows_methods", "shows_history")
 
 
 class InviteForm(forms.Form):

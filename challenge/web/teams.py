@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from django.contrib import messages
-from django.contrib.auth.models import AnonymousUser
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -13,14 +13,15 @@ from django.urls import reverse
 from django.utils.translation import gettext
 
 from challenge.errors import Refusal, refuse
-from challenge.models import Invitation, Membership, MergeRequest, Phase, Team, User
-from challenge.selectors import disqualifications, documents, pages, people
+from challenge.models import Invitation, Membership, MergeRequest, Team, User
+from challenge.selectors import disqualifications, documents, pages, people, team_pages
 from challenge.selectors import teams as selector
+from challenge.selectors.team_pages import TeamPage
 from challenge.services import invitations, links
 from challenge.services.teams import merges
 from challenge.services.teams import teams as service
-from challenge.web import charts, desk
-from challenge.web.forms import InviteForm, TeamForm
+from challenge.web import charts, desk, rank_charts
+from challenge.web.forms import InviteForm, ShownForm, TeamForm
 from challenge.web.requests import SignedInRequest, page_view
 from challenge.web.views import challenge_context
 
@@ -29,37 +30,39 @@ LINK_KEY = "invitation-link"
 
 @page_view("GET")
 def team(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
-    """Answer a team's public page: members, rank in each phase, its way up."""
+    """Answer a team's public page: what the team shows of itself, in each phase."""
     user = request.user
     challenge = pages.challenge_by_slug(slug, user=user)
     team_shown = selector.get(pk, challenge=challenge)
     context = challenge_context(request, challenge, current="leaderboard")
-    standings = []
-    for line in context["phase_statuses"]:
-        steps = selector.progress(team_shown, phase=line.phase, user=user)
-        row = selector.leaderboard_row(team_shown, phase=line.phase, user=user)
-        if steps or row:
-            standings.append(
-                {
-                    "phase": line.phase,
-                    "row": row,
-                    "steps": steps,
-                    "chart": charts.steps(steps),
-                    "embeddable": row is not None and _is_public(team_shown, line.phase),
-                }
-            )
+    phases = [line.phase for line in context["phase_statuses"]]
+    for phase in phases:
+        phase.challenge = challenge
+    shown = team_pages.of_team(team_shown, phases=phases, user=user)
+    return render(request, "web/team.html", context | {"shown": shown, "drawn": _drawn(shown)})
+
+
+@page_view("GET")
+def person(request: HttpRequest, pk: int) -> HttpResponse:
+    """Answer a person's public page: their teams, where both the person and the team show it."""
+    shown = team_pages.of_person(pk, user=request.user)
     return render(
         request,
-        "web/team.html",
-        context
-        | {"team": team_shown, "members": selector.members(team_shown), "standings": standings},
+        "web/person.html",
+        {"shown": shown, "drawn": [(page, _drawn(page)) for page in shown.pages]},
     )
 
 
-def _is_public(team_shown: Team, phase: Phase) -> bool:
-    """Return whether strangers see the team's line."""
-    row = selector.leaderboard_row(team_shown, phase=phase, user=AnonymousUser())
-    return row is not None
+def _drawn(shown: TeamPage) -> list[dict[str, Any]]:
+    """Return a team's phases with their charts."""
+    return [
+        {
+            "standing": standing,
+            "chart": charts.steps(standing.steps),
+            "ranks": rank_charts.draw([standing.ranks]) if standing.ranks else None,
+        }
+        for standing in shown.standings
+    ]
 
 
 @page_view("GET", sign_in=True, cache=False)
@@ -80,6 +83,7 @@ def manage(request: SignedInRequest, slug: str) -> HttpResponse:
             "captain": membership.role == Membership.Role.CAPTAIN,
             "members": list(own.memberships.select_related("user").order_by("joined_at")),
             "form": TeamForm(instance=own),
+            "shown_form": ShownForm(instance=own),
             "invite_form": InviteForm(),
             "link": request.session.pop(LINK_KEY, ""),
             "invitations": selector.open_invitations(own),
@@ -151,6 +155,15 @@ def _rename(request: SignedInRequest, membership: Membership) -> str:
         actor=user,
         name=request.POST.get("name", ""),
         affiliation=request.POST.get("affiliation", ""),
+    )
+    return gettext("Saved.")
+
+
+def _shown(request: SignedInRequest, membership: Membership) -> str:
+    service.choose_shown(
+        team=membership.team,
+        actor=request.user,
+        choices={name: name in request.POST for name in service.SHOWN},
     )
     return gettext("Saved.")
 
@@ -233,6 +246,7 @@ def _number(request: SignedInRequest, name: str) -> int:
 
 ACTS: dict[str, Callable[[SignedInRequest, Membership], str]] = {
     "rename": _rename,
+    "shown": _shown,
     "invite": _invite,
     "revoke": _revoke,
     "leave": _leave,

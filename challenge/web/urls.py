@@ -45,7 +45,7 @@ from challenge.web.challenges import (
     patches,
     robots,
 )
-from challenge.web.leaderboard import badge, results
+from challenge.web.leaderboard import badge, results, states
 from challenge.web.leaderboard import views as leaderboard
 from challenge.web.submissions import (
     documents,
@@ -86,6 +86,7 @@ urlpatterns = [
     path("account/data/export/", accounts.export, name="export"),
     path("account/data/delete/", accounts.delete, name="delete-account"),
     path("invitations/<str:token>/", teams.invitation, name="invitation"),
+    path("people/<int:pk>/", teams.person, name="person"),
     path("challenges/import/", bundle_import.import_bundle, name="challenge-import"),
     path("challenges/new/", desk_create.new, name="challenge-new"),
     path("challenges/<slug:slug>/", challenges.overview, name="challenge"),
@@ -297,6 +298,21 @@ urlpatterns = [
         "challenges/<slug:slug>/<slug:phase_slug>/leaderboard.json",
         leaderboard.as_json,
         name="leaderboard-json",
+    ),
+    path(
+        "challenges/<slug:slug>/<slug:phase_slug>/leaderboard/at/",
+        states.states,
+        name="leaderboard-states",
+    ),
+    path(
+        "challenges/<slug:slug>/<slug:phase_slug>/leaderboard/at/<str:at>.json",
+        states.as_json,
+        name="leaderboard-state-json",
+    ),
+    path(
+        "challenges/<slug:slug>/<slug:phase_slug>/leaderboard/at/<str:at>/",
+        states.state,
+        name="leaderboard-state",
     ),
     path("challenges/<slug:slug>/<slug:phase_slug>/result/", results.page, name="result"),
     path(

@@ -124,6 +124,9 @@ def make_world(**phase_fields: Any) -> World:
         "upload_id": str(upload.pk),
         "team_id": str(alpha.pk),
         "username": "member",
+        "stamp": "20260101T000000Z",
+        "at": "20260101T000000Z",
+        "person_id": str(people["captain"].pk),
         "act": "rename",
         "token": token,
         "token_pk": str(own.pk),
@@ -189,6 +192,8 @@ def address(route: str, world: World, **changed: str) -> str:
     if "/teams/<int:pk>" in route or "/certificates/<int:pk>" in route:
         arguments = arguments | {"pk": arguments["team_id"]}
 
+    if route.startswith("people/<int:pk>"):
+        arguments = arguments | {"pk": arguments["person_id"]}
     if "/versions/<int:pk>" in route:
         arguments = arguments | {"pk": arguments["version_id"]}
     if "/messages/<int:pk>" in route:

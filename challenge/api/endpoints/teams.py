@@ -6,11 +6,10 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from django.conf import settings
-from django.http import HttpRequest
 from ninja import Router, Schema
 from pydantic import Field
 
-from challenge.api.access import ANYONE, READ, SUBMIT, SignedInRequest
+from challenge.api.access import READ, SUBMIT, SignedInRequest
 from challenge.api.types import TEXT_PATTERN, Done, Flag, Given, RowId, Slug
 from challenge.errors import refuse
 from challenge.models import Challenge, MergeRequest, Team, User
@@ -44,6 +43,15 @@ class TeamOut(Schema):
     members: list[MemberOut]
 
 
+class Choices(Schema):
+    """What a team's page shows to others than its members and organisers."""
+
+    members: bool
+    methods: bool
+    ranks: bool
+    history: bool
+
+
 class InvitationOut(Schema):
     """An open invitation; its token is shown once, to who made it."""
 
@@ -72,6 +80,7 @@ class MyTeam(TeamOut):
     """One's own team, with what waits for an answer."""
 
     role: str
+    shows: Choices
     invitations: list[InvitationOut]
     merge_requests: list[MergeOut]
 
@@ -83,11 +92,21 @@ class TeamIn(Given):
     affiliation: Affiliation = ""
 
 
+class ShownIn(Given):
+    """What the team's page shows to others; what is left out stays."""
+
+    members: Flag | None = None
+    methods: Flag | None = None
+    ranks: Flag | None = None
+    history: Flag | None = None
+
+
 class TeamChange(Given):
     """What is to change; what is left out stays."""
 
     name: Name | None = None
     affiliation: Affiliation | None = None
+    shows: ShownIn | None = None
 
 
 class CaptainIn(Given):
@@ -139,6 +158,12 @@ def _my_team(request: SignedInRequest, slug: str) -> dict[str, Any]:
         "affiliation": team.affiliation,
         "members": members,
         "role": me.role,
+        "shows": Choices(
+            members=team.shows_members,
+            methods=team.shows_methods,
+            ranks=team.shows_ranks,
+            history=team.shows_history,
+        ),
         "invitations": list(selectors.open_invitations(team)),
         "merge_requests": [
             MergeOut(
@@ -173,8 +198,12 @@ def create_team(request: SignedInRequest, slug: Slug, given: TeamIn) -> dict[str
 
 @router.patch(TEAM, response=MyTeam, auth=SUBMIT)
 def change_team(request: SignedInRequest, slug: Slug, given: TeamChange) -> dict[str, Any]:
-    """Rename one's team or correct its affiliation (captain)."""
+    """Rename one's team, correct its affiliation, say what its page shows (captain)."""
     _challenge, team = _mine(request, slug)
+    if given.shows is not None:
+        wanted = given.shows.model_dump(exclude_none=True)
+        choices = {f"shows_{name}": value for name, value in wanted.items()}
+        teams.choose_shown(team=team, actor=request.user, choices=choices)
     teams.rename(
         team=team,
         actor=request.user,
@@ -268,13 +297,6 @@ def answer_merge(
         raise refuse("not-found")
     merges.answer(request=asked, actor=request.user, accepted=given.accepted)
     return _my_team(request, slug)
-
-
-@router.get("/challenges/{slug}/teams/{team_id}", response=TeamOut, auth=ANYONE)
-def get_team(request: HttpRequest, slug: Slug, team_id: RowId) -> dict[str, Any]:
-    """A team of a challenge, as everyone sees it."""
-    challenge = pages.challenge_by_slug(slug, user=request.user)
-    return _team_out(selectors.get(team_id, challenge=challenge))
 
 
 def _team_out(team: Team) -> dict[str, Any]:

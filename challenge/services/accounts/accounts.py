@@ -46,6 +46,7 @@ def export(*, user: User, now: datetime | None = None) -> dict[str, Any]:
             "mail_on_result": user.mail_on_result,
             "mail_on_announcement": user.mail_on_announcement,
             "mail_on_message": user.mail_on_message,
+            "shows_page": user.shows_page,
         },
         "registrations": [
             {

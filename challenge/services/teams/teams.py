@@ -35,7 +35,7 @@ from challenge.services.notifications import decision_mails
 from challenge.services.teams import disqualifications, mailboxes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 NAME_CHARACTERS = 60
 
@@ -231,6 +231,21 @@ def rename(*, team: Team, actor: User, name: str, affiliation: str | None = None
     with transaction.atomic():
         _save_name(team)
         ranks.invalidate_leaderboards(team=team)
+    return team
+
+
+SHOWN = ("shows_members", "shows_methods", "shows_ranks", "shows_history")
+
+
+def choose_shown(*, team: Team, actor: User, choices: Mapping[str, bool]) -> Team:
+    """Say what the team's page shows to others (captain): names of :data:`SHOWN`, others stay.
+
+    Raises NotAllowed ``not-captain``.
+    """
+    check_captain(team, actor)
+    for name in SHOWN:
+        setattr(team, name, choices.get(name, getattr(team, name)))
+    team.save(update_fields=SHOWN)
     return team
 
 

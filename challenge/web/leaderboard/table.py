@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 from pydantic import TypeAdapter
 
-from challenge.selectors.leaderboard import Leaderboard, Row
+from challenge.selectors.leaderboard import Leaderboard, LeaderboardClass, Row
 from challenge.templatetags import flair
 from challenge.web.challenges.facts import class_shares
 from challenge.web.leaderboard import row_html
@@ -96,6 +96,17 @@ class Head:
 
 
 @dataclass(frozen=True)
+class ToBeat:
+    """A result published elsewhere, shown as a bar while nobody is on the leaderboard."""
+
+    name: str
+    tag: str
+    source: str
+    miou: float
+    std: float | None
+
+
+@dataclass(frozen=True)
 class Table:
     """What the template prints: heads, rows, the links to other pages."""
 
@@ -112,11 +123,16 @@ class Table:
     has_domains: bool
     is_revealed: bool
     axis: Axis
+    to_beat: list[ToBeat]
 
 
 TABLE = TypeAdapter(Table)
 # Another version of the site may have cached tables of another shape.
-SHAPE = zlib.crc32(" ".join([*Table.__dataclass_fields__, *RenderedRow._fields]).encode())
+SHAPE = zlib.crc32(
+    " ".join(
+        [*Table.__dataclass_fields__, *ToBeat.__dataclass_fields__, *RenderedRow._fields]
+    ).encode()
+)
 
 
 def build(board: Leaderboard, *, options: Options) -> Table:
@@ -131,7 +147,7 @@ def build(board: Leaderboard, *, options: Options) -> Table:
             color=column.color,
             frequency=shares.get(column.key),
         )
-        for column in (board.classes if board.policy.classes else [])
+        for column in _columns(board)
     ]
     rows = board.rows
     axis = row_html.axis_of(rows)
@@ -166,7 +182,34 @@ def build(board: Leaderboard, *, options: Options) -> Table:
         has_domains=board.policy.domains,
         is_revealed=board.is_revealed,
         axis=axis,
+        to_beat=_to_beat(board),
     )
+
+
+def _columns(board: Leaderboard) -> list[LeaderboardClass]:
+    """Return the classes to show; while no team is ranked those alone that a row has a value of."""
+    if not board.policy.classes:
+        return []
+    if board.teams:
+        return board.classes
+    own = [row for row in board.rows if not row.published_kind]
+    return [
+        column
+        for column in board.classes
+        if any(row.class_ious.get(column.key) is not None for row in own)
+    ]
+
+
+def _to_beat(board: Leaderboard) -> list[ToBeat]:
+    """Return the published results, best first, where nothing else is on the leaderboard."""
+    published = board.published
+    if len(published) < len(board.rows):
+        return []
+    best_first = sorted(published, key=lambda row: -(row.miou or 0.0))
+    return [
+        ToBeat(row.name, str(row_html.TAGS[row.kind]), row.method, row.miou or 0.0, row.std)
+        for row in best_first
+    ]
 
 
 def in_order(rows: list[Row], options: Options) -> list[Row]:

@@ -18,6 +18,7 @@ from pydantic import TypeAdapter
 from challenge.models import Phase
 from challenge.rules.spreadsheet import write_csv
 from challenge.selectors import (
+    first_steps,
     languages,
     leaderboard,
     pages,
@@ -25,10 +26,11 @@ from challenge.selectors import (
     phase_disclosure,
     phases,
     progress,
+    rank_history,
 )
 from challenge.selectors.leaderboard import Row
 from challenge.selectors.roles import Person
-from challenge.web import charts
+from challenge.web import charts, rank_charts
 from challenge.web.challenges.facts import domain_names
 from challenge.web.leaderboard import row_html, table
 from challenge.web.requests import page_view
@@ -65,6 +67,8 @@ def page(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
             "awaits_settlement": awaits_settlement,
             "freezes_later": freezes_later,
             "own_row": leaderboard.own_row(phase, user=user),
+            "kit": first_steps.kit_of(phase) if _invites(rendered) else None,
+            "status": pages.phase_status(phase, timezone.now()),
         },
     )
     response["ETag"] = tag
@@ -74,17 +78,23 @@ def page(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
 
 @page_view("GET", gzip=True)
 def over_time(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
-    """Answer how a phase's best score moved: a page of its own, or its chart for the board."""
+    """Answer how the best score and the ranks moved, or the best score's chart for the board."""
     user = request.user
     phase = pages.phase_by_slug(slug, phase_slug, user=user)
-    chart = charts.progress(progress.of_phase(phase, user=user))
+    drawn = {
+        "chart": charts.progress(progress.of_phase(phase, user=user)),
+        "sees_all": people.is_organiser(user, phase.challenge),
+        "phase": phase,
+    }
     if request.headers.get("HX-Request"):
-        return render(request, "web/parts/progress.html", {"chart": chart, "phase": phase})
+        return render(request, "web/parts/progress.html", drawn)
+    ranked = rank_history.of_phase(phase, user=user)
     return render(
         request,
         "web/progress.html",
         challenge_context(request, phase.challenge, current="leaderboard", phase=phase)
-        | {"chart": chart},
+        | drawn
+        | {"ranks": rank_charts.draw(ranked, until=phase.ranked_at)},
     )
 
 
@@ -198,6 +208,11 @@ def _table(phase: Phase, *, user: Person, options: table.Options) -> table.Table
         build,
         kind=table.TABLE,
     )
+
+
+def _invites(shown: table.Table) -> bool:
+    """Say whether nobody is ranked, so that the page invites to be the first."""
+    return shown.visible and shown.teams == 0
 
 
 def _set_cache_control(response: HttpResponse, user: Person) -> None:

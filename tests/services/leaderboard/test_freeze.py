@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from challenge.models import Phase, RankLine, Submission, Team
 from challenge.rules.disclosure import Viewer
-from challenge.selectors import leaderboard, phase_disclosure, progress, teams
+from challenge.selectors import leaderboard, phase_disclosure, progress, team_pages
 from challenge.selectors import submissions as selector
 from challenge.services.leaderboard import ranks
 from challenge.services.submissions import evaluations
@@ -54,7 +54,9 @@ def test_the_time_of_submission_decides_for_readers_and_organisers(
         [row] = leaderboard.of_phase(phase, user=person, now=AFTER).rows
         assert (row.submission_id, row.submission_count) == (early.pk, 1)
         assert len(progress.of_phase(phase, user=person, now=AFTER)) == 1
-    assert [step.number for step in teams.progress(early.entry.team, phase=phase, now=AFTER)] == [1]
+    assert [
+        step.number for step in team_pages.progress(early.entry.team, phase=phase, now=AFTER)
+    ] == [1]
 
 
 def test_a_freeze_that_is_to_come_is_announced_and_hides_nothing(phase: Phase, team: Team) -> None:
@@ -88,7 +90,7 @@ def test_teams_see_their_own_scores_unless_the_phase_says_otherwise(
     assert [detail.card is None for detail in shown] == [False, hides_own]
     assert [detail.score_hidden for detail in shown] == [False, hides_own]
     phase.refresh_from_db()
-    steps = teams.progress(scored[0].entry.team, phase=phase, user=captain, now=AFTER)
+    steps = team_pages.progress(scored[0].entry.team, phase=phase, user=captain, now=AFTER)
     assert len(steps) == (1 if hides_own else 2)
     organiser = make_organiser(phase.challenge)
     assert selector.detail(scored[1].pk, user=organiser).card is not None

@@ -8,8 +8,7 @@ import pytest
 
 from challenge.models import GroundTruth, Phase, RankLine, Submission, Team
 from challenge.rules.disclosure import Viewer
-from challenge.selectors import leaderboard, phase_disclosure, progress, scores
-from challenge.selectors import teams as team_selectors
+from challenge.selectors import leaderboard, phase_disclosure, progress, scores, team_pages
 from challenge.services import maintenance
 from challenge.services.challenges import phases
 from challenge.services.leaderboard import ranks
@@ -95,8 +94,8 @@ def test_curves_rise_only_by_what_shows(phase: Phase) -> None:
     points = progress.of_phase(phase, now=NOON)
     assert [(point.team, point.best) for point in points] == [("a", True), ("b", False)]
     team = Team.objects.get(name="a")
-    assert len(team_selectors.progress(team, phase=phase, now=NOON)) == 1
-    own = team_selectors.progress(team, phase=phase, user=captain_of(team), now=NOON)
+    assert len(team_pages.progress(team, phase=phase, now=NOON)) == 1
+    own = team_pages.progress(team, phase=phase, user=captain_of(team), now=NOON)
     assert len(own) == 2
     assert own[0].best == own[1].best
 

@@ -10,8 +10,7 @@ from django.db import connection
 from challenge.errors import NotAllowed, NotFound, Refusal
 from challenge.models import AuditEvent, OutgoingMail, Phase, RankLine, Registration, Team
 from challenge.rules.roles import Role
-from challenge.selectors import leaderboard, progress
-from challenge.selectors import teams as team_selector
+from challenge.selectors import leaderboard, progress, team_pages
 from challenge.services.accounts import accounts
 from challenge.services.leaderboard import ranks
 from challenge.services.submissions import disqualifications as submission_disqualifications
@@ -43,7 +42,7 @@ def test_its_lines_leave_every_figure_and_come_back(phase: Phase, team: Team, ri
     assert names_on(phase) == [("Alpha", 1), ("Beta", 2)]
     disqualifications.disqualify(team=team, actor=judge, reason=" Copied labels. ", now=NOON)
     assert names_on(phase) == [("Beta", 1)]
-    assert team_selector.progress(team, phase=phase, now=NOON) == []
+    assert team_pages.progress(team, phase=phase, now=NOON) == []
     assert {point.team for point in progress.of_phase(phase, now=NOON)} == {"Beta"}
     assert [one.entry for one in ranks.scored_submissions(
         phase, policy=ranks.policy_of(phase, now=NOON))] == [rival.entries.get().pk]  # fmt: skip
