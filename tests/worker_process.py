@@ -25,6 +25,7 @@ class WorkerProcess:
     def __init__(self, log: Path, *, queues: str) -> None:
         self.log = log
         self.queues = queues
+        self.prefix: tuple[str, ...] = ()
         self.process: subprocess.Popen[bytes] | None = None
 
     def environment(self) -> dict[str, str]:
@@ -36,13 +37,15 @@ class WorkerProcess:
         environment = os.environ | {
             "DATABASE_URL": database_url(),
             "REDIS_URL": settings.REDIS_URL,
-            "STORAGE_URL": f"file://{Path(default_storage.path(''))}",
             **self.environment(),
         }
+        if "STORAGE_URL" not in environment:
+            environment["STORAGE_URL"] = f"file://{Path(default_storage.path(''))}"
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [
+                    *self.prefix,
                     *(sys.executable, "-m", "celery", "--app", "challenge.config.celery:app"),
                     *("worker", "--concurrency", "1", "--queues", self.queues),
                     *("--without-mingle", "--without-gossip", "--loglevel", "INFO"),
