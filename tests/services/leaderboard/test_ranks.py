@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import timedelta
 from itertools import count
 
@@ -187,10 +188,9 @@ def test_the_database_finds_the_submissions_that_decide(phase: Phase) -> None:
         assert {(one.submission, one.miou) for one in best} == {
             (one.submission, one.miou) for one in wanted
         }
-    for one in deciding:
-        if not one.is_baseline:
-            of_entry = [other for other in every.values() if other.entry == one.entry]
-            assert one.count == len([other for other in of_entry if other.miou is not None])
+    measured = Counter(one.entry for one in every.values() if one.miou is not None)
+    counts = {one.entry: one.count for one in deciding if not one.is_baseline}
+    assert counts == {entry: measured[entry] for entry in counts}
 
 
 def zones(correct: list[int], size: int = 1000) -> dict[str, object]:
