@@ -16,7 +16,7 @@ from challenge.rules.roles import Act, Role
 from challenge.selectors import pages
 from challenge.selectors import roles as selector
 from challenge.services.challenges import roles as service
-from challenge.web.forms import RoleForm, RoleInvitationForm
+from challenge.web.people_forms import RoleForm, RoleInvitationForm
 from challenge.web.requests import SignedInRequest, page_view
 from challenge.web.views import challenge_context
 

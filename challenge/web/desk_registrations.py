@@ -16,7 +16,7 @@ from challenge.selectors import registrations as selector
 from challenge.selectors import roles
 from challenge.services.teams import admission, teams
 from challenge.web import desk
-from challenge.web.forms import AdmissionForm
+from challenge.web.people_forms import AdmissionForm
 from challenge.web.requests import SignedInRequest, page_view
 from challenge.web.views import challenge_context
 

@@ -18,8 +18,8 @@ from challenge.services.leaderboard import certificates
 from challenge.services.leaderboard import final_results as service
 from challenge.services.submissions import copying, reveal_requests
 from challenge.web import desk, zone_text
-from challenge.web.forms import ResultForm
 from challenge.web.leaderboard.results import shown_lines
+from challenge.web.people_forms import ResultForm
 from challenge.web.requests import SignedInRequest, page_view
 from challenge.web.views import challenge_context
 

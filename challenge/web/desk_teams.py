@@ -19,7 +19,7 @@ from challenge.selectors import roles
 from challenge.services.submissions import disqualifications as submission_disqualifications
 from challenge.services.teams import disqualifications, grants
 from challenge.web import desk, zone_text
-from challenge.web.forms import GrantForm, ReasonForm
+from challenge.web.people_forms import GrantForm, ReasonForm
 from challenge.web.requests import SignedInRequest, page_view
 from challenge.web.views import challenge_context
 

@@ -206,7 +206,7 @@ def measure_transfer(site: World) -> dict[str, int]:
         page.wait_for_load_state("networkidle")
         lines = page.locator("table.board tbody tr").count()
         page.locator(".progress-slot").scroll_into_view_if_needed()  # it fetches the chart
-        page.locator(".progress-slot svg").wait_for()
+        page.locator(".progress-slot svg.chart").wait_for()
         page.wait_for_load_state("networkidle")
         context.close()
     if lines != 200 or complaints:

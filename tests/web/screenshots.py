@@ -172,7 +172,7 @@ class Photographer:
         slot = page.locator(".progress-slot")
         if slot.count() and shot.height_px == 0:
             slot.scroll_into_view_if_needed()
-            expect(slot.locator("svg")).to_be_visible()
+            expect(slot.locator("svg.chart")).to_be_visible()
         for image in page.locator("img[loading=lazy]").all():
             image.scroll_into_view_if_needed()
         page.evaluate("scrollTo(0, 0)")

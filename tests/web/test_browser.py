@@ -522,7 +522,7 @@ def test_the_board_sorts_searches_and_weighs_in_the_page(world: World, browser: 
     expect(references).to_be_visible()
     page.get_by_label("Masquer les références").check()
     expect(references).to_be_hidden()
-    expect(page.locator(".progress-slot svg")).to_be_visible()
+    expect(page.locator(".progress-slot svg.chart")).to_be_visible()
     assert complaints == []
     context.close()
 
@@ -626,7 +626,7 @@ def test_the_boards_chart_moves_nothing(world: World, browser: Browser, width_px
     page.wait_for_load_state("networkidle")
     page.evaluate(WATCH_SHIFTS)
     page.locator(".progress-slot").scroll_into_view_if_needed()
-    expect(page.locator(".progress-slot svg")).to_be_visible()
+    expect(page.locator(".progress-slot svg.chart")).to_be_visible()
     page.wait_for_timeout(300)
     assert page.evaluate("window.shifted") < 0.01
     context.close()
