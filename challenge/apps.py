@@ -15,4 +15,4 @@ class ChallengeApp(AppConfig):
         from challenge.services.teams import mailboxes
 
         email_confirmed.connect(mailboxes.bind_after_confirmation)
-        password_reset.connect(connections.drop_unconfirmed)
+        password_reset.connect(connections.drop_all)

@@ -9,6 +9,7 @@ from typing import Any
 from django.core.cache import cache
 from django.db.models import Count, DurationField, ExpressionWrapper, F, Min, QuerySet
 from django.db.models.aggregates import Aggregate
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from challenge.models import (
@@ -100,9 +101,12 @@ def read(*, now: datetime | None = None) -> Operations:
 
 
 def running_jobs() -> int:
-    """Count the jobs of all kinds that a worker holds. A query for each kind."""
+    """Count the jobs of all kinds that a worker holds, by the database's clock.
+
+    A lost worker's are not counted once their lease is over. A query for each kind.
+    """
     return sum(
-        model._default_manager.filter(lease_until__isnull=False).count()
+        model._default_manager.filter(lease_until__gt=Now()).count()
         for model in LeasedJob.__subclasses__()
     )
 

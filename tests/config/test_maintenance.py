@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from datetime import timedelta
+from importlib import import_module
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -12,13 +14,25 @@ import httpx
 import pytest
 from django.core.management import CommandError as WrongUse
 from django.core.management import call_command
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from challenge.models import AuditEvent, MaintenancePeriod, Phase, Submission, Team, Upload
-from challenge.selectors import maintenance_mode
+from challenge.models import (
+    AuditEvent,
+    Evaluation,
+    MaintenancePeriod,
+    Phase,
+    Submission,
+    Team,
+    Upload,
+)
+from challenge.selectors import maintenance_mode, operations
+from challenge.services import database_clock
 from challenge.services import maintenance_mode as service
 from challenge.services.accounts import tokens
+from challenge.services.leased_jobs import LeasedJobs
 from challenge.services.submissions import evaluations
 from scoring.client import tus
 from scoring.client.api import Api
@@ -115,6 +129,33 @@ def test_nothing_is_claimed_meanwhile(phase: Phase, team: Team) -> None:
     assert evaluations.claim(worker="w") is None
     service.end()
     assert evaluations.claim(worker="w") is not None
+
+
+@pytest.mark.parametrize("kind", LeasedJobs.__subclasses__(), ids=lambda kind: kind.__name__)
+def test_no_kind_of_job_is_claimed_meanwhile(db: None, kind: Any) -> None:
+    """Rows are looked for when there is no maintenance, and not when there is."""
+    module = import_module(kind.__module__)
+    wanted = inspect.signature(module.claim).parameters.values()
+    given: dict[str, Any] = {
+        one.name: [] for one in wanted if one.default is inspect.Parameter.empty
+    }
+
+    def looks() -> bool:
+        with CaptureQueriesContext(connection) as found:
+            assert module.claim(**given | {"worker": "w"}) is None
+        return any("FOR UPDATE" in query["sql"] for query in found)
+
+    assert looks()
+    service.begin()
+    assert not looks()
+
+
+def test_a_lost_worker_s_jobs_do_not_run(phase: Phase, team: Team) -> None:
+    submit(team, phase, at=phase.opens_at)
+    assert evaluations.claim(worker="w") is not None
+    assert operations.running_jobs() == 1
+    Evaluation.objects.update(lease_until=database_clock.now() - timedelta(seconds=1))
+    assert operations.running_jobs() == 0
 
 
 def test_the_command_begins_once_says_what_closes_and_ends(phase: Phase, settings: Any) -> None:

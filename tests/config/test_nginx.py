@@ -18,10 +18,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from django.urls import resolve
 
 from challenge.embedded.data_folder import ROOT
 from challenge.models import Upload
 from challenge.services.accounts import tokens
+from challenge.uploads.form_files import FormFileHandler
 from tests.factories import make_user, register
 from tests.helpers import wait_until
 from tests.live_site import LiveSite, free_port
@@ -29,6 +31,13 @@ from tests.live_site import LiveSite, free_port
 PROGRAM = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin")
 SAMPLE = ROOT / "docs" / "nginx" / "flair.conf"
 MIB = 2**20
+ADDRESSES_WITH_FILES = {
+    "web:submit": "/challenges/a/b/submit/",
+    "web:desk-task": "/challenges/a/desk/task/",
+    "web:desk-kit": "/challenges/a/desk/phases/b/kit/",
+    "web:challenge-import": "/challenges/import/",
+    "web:documents": "/challenges/a/b/documents/",
+}
 
 pytestmark = [
     pytest.mark.skipif(PROGRAM is None, reason="no nginx (apt-get install nginx-light)"),
@@ -184,6 +193,32 @@ def test_pages_api_and_uploads_through_the_sample(front: Front) -> None:
     with front.client() as client:
         away = client.get("/api/v1/challenges")
     assert (away.status_code, away.headers["Retry-After"]) == (503, "30")
+
+
+def test_large_bodies_go_where_files_are_taken_and_nowhere_else(front: Front) -> None:
+    """And there the site refuses a stranger's itself, before it reads them."""
+    body = b"--x\r\n" + bytes(5 * MIB)
+    form = {"Content-Type": "multipart/form-data; boundary=x"}
+
+    def status(path: str) -> int:
+        with front.client() as client:  # refused bodies end the connection
+            answer = client.post(path, content=body, headers=form)
+        return 0 if "nginx" in answer.text else answer.status_code
+
+    for path in ("/accounts/login/", "/challenges/a/desk/people/", "/api/v1/submissions"):
+        assert status(path) == 0, path
+    for path in ADDRESSES_WITH_FILES.values():
+        assert status(path) in (302, 403, 404, 413), path
+    assert "buffered to a temporary file" not in (front.site.folder / "error.log").read_text()
+
+
+def test_the_sample_names_the_addresses_that_take_files() -> None:
+    found = re.search(r"location ~ (\S+) \{", SAMPLE.read_text(encoding="utf-8"))
+    assert found is not None
+    assert ADDRESSES_WITH_FILES.keys() == FormFileHandler.views_with_files
+    for view, path in ADDRESSES_WITH_FILES.items():
+        assert resolve(path).view_name == view
+        assert re.search(found[1], path), path
 
 
 def test_an_upload_that_is_cut_goes_on_where_it_was(front: Front) -> None:

@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 from allauth.account.models import EmailAddress
+from allauth.account.signals import password_reset
 from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
 from allauth.socialaccount.models import SocialAccount, SocialToken
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
@@ -277,13 +278,9 @@ def test_a_disabled_account_is_not_signed_in(visitor: Visitor, connected: User) 
     assert not visitor.is_signed_in
 
 
-def test_a_reset_password_ends_connections_made_before_the_address_was_confirmed(
-    connected: User,
-) -> None:
-    connections.drop_unconfirmed(user=connected)
-    assert SocialAccount.objects.exists()
-    EmailAddress.objects.update(verified=False)
-    connections.drop_unconfirmed(user=connected)
+def test_a_reset_password_ends_all_connections(connected: User) -> None:
+    assert SocialAccount.objects.filter(user=connected).exists()
+    password_reset.send(sender=User, request=None, user=connected)
     assert not SocialAccount.objects.exists()
 
 

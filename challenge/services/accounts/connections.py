@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from allauth.account.models import EmailAddress
 from allauth.socialaccount.models import SocialAccount
 
 from challenge.models import User
@@ -23,10 +22,9 @@ def of_user(user: User) -> list[dict[str, Any]]:
     ]
 
 
-def drop_unconfirmed(*, user: User, **_signal: Any) -> None:
-    """End connections that were made before anybody confirmed the account's address.
+def drop_all(*, user: User, **_signal: Any) -> None:
+    """End a person's connections: who resets a password has the mailbox, and nobody else stays in.
 
-    Whoever resets the password has the mailbox; whoever signed up with its address may not.
+    Whoever connected a provider with a password that they should not have had would keep a way in.
     """
-    if not EmailAddress.objects.filter(user=user, verified=True).exists():
-        SocialAccount.objects.filter(user=user).delete()
+    SocialAccount.objects.filter(user=user).delete()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import threading
 import time
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -21,6 +22,9 @@ from django.conf import settings
 from challenge.services import links
 
 CONNECT_S = 5.0
+# At once in a process: a provider that hangs must leave threads to everybody else.
+REQUESTS = 4
+_free = threading.BoundedSemaphore(REQUESTS)
 # Between the provider's clock and ours; docs/operating.md has both take the time from a server.
 LEEWAY_S = 30
 # Signatures that only the provider can make; none with the client's secret, never "none".
@@ -53,7 +57,7 @@ class Description:
 
 
 class Session(requests.Session):
-    """Requests to a provider: they end in time and follow no redirect elsewhere."""
+    """Requests to a provider: a few at once, that end in time and follow no redirect elsewhere."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,7 +65,12 @@ class Session(requests.Session):
 
     def request(self, *args: Any, **kwargs: Any) -> requests.Response:
         verify = str(settings.OIDC_CA) if settings.OIDC_CA else True
-        return super().request(*args, **{"timeout": CONNECT_S, "verify": verify} | kwargs)
+        if not _free.acquire(blocking=False):
+            raise requests.ConnectionError(f"{REQUESTS} requests wait for the provider already")
+        try:
+            return super().request(*args, **{"timeout": CONNECT_S, "verify": verify} | kwargs)
+        finally:
+            _free.release()
 
 
 def is_secure(address: str) -> bool:
@@ -79,7 +88,8 @@ def describe(issuer: str) -> Description:
     found = values.get("issuer")
     if found != issuer:
         raise ProviderInvalid(f"its issuer is {found!r} and OIDC_ISSUER is {issuer!r}")
-    for name in ENDPOINTS:
+    optional = [name for name in ("userinfo_endpoint",) if values.get(name)]
+    for name in (*ENDPOINTS, *optional):
         if not is_secure(str(values.get(name) or "")):
             raise ProviderInvalid(f"its {name} is {values.get(name)!r}: https is needed")
     methods = values.get("code_challenge_methods_supported")

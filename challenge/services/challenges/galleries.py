@@ -103,7 +103,8 @@ def claim(
     now = now or database_clock.now()
     able = Q(ground_truth__isnull=True) | Q(ground_truth__store_name__in=label_files)
     with transaction.atomic():
-        waiting = jobs.queued().filter(able, phase__kit__isnull=False).order_by("queued_at", "pk")
+        ready = jobs.claimable().filter(able, phase__kit__isnull=False)
+        waiting = ready.order_by("queued_at", "pk")
         row = waiting.select_for_update(skip_locked=True, of=("self",)).first()
         if row is None:
             return None
