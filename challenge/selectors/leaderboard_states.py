@@ -121,7 +121,8 @@ def _board_visible(phase: Phase, *, now: datetime) -> bool:
 def _tells_more_than_now(state: LeaderboardState, phase: Phase, *, now: datetime) -> bool:
     policy = phase_disclosure.policy_for(phase, viewer=Viewer.READER, now=now)
     document = state.document
-    if policy.rounded and document["miou_step"] is None:
+    kept_step = document["miou_step"]
+    if policy.miou_step is not None and (kept_step is None or kept_step < policy.miou_step):
         return True
     if Detail[document["detail"].upper()] > policy.detail:
         return True

@@ -122,7 +122,12 @@ def of_team(
     """
     now = now or timezone.now()
     shown = shown_to(user, team)
-    standings = [standing(team, phase=phase, shown=shown, user=user, now=now) for phase in phases]
+    entered = set(team.entries.values_list("phase", flat=True))
+    standings = [
+        standing(team, phase=phase, shown=shown, user=user, now=now)
+        for phase in phases
+        if phase.pk in entered
+    ]
     return TeamPage(
         team=team,
         shown=shown,
@@ -219,6 +224,10 @@ FACTS = (
 )  # fmt: skip
 
 
+# A page of a person with more teams would cost readers and the database too much.
+TEAMS_SHOWN = 20
+
+
 def of_person(pk: int, *, user: Person, now: datetime | None = None) -> PersonPage:
     """Return a person with the teams that show their members, in published challenges.
 
@@ -230,15 +239,16 @@ def of_person(pk: int, *, user: Person, now: datetime | None = None) -> PersonPa
     if person is None or not (person.shows_page or is_self):
         raise refuse("not-found")
     memberships = (
-        Membership.objects.filter(user=person, challenge__is_published=True)
+        Membership.objects.filter(
+            user=person, challenge__is_published=True, team__shows_members=True
+        )
         .select_related("team__challenge")
-        .order_by("challenge__sort_order", "challenge__slug")
+        .order_by("challenge__sort_order", "challenge__slug")[:TEAMS_SHOWN]
     )
     anyone = AnonymousUser()
     found = [
         of_team(one.team, phases=_public_phases(one.team), user=anyone, now=now)
         for one in memberships
-        if one.team.shows_members
     ]
     return PersonPage(person, person.shows_page, found)
 
@@ -253,7 +263,9 @@ def _public_phases(team: Team) -> list[Phase]:
 def _history(steps: Sequence[Step], *, shown: Shown) -> list[Step]:
     if not shown.history:
         return []
-    return [step if shown.methods else _without_facts(step) for step in reversed(steps)]
+    return [
+        step if shown.methods and step.rises else _without_facts(step) for step in reversed(steps)
+    ]
 
 
 def _without_facts(step: Step) -> Step:

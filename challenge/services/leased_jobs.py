@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any, ClassVar, Generic, TypeVar
 
 from django.conf import settings
+from django.core.exceptions import ObjectDoesNotExist
 from django.db import transaction
 from django.db.models import Min, QuerySet
 from structlog.contextvars import bound_contextvars
@@ -201,8 +202,14 @@ class LeasedJobs(Generic[Job]):
         return held.update(lease_until=self._lease_end(now), **columns) == 1
 
     def lock_attempt(self, pk: Any, *, attempt: int) -> Job:
-        """Lock a job for its worker's write. Raises Conflict ``late-worker``: attempt over."""
-        job = self.lock(pk)
+        """Lock a job for its worker's write.
+
+        Raises Conflict ``late-worker``: the attempt is over, or the job was deleted.
+        """
+        try:
+            job = self.lock(pk)
+        except ObjectDoesNotExist:
+            raise refuse("late-worker", attempt=attempt) from None
         if self.state_of(job) != self.active or job.attempt != attempt:
             raise refuse("late-worker", attempt=attempt)
         return job

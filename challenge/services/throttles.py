@@ -21,7 +21,9 @@ PINGS_LIMIT = 30
 SIGNUPS_LIMIT = 5
 TEST_MESSAGES_LIMIT = 20
 KEPT_STATES_LIMIT = 10
+NEW_STATES_LIMIT = 4
 HOUR_S = 3600
+DAY_S = 24 * HOUR_S
 
 
 def count_request(
@@ -78,6 +80,15 @@ def check_kept_states(user_id: int) -> None:
     """Count one state of a leaderboard that a person keeps, an hour."""
     key = f"states:{user_id}"
     _refuse(count_request(key, limit=KEPT_STATES_LIMIT, window_s=HOUR_S))
+
+
+def check_new_states(user_id: int, *, phase_id: int) -> None:
+    """Count one new state of a phase's leaderboard that a person keeps, a day.
+
+    Raises ``Refusal`` (429): the states of a day are everybody's.
+    """
+    key = f"new-states:{phase_id}:{user_id}"
+    _refuse(count_request(key, limit=NEW_STATES_LIMIT, window_s=DAY_S))
 
 
 def check_invitations(user_id: int) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import cast
 
 from django.conf import settings
+from django.core.exceptions import TooManyFieldsSent
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone, translation
 
@@ -46,7 +47,10 @@ def named_language(request: HttpRequest) -> str | None:
     """Return the language that a page's address names by ``?lang=``, None where it names none."""
     if request.method not in ("GET", "HEAD"):
         return None
-    named = request.GET.get(LANGUAGE_PARAMETER)
+    try:
+        named = request.GET.get(LANGUAGE_PARAMETER)
+    except TooManyFieldsSent:  # the page refuses it, in words
+        return None
     return named if named in dict(settings.LANGUAGES) else None
 
 

@@ -362,7 +362,7 @@ urlpatterns = [
         name="sample-archive",
     ),
     path(
-        "challenges/<slug:slug>/<slug:phase_slug>/gallery/<int:number>/<slug:kind>/",
+        "challenges/<slug:slug>/<slug:phase_slug>/gallery/<int:n>/<slug:kind>/",
         gallery.picture,
         name="gallery-picture",
     ),

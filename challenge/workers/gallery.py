@@ -21,7 +21,7 @@ from celery import shared_task
 from django.conf import settings
 from django.db import close_old_connections
 
-from challenge.errors import Refusal
+from challenge.errors import Refusal, refuse
 from challenge.services.challenges import galleries as service
 from challenge.services.challenges.galleries import Claim
 from challenge.services.challenges.kit_extras import DATES_NAME, MIN_BANDS, SERIES_FOLDER
@@ -104,6 +104,8 @@ def _draw(claim: Claim, heartbeat: Heartbeat) -> tuple[list[dict[str, Any]], dic
                 PackedTruth.open(Path(settings.LABELS_DIR or "") / claim.truth_store)
             )
         for first in range(0, len(claim.patches), AT_ONCE):
+            if heartbeat.lost.is_set():  # another kit, or other labels, took its place
+                raise refuse("late-worker", attempt=claim.attempt)
             heartbeat.set_progress(Progress("drawing", first, len(claim.patches)))
             part = claim.patches[first : first + AT_ONCE]
             data = [kit.read(f"images/{patch}.tif") for patch, _domain, _zone in part]

@@ -126,6 +126,7 @@ def make_world(**phase_fields: Any) -> World:
         "username": "member",
         "stamp": "20260101T000000Z",
         "at": "20260101T000000Z",
+        "n": "0",
         "person_id": str(people["captain"].pk),
         "act": "rename",
         "token": token,

@@ -11,8 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from challenge.errors import Refusal
 from challenge.models import Phase, Submission, Team, User
 from challenge.rules.disclosure import Viewer
-from challenge.selectors import leaderboard, people, progress, queue, submissions
-from challenge.selectors import teams as team_reads
+from challenge.selectors import leaderboard, people, progress, queue, submissions, team_pages
 from challenge.services.submissions import evaluations, rescoring
 from tests.factories import (
     NOON,
@@ -129,14 +128,14 @@ def test_the_evaluation_that_counts_is_that_under_the_present_labels(
 def test_others_see_a_teams_rises_alone(phase: Phase, team: Team) -> None:
     for minute, miou in enumerate([0.3, 0.2, 0.4, None]):
         give_score(submit(team, phase, at=NOON + timedelta(minutes=minute)), miou)
-    own = team_reads.progress(team, phase=phase, user=captain_of(team), now=NOON)
+    own = team_pages.progress(team, phase=phase, user=captain_of(team), now=NOON)
     assert [(step.miou, step.best) for step in own] == [
         (0.3, 0.3),
         (0.2, 0.3),
         (0.4, 0.4),
         (None, 0.4),
     ]
-    public = team_reads.progress(team, phase=phase, user=None, now=NOON)
+    public = team_pages.progress(team, phase=phase, user=None, now=NOON)
     assert [step.miou for step in public] == [0.3, 0.4]
 
 

@@ -159,7 +159,8 @@ def everything_seen(scored: Scored) -> dict[str, str]:
         "operator": make_user("operator", is_superuser=True),
     }
     arguments = dict.fromkeys(("act", "token", "token_pk", "webhook_id", "run_id"), "1")
-    arguments |= {"number": "0", "kind": "image"}
+    arguments |= {"number": "0", "n": "0", "kind": "image", "stamp": "20260101T000000Z"}
+    arguments |= {"at": "20260101T000000Z", "person_id": "1"}
     arguments |= dict.fromkeys(
         (
             *("invitation_id", "request_id", "registration_id", "message_id"),

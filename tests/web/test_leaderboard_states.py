@@ -165,9 +165,10 @@ def test_a_state_is_withheld_while_the_leaderboard_tells_less(scored: Phase, rea
         assert refused.value.code == "state-withheld"
         Phase.objects.update(**before)
         assert len(lines(state)) == 2
-    LeaderboardState.objects.update(document=state.document | {"miou_step": None})
-    with pytest.raises(Conflict):
-        lines(state)  # full values, while they leave rounded
+    for finer in (None, state.document["miou_step"] / 2):
+        LeaderboardState.objects.update(document=state.document | {"miou_step": finer})
+        with pytest.raises(Conflict):
+            lines(state)  # full values, or in a finer step, while they leave in a coarser one
 
 
 def test_a_freeze_after_all_submissions_withholds_nothing(scored: Phase, reader: User) -> None:
@@ -200,9 +201,32 @@ def test_lines_of_the_disqualified_are_withheld_and_the_digest_holds(
 
 def test_a_name_goes_with_its_account(scored: Phase, reader: User) -> None:
     state = keep(reader)
+    known = dict(lines(state)[0])
+    assert len(known.pop("nonce")) == 32
     accounts.delete(user=factories.captain_of(Team.objects.get(name="Larch")))
-    assert lines(state)[0].get("withheld")
+    withheld = lines(state)[0]
+    assert withheld.get("withheld")
     assert verify(state)
+    # Whoever guesses the name and knows all the rest cannot try it against the digest.
+    assert withheld["sha256"] != sha256(known)
+
+
+def test_one_person_does_not_use_up_the_states_of_a_day(scored: Phase, reader: User) -> None:
+    oak = Team.objects.get(name="Oak")
+    noon = timezone.now().replace(hour=12)
+    cache.clear()
+    for number in range(5):
+        miou = 0.7 + number / 100
+        at = factories.NOON + (number + 1) * HOUR
+        factories.give_score(factories.submit(oak, scored, at=at), miou)
+        phase = Phase.objects.select_related("challenge", "task_spec").get()
+        if number < 4:
+            service.keep(phase=phase, actor=reader, now=noon + number * HOUR)
+            continue
+        with pytest.raises(QuotaExceeded) as refused:
+            service.keep(phase=phase, actor=reader, now=noon + number * HOUR)
+        assert refused.value.code == "too-many-requests"
+        service.keep(phase=phase, actor=factories.make_user(), now=noon + number * HOUR)
 
 
 @pytest.mark.parametrize("stamp", ["20260101T000000Z", "now", "20269999T999999Z"])

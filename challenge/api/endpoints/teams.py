@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from django.conf import settings
+from django.db import transaction
 from ninja import Router, Schema
 from pydantic import Field
 
@@ -200,16 +201,17 @@ def create_team(request: SignedInRequest, slug: Slug, given: TeamIn) -> dict[str
 def change_team(request: SignedInRequest, slug: Slug, given: TeamChange) -> dict[str, Any]:
     """Rename one's team, correct its affiliation, say what its page shows (captain)."""
     _challenge, team = _mine(request, slug)
-    if given.shows is not None:
-        wanted = given.shows.model_dump(exclude_none=True)
-        choices = {f"shows_{name}": value for name, value in wanted.items()}
-        teams.choose_shown(team=team, actor=request.user, choices=choices)
-    teams.rename(
-        team=team,
-        actor=request.user,
-        name=team.name if given.name is None else given.name,
-        affiliation=given.affiliation,
-    )
+    with transaction.atomic():
+        if given.shows is not None:
+            wanted = given.shows.model_dump(exclude_none=True)
+            choices = {f"shows_{name}": value for name, value in wanted.items()}
+            teams.choose_shown(team=team, actor=request.user, choices=choices)
+        teams.rename(
+            team=team,
+            actor=request.user,
+            name=team.name if given.name is None else given.name,
+            affiliation=given.affiliation,
+        )
     return _my_team(request, slug)
 
 

@@ -124,7 +124,7 @@ def _crop(array: NDArray[Any], center: tuple[int, int]) -> NDArray[Any]:
 def _zone_array(source: Source, name: str) -> NDArray[Any]:
     try:
         array = source.array(name)
-    except (ValueError, OSError, EOFError) as error:
+    except (ValueError, OSError, EOFError, MemoryError) as error:
         raise _unusable(name, str(error)) from error
     if array.ndim != 4 or array.dtype.kind not in "iu" or array.shape[1] < MIN_BANDS:
         raise _unusable(name, f"{array.dtype} {list(array.shape)}")

@@ -23,6 +23,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import tempfile
 import zipfile
 from collections.abc import Container, Iterator, Mapping
@@ -54,7 +55,7 @@ from scoring.engine.task.specification import TaskSpec
 
 FOLDER = "kits"
 MAX_IMAGE_BYTES = 64_000_000
-MAX_SERIES_BYTES = 500_000_000  # of a zone
+MAX_SERIES_BYTES = 200_000_000  # of a zone
 MAX_BYTES = 20_000_000_000
 MAX_SENT_BYTES = 2_000_000_000  # of a zip that comes by a form, and of the kit made of it
 # A classifier learns from a few dozen; a whole training set is what the challenge's data page has.
@@ -107,12 +108,29 @@ class _Source:
         if self.archive is None:
             found = np.load(self.path / name, mmap_mode="r", allow_pickle=False)
         else:
-            if self.archive.getinfo(name).file_size > MAX_SERIES_BYTES:
+            size = self.archive.getinfo(name).file_size
+            if size > MAX_SERIES_BYTES:
                 raise ValueError(f"> {MAX_SERIES_BYTES // 10**6} MB")
+            with self.archive.open(name) as member:
+                self._check_header(member, size=size)
             found = np.load(io.BytesIO(self.archive.read(name)), allow_pickle=False)
         if not isinstance(found, np.ndarray):
             raise ValueError("not one array")
         return found
+
+    @staticmethod
+    def _check_header(member: IO[bytes], *, size: int) -> None:
+        """Raise ValueError where an array would be larger than its file: NumPy makes room first."""
+        version = np.lib.format.read_magic(member)
+        readers = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }
+        if version not in readers:
+            raise ValueError(f"version {version} of the format, allowed are 1.0 and 2.0")
+        shape, _order, dtype = readers[version](member)
+        if dtype.hasobject or math.prod(shape) * dtype.itemsize > size:
+            raise ValueError(f"{dtype} {list(shape)} in {size} bytes")
 
 
 class _Kit(zipfile.ZipFile):

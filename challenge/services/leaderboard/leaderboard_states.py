@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,12 +24,17 @@ def keep(*, phase: Phase, actor: User, now: datetime | None = None) -> Leaderboa
     """Keep what everybody sees of a leaderboard now; the last state, where it says the same.
 
     Anybody who signed in may. Raises Conflict ``state-board-hidden``, Refusal
-    ``too-many-requests`` (ten an hour and person), ``states-used-up``.
+    ``too-many-requests`` (ten an hour and person, four new ones a day and phase),
+    ``states-used-up``.
     """
     now = (now or timezone.now()).replace(microsecond=0)
     throttles.check_kept_states(actor.pk)
     with transaction.atomic():
-        Phase.objects.select_for_update(of=("self",)).get(pk=phase.pk)
+        phase = (
+            Phase.objects.select_for_update(of=("self",), no_key=True)
+            .select_related("challenge", "task_spec")
+            .get(pk=phase.pk)
+        )
         draft = selector.draft(phase, now=now)
         last = phase.leaderboard_states.first()
         if last is not None and (
@@ -39,14 +45,18 @@ def keep(*, phase: Phase, actor: User, now: datetime | None = None) -> Leaderboa
         midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0)
         if phase.leaderboard_states.filter(kept_at__gte=midnight).count() >= STATES_A_DAY:
             raise refuse("states-used-up", limit=STATES_A_DAY)
-        line_digests = [_sha256(line) for line in draft.document["lines"]]
+        throttles.check_new_states(actor.pk, phase_id=phase.pk)
+        # A line that is withheld later leaves its digest: without the nonce, names could be tried.
+        lines = [line | {"nonce": secrets.token_hex(16)} for line in draft.document["lines"]]
+        document = draft.document | {"lines": lines}
+        line_digests = [_sha256(line) for line in lines]
         return LeaderboardState.objects.create(
             phase=phase,
             kept_at=now,
-            document=draft.document,
+            document=document,
             line_digests=line_digests,
             sources=draft.sources,
-            digest=digest_of(draft.document, line_digests),
+            digest=digest_of(document, line_digests),
         )
 
 
@@ -60,4 +70,11 @@ def _sha256(document: dict[str, Any]) -> str:
 
 
 def _without_moments(document: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in document.items() if name not in MOMENTS}
+    """Return what a state says, without when and without the nonces of its lines."""
+    lines = [
+        {name: value for name, value in line.items() if name != "nonce"}
+        for line in document["lines"]
+    ]
+    return {name: value for name, value in document.items() if name not in MOMENTS} | {
+        "lines": lines
+    }

@@ -201,6 +201,9 @@ def _merge(source: Team, target: Team, *, now: datetime) -> None:
     source.memberships.update(team=target, role="member")
     FormerMembership.objects.filter(team=source).update(team=target)
     invitations.withdraw(Invitation.objects.filter(team=source), now=now)
+    for name in teams.SHOWN:  # a merge shows nothing that one of the two hid
+        setattr(target, name, getattr(target, name) and getattr(source, name))
+    target.save(update_fields=teams.SHOWN)
     source.merged_into = target
     source.name = f"{source.name[:40]} (merged {source.pk})"
     source.save(update_fields=["merged_into", "name"])

@@ -243,9 +243,11 @@ def choose_shown(*, team: Team, actor: User, choices: Mapping[str, bool]) -> Tea
     Raises NotAllowed ``not-captain``.
     """
     check_captain(team, actor)
-    for name in SHOWN:
-        setattr(team, name, choices.get(name, getattr(team, name)))
-    team.save(update_fields=SHOWN)
+    given = [name for name in SHOWN if name in choices]
+    for name in given:
+        setattr(team, name, choices[name])
+    if given:
+        team.save(update_fields=given)
     return team
 
 

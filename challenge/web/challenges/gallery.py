@@ -121,12 +121,10 @@ def build(
 
 
 @page_view("GET", "HEAD")
-def picture(
-    request: HttpRequest, slug: str, phase_slug: str, number: int, kind: str
-) -> HttpResponse:
+def picture(request: HttpRequest, slug: str, phase_slug: str, n: int, kind: str) -> HttpResponse:
     """Answer one picture, to whoever may see the phase and what the picture shows."""
     phase = pages.phase_by_slug(slug, phase_slug, user=request.user)
-    row, first, end = galleries.file_of(phase, name=f"{number}-{kind}", user=request.user)
+    row, first, end = galleries.file_of(phase, name=f"{n}-{kind}", user=request.user)
     content = b"".join(archives.read_stored(row.stored_name, first=first, end=end))
     content_type = "image/png" if kind == LABELS else "image/webp"
     response = HttpResponse(content, content_type=content_type)

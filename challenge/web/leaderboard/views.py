@@ -46,7 +46,9 @@ def page(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
     phase = pages.phase_by_slug(slug, phase_slug, user=user)
     awaits_settlement = phase_disclosure.awaits_settlement(phase)
     freezes_later = phase_disclosure.freezes_later(phase)
-    tag = _etag(request, phase, waits=(awaits_settlement, freezes_later))
+    status = pages.phase_status(phase, timezone.now())
+    waits = (awaits_settlement, freezes_later, status.window, status.waits_for_labels)
+    tag = _etag(request, phase, waits=waits)
     unchanged = get_conditional_response(request, etag=tag)
     if unchanged is not None and not request.session.get("_messages"):
         return unchanged
@@ -68,7 +70,7 @@ def page(request: HttpRequest, slug: str, phase_slug: str) -> HttpResponse:
             "freezes_later": freezes_later,
             "own_row": leaderboard.own_row(phase, user=user),
             "kit": first_steps.kit_of(phase) if _invites(rendered) else None,
-            "status": pages.phase_status(phase, timezone.now()),
+            "status": status,
         },
     )
     response["ETag"] = tag
@@ -221,7 +223,7 @@ def _set_cache_control(response: HttpResponse, user: Person) -> None:
         patch_cache_control(response, private=True)  # False would be sent, as private=False
 
 
-def _etag(request: HttpRequest, phase: Phase, *, waits: tuple[bool, ...]) -> str:
+def _etag(request: HttpRequest, phase: Phase, *, waits: tuple[object, ...]) -> str:
     """Return what changes with anything on the page: the table, the look, the forms' token."""
     return _tag(
         leaderboard.etag(phase, user=request.user),

@@ -44,7 +44,7 @@ def test_its_lines_leave_every_figure_and_come_back(phase: Phase, team: Team, ri
     assert names_on(phase) == [("Beta", 1)]
     assert team_pages.progress(team, phase=phase, now=NOON) == []
     assert {point.team for point in progress.of_phase(phase, now=NOON)} == {"Beta"}
-    assert [one.entry for one in ranks.scored_submissions(
+    assert [one.entry for one in ranks.deciding_submissions(
         phase, policy=ranks.policy_of(phase, now=NOON))] == [rival.entries.get().pk]  # fmt: skip
     disqualifications.lift(team=team, actor=judge, reason="It was another team.", now=NOON)
     assert names_on(phase) == [("Alpha", 1), ("Beta", 2)]
