@@ -15,6 +15,7 @@ import rasterio
 import torch
 from numpy.typing import NDArray
 from rasterio import shutil as raster_files
+from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from baselines import polygons as vectors
@@ -149,7 +150,10 @@ def _describe(target: rasterio.io.DatasetWriter, spec: TaskSpec) -> None:
 
 
 def _optimise(part: Path, *, out: Path) -> None:
-    """Write a map anew as a cloud-optimised GeoTIFF, and remove the first one."""
+    """Write a map anew as a cloud-optimised GeoTIFF, and remove the first one.
+
+    Raises OSError where that fails, as on a full disk: the first one, hours of work, stays.
+    """
     ready = out.with_name(f".{out.name}.cog")
     try:
         raster_files.copy(
@@ -157,9 +161,14 @@ def _optimise(part: Path, *, out: Path) -> None:
             bigtiff="IF_SAFER",
         )  # fmt: skip
         ready.replace(out)
+    except (OSError, RasterioError) as error:
+        raise OSError(
+            f"{out} cannot be written: {error}. The map is whole and lies in {part}, without "
+            f"overviews; make room, then: gdal_translate -of COG {part} {out}"
+        ) from error
     finally:
-        part.unlink(missing_ok=True)
         ready.unlink(missing_ok=True)
+    part.unlink(missing_ok=True)
 
 
 Tiles = list[tuple[Strip, Strip]]

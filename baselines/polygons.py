@@ -37,9 +37,11 @@ def write(
     much, both sides of each alike, so that polygons stay valid and neither overlap nor gape; the
     borders of tiles and of the data stay as they are. `on_progress` is told how many are written;
     how many there will be, nobody knows. Fields: class_id, key, name (English), color, area_m2.
+    The file takes its place when it is whole.
     """
     count = 0
-    out.unlink(missing_ok=True)
+    part = out.with_name(f".{out.stem}.part.gpkg")  # the driver asks for the ending
+    part.unlink(missing_ok=True)
     with rasterio.open(raster) as source:
         pixel_m = abs(source.transform.a)
         crs = source.crs.to_wkt() if source.crs else None
@@ -49,9 +51,12 @@ def write(
             )
             if not len(ids):
                 continue
-            _append(out, classes, ids, spec=spec, crs=crs, is_first=count == 0)
+            _append(part, classes, ids, spec=spec, crs=crs, is_first=count == 0)
             count += len(ids)
             on_progress(count)
+    out.unlink(missing_ok=True)
+    if count:
+        part.replace(out)
     return count
 
 

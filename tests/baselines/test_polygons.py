@@ -16,7 +16,7 @@ from rasterio import Affine
 shapely = pytest.importorskip("shapely", reason="the extra `baselines` is not installed")
 raw = pytest.importorskip("pyogrio.raw", reason="the extra `baselines` is not installed")
 
-from baselines import polygons  # noqa: E402
+from baselines import area, polygons  # noqa: E402
 from scoring.engine.task import specification as specs  # noqa: E402
 
 SPEC = specs.load("flair-1")
@@ -112,3 +112,34 @@ def test_memory_does_not_grow_with_the_area(tmp_path: Path) -> None:
         )  # fmt: skip
         peaks.append(int(done.stdout) / 1024)
     assert peaks[1] < peaks[0] + 40, peaks
+
+
+def test_a_file_of_polygons_takes_its_place_when_it_is_whole(tmp_path: Path) -> None:
+    raster = stored(tmp_path / "map.tif", smooth_map(256))
+    out = tmp_path / "map.gpkg"
+    before = polygons.write(raster, out=out, spec=SPEC, tile_px=128)
+    first = out.read_bytes()
+
+    def fail(count: int) -> None:
+        raise OSError(f"no space left after {count}")
+
+    with pytest.raises(OSError, match="no space left"):
+        polygons.write(raster, out=out, spec=SPEC, tile_px=128, on_progress=fail)
+    assert out.read_bytes() == first
+    assert polygons.write(raster, out=out, spec=SPEC, tile_px=128) == before
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["map.gpkg", "map.tif"]
+
+
+def test_a_map_that_cannot_be_optimised_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = stored(tmp_path / ".map.tif.part", smooth_map(64))
+
+    def fail(*_arguments: Any, **_options: Any) -> None:
+        raise rasterio.errors.RasterioIOError("No space left on device")
+
+    monkeypatch.setattr(area.raster_files, "copy", fail)
+    with pytest.raises(OSError, match=r"lies in .*\.map\.tif\.part"):
+        area._optimise(part, out=tmp_path / "map.tif")
+    assert part.exists()
+    assert not (tmp_path / "map.tif").exists()

@@ -70,10 +70,20 @@ class Host:
     def __exit__(self, *error: Any) -> None:
         self.processes.__exit__(*error)
 
-    def start(self, name: str, *more: str, volumes: dict[str, Path] | None = None) -> Process:
-        """Start a service; ``more`` is added to its command, ``volumes`` mounted besides."""
+    def start(
+        self,
+        name: str,
+        *more: str,
+        volumes: dict[str, Path] | None = None,
+        instead: tuple[str, ...] = (),
+    ) -> Process:
+        """Start a service; ``more`` is added to its command, ``volumes`` mounted besides.
+
+        ``instead`` replaces the command, as what follows ``docker compose run`` does.
+        """
         service = self.services[name]
-        command = [*(service.get("entrypoint") or []), *(service.get("command") or []), *more]
+        words = instead or service.get("command") or []
+        command = [*(service.get("entrypoint") or []), *words, *more]
         if command[0] == "valkey-server":
             command[0] = str(valkey_program())
         inner = ("unshare", "--user", f"--map-user={USER}", f"--map-group={USER}")

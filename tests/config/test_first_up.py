@@ -76,10 +76,10 @@ def test_every_service_starts_as_its_user_with_a_read_only_root(host: Host, tmp_
     shown = host.run("proxy", page)
     assert "<main" in shown.stdout, shown.stderr + host.started["web"].tail()
 
-    organiser = host.start("organiser", "upgrade_plan")
+    organiser = host.start("organiser", instead=("upgrade_plan",))
     assert organiser.popen.wait(containers.PATIENCE_S) == 0, organiser.tail()
     host.processes.processes.remove(organiser)
-    assert "usage" in organiser.tail(60).lower() or "the database has" in organiser.tail(60)
+    assert "the database has" in organiser.tail(60)
 
 
 def _writes_stay_in_volumes(host: Host) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
-from challenge.models import Evaluation, Score
+from challenge.models import Evaluation, Phase, Score
 from challenge.services.labels import distribution
 from challenge.services.submissions import evaluations
 from tests.factories import make_archive, make_team, submit
@@ -96,9 +96,7 @@ def test_two_hosts_score_everything_once_while_one_joins_and_one_leaves(
     settings.SCORING_KEY_DIR = tmp_path / "scoring-key"
     phase = make_real_phase(settings.LABELS_DIR, patches=1)
     assert distribution.distribute() == 1
-    for _ in range(SUBMISSIONS):
-        archive = make_archive(make_zip(patches=1))
-        submit(make_team(phase.challenge), phase, archive=archive, at=phase.opens_at)
+    _hand_in(phase, SUBMISSIONS // 2)
     hosts = [
         Host(tmp_path / name, storage_url=s3.storage_url, prefix=prefix) for name in ("a", "b")
     ]
@@ -109,6 +107,9 @@ def test_two_hosts_score_everything_once_while_one_joins_and_one_leaves(
         leaving.start()
         leaving.wait_until(lambda: Score.objects.count() >= SUBMISSIONS // 10, "the first scores")
         joining.start()
+        joining.wait_until(lambda: "ready." in joining.log.read_text(errors="replace"), "who joins")
+        _hand_in(phase, SUBMISSIONS - SUBMISSIONS // 2)
+        evaluations.sweep()
         joining.wait_until(lambda: joining.names("evidence"), "scores of who joined")
         networks = {host.network for host in hosts} | {str(Path("/proc/self/ns/net").readlink())}
         assert len(networks) == (3 if prefix else 1)
@@ -134,6 +135,12 @@ def test_two_hosts_score_everything_once_while_one_joins_and_one_leaves(
         assert fetched == (settings.LABELS_DIR / "real.truth").read_bytes()
     assert not joining.names("scratch"), "archives were removed once they were scored"
     assert len(s3.objects()) == SUBMISSIONS + 1, "archives, and the sealed labels"
+
+
+def _hand_in(phase: Phase, count: int) -> None:
+    for _ in range(count):
+        archive = make_archive(make_zip(patches=1))
+        submit(make_team(phase.challenge), phase, archive=archive, at=phase.opens_at)
 
 
 def _all_scored() -> bool:
