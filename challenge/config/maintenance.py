@@ -20,13 +20,13 @@ ALLOWED_VIEWS = frozenset(
     {
         "account_login",
         "account_logout",
-        "account_reauthenticate",
         "mfa_authenticate",
-        "mfa_reauthenticate",
         "oidc_begin",
         "web:preferences",
     }
 )
+# Whoever signed in already would connect an account with it, which is written.
+FOR_STRANGERS = frozenset({"oidc_begin"})
 
 
 class MaintenanceMiddleware:
@@ -54,9 +54,10 @@ class MaintenanceMiddleware:
 
 def _is_allowed(request: HttpRequest) -> bool:
     try:
-        return resolve(request.path_info).view_name in ALLOWED_VIEWS
+        view = resolve(request.path_info).view_name
     except Resolver404:
         return True  # answered 404 as ever
+    return view in ALLOWED_VIEWS and not (view in FOR_STRANGERS and request.user.is_authenticated)
 
 
 def _refuse(request: HttpRequest, period: maintenance_mode.Maintenance) -> HttpResponse:

@@ -18,6 +18,7 @@ from django.core.management import call_command
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 from django.utils import timezone
 
 from challenge import services
@@ -117,6 +118,15 @@ def test_people_still_sign_in_and_operators_write(
     assert Client().post("/no/such/page/").status_code == 404
     slug = phase.challenge.slug
     assert signed_in(operator).post(f"/challenges/{slug}/desk/people/", {}).status_code != 503
+
+
+def test_a_form_that_waits_for_a_password_is_not_carried_out(phase: Phase, team: Team) -> None:
+    """Who signs in again for a form has allauth answer it at once, past every middleware."""
+    service.begin()
+    client = Client()
+    client.force_login(captain_of(team))
+    for name in ("account_reauthenticate", "mfa_reauthenticate"):
+        assert client.post(reverse(name), {"password": "x"}).status_code == 503
 
 
 def test_a_period_that_is_late_no_longer_names_its_end(db: None) -> None:

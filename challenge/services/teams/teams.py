@@ -246,8 +246,7 @@ def choose_shown(*, team: Team, actor: User, choices: Mapping[str, bool]) -> Tea
     given = [name for name in SHOWN if name in choices]
     for name in given:
         setattr(team, name, choices[name])
-    if given:
-        team.save(update_fields=given)
+    team.save(update_fields=given)
     return team
 
 
